@@ -1,0 +1,1 @@
+"""The doors: wire protocol, server, command line, embedded."""

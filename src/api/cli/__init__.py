@@ -1,0 +1,1 @@
+"""A person's door: the `headrace` command."""

@@ -1,0 +1,1 @@
+"""Kafka's script names and flags, translated into the same calls."""

@@ -1,0 +1,1 @@
+"""Message declarations, one stem as its handler."""

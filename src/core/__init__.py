@@ -1,0 +1,1 @@
+"""Bytes: segments, indexes, record batches, buffers."""

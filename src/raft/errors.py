@@ -1,0 +1,63 @@
+"""What can go wrong in agreement and replication; named as Kafka names it."""
+
+from ..core.errors import HeadraceError
+
+
+class ReplicationError(HeadraceError):
+    """The root of this floor's errors."""
+
+
+class NotLeaderOrFollowerError(ReplicationError):
+    """This broker does not lead the partition (NOT_LEADER_OR_FOLLOWER)."""
+
+
+class FencedLeaderEpochError(ReplicationError):
+    """The request's leader epoch is older than ours (FENCED_LEADER_EPOCH)."""
+
+
+class UnknownLeaderEpochError(ReplicationError):
+    """The request's leader epoch is newer than ours (UNKNOWN_LEADER_EPOCH)."""
+
+
+class UnknownTopicOrPartitionError(ReplicationError):
+    """No such topic or partition (UNKNOWN_TOPIC_OR_PARTITION)."""
+
+
+class UnknownTopicIdError(ReplicationError):
+    """No topic has this id (UNKNOWN_TOPIC_ID)."""
+
+
+class NotEnoughReplicasError(ReplicationError):
+    """Fewer in-sync replicas than min.insync.replicas (NOT_ENOUGH_REPLICAS)."""
+
+
+class InvalidRequiredAcksError(ReplicationError):
+    """acks is none of -1, 0, 1 (INVALID_REQUIRED_ACKS)."""
+
+
+class ClusterStateError(ReplicationError):
+    """A command that the cluster's state refuses; a deterministic result, never a crash."""
+
+
+class TopicExistsError(ClusterStateError):
+    """TOPIC_ALREADY_EXISTS."""
+
+
+class InvalidTopicError(ClusterStateError):
+    """A name that is no topic name, or collides with one ('.' against '_')."""
+
+
+class InvalidPartitionsError(ClusterStateError):
+    """INVALID_PARTITIONS."""
+
+
+class InvalidReplicationFactorError(ClusterStateError):
+    """INVALID_REPLICATION_FACTOR."""
+
+
+class InvalidReplicaAssignmentError(ClusterStateError):
+    """INVALID_REPLICA_ASSIGNMENT."""
+
+
+class InvalidRequestError(ClusterStateError):
+    """INVALID_REQUEST: contradicting or repeated fields."""
