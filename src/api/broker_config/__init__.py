@@ -1,0 +1,23 @@
+"""The settings of one broker: Kafka's names, types, bounds; `server.properties` and `up`."""
+
+from .config import (
+    BrokerConfig,
+    config_from_up,
+    make_broker_config,
+    named_listeners,
+    parse_server_properties,
+)
+from .listeners import Listener
+from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS, BrokerConfigDef
+
+__all__ = [
+    "BROKER_CONFIG_DEFS",
+    "TOPIC_CONFIG_SYNONYMS",
+    "BrokerConfig",
+    "BrokerConfigDef",
+    "Listener",
+    "config_from_up",
+    "make_broker_config",
+    "named_listeners",
+    "parse_server_properties",
+]

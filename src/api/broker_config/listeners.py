@@ -1,0 +1,147 @@
+"""Where a broker listens and what it tells its clients: `listeners`, `advertised.listeners`.
+
+listeners=PLAINTEXT://:9092                 name://host:port, comma separated
+PLAINTEXT://:9092                           localhost only (Kafka: every interface)
+PLAINTEXT://0.0.0.0 and a port              every interface; advertised.listeners must be given,
+                                            or clients would be told to connect to 0.0.0.0
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ...core.errors import InvalidConfigError
+
+SUPPORTED_PROTOCOLS = ("PLAINTEXT",)
+KNOWN_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
+_WILDCARDS = ("0.0.0.0", "::")
+_LISTENER = re.compile(r"^([A-Za-z0-9_.-]+)://(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/]*):(-?\d+)$")
+
+
+@dataclass(frozen=True, slots=True)
+class Listener:
+    """One address with its name.  `port` 0 lets the system choose a free one."""
+
+    name: str
+    host: str
+    port: int
+    security_protocol: str = "PLAINTEXT"
+
+    @property
+    def is_wildcard(self) -> bool:
+        """Whether it stands for every interface, which is no address a client can use."""
+        return self.host in _WILDCARDS
+
+    @property
+    def address(self) -> str:
+        """`host:port`, with brackets around an IPv6 address."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    def __str__(self) -> str:
+        return f"{self.name}://{self.address}"
+
+
+def parse_protocol_map(text: str) -> dict[str, str]:
+    """listener.security.protocol.map: listener name -> security protocol."""
+    mapping: dict[str, str] = {}
+    for entry in (part.strip() for part in text.split(",")):
+        if not entry:
+            continue
+        name, separator, protocol = entry.partition(":")
+        if not separator or protocol.strip().upper() not in KNOWN_PROTOCOLS:
+            raise InvalidConfigError(
+                "listener.security.protocol.map",
+                text,
+                f"'{entry}' is not NAME:PROTOCOL with one of {', '.join(KNOWN_PROTOCOLS)}",
+            )
+        mapping[name.strip().upper()] = protocol.strip().upper()
+    return mapping
+
+
+def parse_listeners(setting: str, text: str, protocols: Mapping[str, str]) -> tuple[Listener, ...]:
+    """The listeners that `text`, the value of `setting`, names; InvalidConfigError when it errs."""
+    found: list[Listener] = []
+    for entry in (part.strip() for part in text.split(",")):
+        if not entry:
+            continue
+        listener = _parse_listener(setting, text, entry, protocols)
+        if any(other.name == listener.name for other in found):
+            raise InvalidConfigError(setting, text, f"the name {listener.name} is used twice")
+        if listener.port and any(_same_address(other, listener) for other in found):
+            raise InvalidConfigError(setting, text, f"{listener.address} is used twice")
+        found.append(listener)
+    return tuple(found)
+
+
+def _same_address(left: Listener, right: Listener) -> bool:
+    return (left.host, left.port) == (right.host, right.port)
+
+
+def _parse_listener(setting: str, text: str, entry: str, protocols: Mapping[str, str]) -> Listener:
+    match = _LISTENER.match(entry)
+    if match is None:
+        raise InvalidConfigError(
+            setting, text, f"'{entry}' is not NAME://HOST:PORT, for example PLAINTEXT://:9092"
+        )
+    name, host, port_text = match.group(1).upper(), match.group(2).strip("[]"), match.group(3)
+    port = int(port_text)
+    if not 0 <= port <= 65535:
+        raise InvalidConfigError(setting, text, f"port {port} is not between 0 and 65535")
+    protocol = protocols.get(name)
+    if protocol is None:
+        raise InvalidConfigError(
+            setting,
+            text,
+            f"listener.security.protocol.map does not say which protocol {name} speaks",
+        )
+    return Listener(name, host or "localhost", port, protocol)
+
+
+def check_protocols(setting: str, text: str, listeners: tuple[Listener, ...]) -> None:
+    """Refuses a listener whose security protocol is not served: never silently in the clear."""
+    for listener in listeners:
+        if listener.security_protocol not in SUPPORTED_PROTOCOLS:
+            raise InvalidConfigError(
+                setting,
+                text,
+                f"{listener.name} speaks {listener.security_protocol}, which is not supported; "
+                f"use {', '.join(SUPPORTED_PROTOCOLS)}",
+            )
+
+
+def advertise(
+    listeners: tuple[Listener, ...], advertised_text: str | None, protocols: Mapping[str, str]
+) -> tuple[Listener, ...]:
+    """What clients are told for each of `listeners`, in the same order.
+
+    A port 0 in the answer stands for the port that was really bound.
+    """
+    given: dict[str, Listener] = {}
+    if advertised_text:
+        parsed = parse_listeners("advertised.listeners", advertised_text, protocols)
+        given = {listener.name: listener for listener in parsed}
+    told: list[Listener] = []
+    for listener in listeners:
+        known = given.get(listener.name, listener)
+        if known.is_wildcard:
+            raise _wildcard_error(listener, known, given)
+        told.append(known)
+    return tuple(told)
+
+
+def _wildcard_error(
+    listener: Listener, known: Listener, given: Mapping[str, Listener]
+) -> InvalidConfigError:
+    example = f"advertised.listeners={listener.name}://this-machine:{listener.port}"
+    if listener.name in given:
+        return InvalidConfigError(
+            "advertised.listeners",
+            str(known),
+            f"clients cannot connect to {known.host}; name this machine, for example {example}",
+        )
+    return InvalidConfigError(
+        "listeners",
+        str(listener),
+        f"{listener.host} means every interface, so advertised.listeners must say which address "
+        f"clients shall use, for example {example}",
+    )

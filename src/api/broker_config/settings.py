@@ -1,0 +1,278 @@
+"""Kafka 4.3's broker settings: those that work here, and those that are known but do not.
+
+A setting that works has a row in BROKER_CONFIG_DEFS with its type, default, bounds and meaning.
+The field of `BrokerConfig` that carries it is its name with `_` for `.`.  Settings that only give
+topics their defaults (`log.retention.ms`) are carried as `BrokerConfig.log_config` instead.
+"""
+
+from dataclasses import dataclass
+
+from ...core.config_def import INT_MAX, LONG_MAX, ConfigDef, ConfigType
+from ...core.log_config import TOPIC_CONFIG_DEFS
+
+# How a setting may change while the broker runs, as Kafka documents it.
+READ_ONLY = "read-only"
+CLUSTER_WIDE = "cluster-wide"
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerConfigDef(ConfigDef):
+    """One broker setting; `default` is None where Kafka leaves it unset.
+
+    `topic_config` names the topic setting whose default this one gives, and `topic_unit_ms` what
+    one unit of it is there (an hour, in log.retention.hours).
+    """
+
+    update_mode: str = READ_ONLY
+    topic_config: str | None = None
+    topic_unit_ms: int = 1
+
+    @property
+    def is_dynamic(self) -> bool:
+        """Whether it may be changed while the broker runs."""
+        return self.update_mode != READ_ONLY
+
+    @property
+    def default_text(self) -> str | None:
+        """The default as DescribeConfigs gives it."""
+        return None if self.default is None else self.format(self.default)
+
+
+_Bounds = tuple[float | None, float | None]
+_ANY: _Bounds = (None, None)
+_NATURAL: _Bounds = (0, None)
+_POSITIVE: _Bounds = (1, None)
+
+# name, type, default, (minimum, maximum), update mode, meaning
+_BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] = (
+    ("node.id", "int", "-1", (-1, None), READ_ONLY, "This node's id; -1 takes broker.id, or 1."),
+    ("broker.id", "int", "-1", (-1, None), READ_ONLY, "The older name of node.id."),
+    ("broker.rack", "string", None, _ANY, READ_ONLY, "The rack of this broker."),
+    ("process.roles", "list", "broker,controller", _ANY, READ_ONLY, "What this process does."),
+    ("log.dir", "list", "/tmp/kafka-logs", _ANY, READ_ONLY, "Data folder if log.dirs is unset."),
+    ("log.dirs", "list", None, _ANY, READ_ONLY, "Folders that hold the partitions."),
+    ("listeners", "list", "PLAINTEXT://:9092", _ANY, READ_ONLY, "Where this broker listens."),
+    ("advertised.listeners", "list", None, _ANY, READ_ONLY, "The addresses clients are told."),
+    (
+        "listener.security.protocol.map",
+        "string",
+        "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT",
+        _ANY,
+        READ_ONLY,
+        "Listener name to security protocol.",
+    ),
+    ("inter.broker.listener.name", "string", None, _ANY, READ_ONLY, "The listener of peers."),
+    ("controller.listener.names", "list", None, _ANY, READ_ONLY, "Listeners not for clients."),
+    (
+        "controller.quorum.bootstrap.servers",
+        "list",
+        None,
+        _ANY,
+        READ_ONLY,
+        "Where to look for the cluster; unset means this broker alone.",
+    ),
+    ("controller.quorum.voters", "list", None, _ANY, READ_ONLY, "The older way to say so."),
+    ("num.partitions", "int", "1", _POSITIVE, READ_ONLY, "Partitions of an auto-created topic."),
+    ("default.replication.factor", "int", "1", _POSITIVE, READ_ONLY, "Replicas if not told."),
+    ("auto.create.topics.enable", "boolean", "true", _ANY, READ_ONLY, "Create topics on use."),
+    ("delete.topic.enable", "boolean", "true", _ANY, READ_ONLY, "Whether topics may be deleted."),
+    (
+        "max.request.partition.size.limit",
+        "int",
+        "2000",
+        _POSITIVE,
+        READ_ONLY,
+        "Most partitions one DescribeTopicPartitions answer holds.",
+    ),
+    ("socket.request.max.bytes", "int", "104857600", _POSITIVE, READ_ONLY, "Longest request."),
+    ("socket.send.buffer.bytes", "int", "102400", (-1, None), READ_ONLY, "SO_SNDBUF; -1: as is."),
+    ("socket.receive.buffer.bytes", "int", "102400", (-1, None), READ_ONLY, "SO_RCVBUF."),
+    ("socket.listen.backlog.size", "int", "50", _POSITIVE, READ_ONLY, "Connections in waiting."),
+    ("max.connections", "int", str(INT_MAX), _NATURAL, CLUSTER_WIDE, "Most connections."),
+    ("max.connections.per.ip", "int", str(INT_MAX), _NATURAL, CLUSTER_WIDE, "Most of one IP."),
+    (
+        "max.connections.per.ip.overrides",
+        "string",
+        "",
+        _ANY,
+        CLUSTER_WIDE,
+        "max.connections.per.ip for some addresses: HOST:COUNT, comma separated.",
+    ),
+    ("connections.max.idle.ms", "long", "600000", _ANY, READ_ONLY, "Close connections so idle."),
+    ("queued.max.request.bytes", "long", "-1", (-1, None), READ_ONLY, "Bytes read but unserved."),
+    ("fetch.max.bytes", "int", "57671680", (1024, None), READ_ONLY, "Most bytes of one Fetch."),
+    ("log.cleaner.enable", "boolean", "true", _ANY, READ_ONLY, "Whether compaction runs."),
+    ("log.cleaner.backoff.ms", "long", "15000", _NATURAL, CLUSTER_WIDE, "Pause of compaction."),
+    (
+        "log.cleaner.dedupe.buffer.size",
+        "long",
+        "134217728",
+        _POSITIVE,
+        CLUSTER_WIDE,
+        "Most bytes of the map from key to offset that compaction builds.",
+    ),
+    (
+        "log.retention.check.interval.ms",
+        "long",
+        "300000",
+        _POSITIVE,
+        READ_ONLY,
+        "How often old segments are looked for.",
+    ),
+    (
+        "log.flush.scheduler.interval.ms",
+        "long",
+        str(LONG_MAX),
+        _POSITIVE,
+        READ_ONLY,
+        "How often logs due for a flush are looked for.",
+    ),
+    (
+        "log.flush.offset.checkpoint.interval.ms",
+        "int",
+        "60000",
+        _NATURAL,
+        READ_ONLY,
+        "How often recovery points are written.",
+    ),
+    (
+        "log.flush.start.offset.checkpoint.interval.ms",
+        "int",
+        "60000",
+        _NATURAL,
+        READ_ONLY,
+        "How often log start offsets are written.",
+    ),
+    (
+        "replica.high.watermark.checkpoint.interval.ms",
+        "long",
+        "5000",
+        _POSITIVE,
+        READ_ONLY,
+        "How often high watermarks are written.",
+    ),
+    (
+        "producer.id.expiration.ms",
+        "int",
+        "86400000",
+        _POSITIVE,
+        CLUSTER_WIDE,
+        "How long an idle idempotent producer's last sequences are remembered.",
+    ),
+    (
+        "producer.id.expiration.check.interval.ms",
+        "int",
+        "600000",
+        _POSITIVE,
+        READ_ONLY,
+        "How often expired producers are looked for.",
+    ),
+    ("group.min.session.timeout.ms", "int", "6000", _ANY, READ_ONLY, "Shortest session.timeout."),
+    ("group.max.session.timeout.ms", "int", "1800000", _ANY, READ_ONLY, "Longest session.timeout."),
+    (
+        "group.initial.rebalance.delay.ms",
+        "int",
+        "3000",
+        _NATURAL,
+        READ_ONLY,
+        "How long an empty group waits for more members before its first rebalance.",
+    ),
+    ("group.max.size", "int", str(INT_MAX), _POSITIVE, READ_ONLY, "Most members of a group."),
+    ("offset.metadata.max.bytes", "int", "4096", _NATURAL, READ_ONLY, "Most bytes of a note."),
+    ("offsets.retention.minutes", "int", "10080", _POSITIVE, READ_ONLY, "Age of lost offsets."),
+    (
+        "offsets.retention.check.interval.ms",
+        "long",
+        "600000",
+        _POSITIVE,
+        READ_ONLY,
+        "How often expired offsets are looked for.",
+    ),
+    (
+        "offsets.topic.num.partitions",
+        "int",
+        "50",
+        _POSITIVE,
+        READ_ONLY,
+        "Partitions of __consumer_offsets, when it is created.",
+    ),
+    (
+        "offsets.topic.replication.factor",
+        "int",
+        "3",
+        (1, 32767),
+        READ_ONLY,
+        "Replicas of __consumer_offsets; fewer while there are fewer brokers.",
+    ),
+    (
+        "offsets.topic.segment.bytes",
+        "int",
+        "104857600",
+        _POSITIVE,
+        READ_ONLY,
+        "segment.bytes of __consumer_offsets.",
+    ),
+    ("offsets.commit.timeout.ms", "int", "5000", _POSITIVE, READ_ONLY, "Longest commit."),
+)
+
+_MINUTE_MS = 60_000
+_HOUR_MS = 60 * _MINUTE_MS
+# Kafka leaves these unset and takes the hours instead.
+_UNSET_BY_DEFAULT = {
+    "log.flush.interval.ms",
+    "log.retention.ms",
+    "log.roll.jitter.ms",
+    "log.roll.ms",
+}
+# Coarser names of a topic's default, which Kafka reads only when it starts; after `_MS` names.
+_COARSE_ROWS: tuple[tuple[str, int | None, int, str, int], ...] = (
+    ("log.retention.minutes", None, -1, "retention.ms", _MINUTE_MS),
+    ("log.retention.hours", 168, -1, "retention.ms", _HOUR_MS),
+    ("log.roll.hours", 168, 1, "segment.ms", _HOUR_MS),
+    ("log.roll.jitter.hours", 0, 0, "segment.jitter.ms", _HOUR_MS),
+)
+
+
+def _broker_defs() -> dict[str, BrokerConfigDef]:
+    defs: list[BrokerConfigDef] = []
+    for name, kind, default, (low, high), mode, doc in _BROKER_ROWS:
+        bare = BrokerConfigDef(name, kind, None, doc, low, high, update_mode=mode)
+        value = None if default is None else bare.parse(default)
+        defs.append(BrokerConfigDef(name, kind, value, doc, low, high, update_mode=mode))
+    defs += _topic_default_defs()
+    for name, hours, low, topic_config, unit_ms in _COARSE_ROWS:
+        doc = f"Default of the topic setting {topic_config}, in units of {unit_ms} ms."
+        defs.append(
+            BrokerConfigDef(
+                name, "int", hours, doc, low, topic_config=topic_config, topic_unit_ms=unit_ms
+            )
+        )
+    return {definition.name: definition for definition in defs}
+
+
+def _topic_default_defs() -> list[BrokerConfigDef]:
+    """The broker settings that a topic setting names as its synonym."""
+    return [
+        BrokerConfigDef(
+            name=each.broker_synonym,
+            type=each.type,
+            default=None if each.broker_synonym in _UNSET_BY_DEFAULT else each.default,
+            doc=f"Default of the topic setting {each.name}. {each.doc}",
+            minimum=each.minimum,
+            maximum=each.maximum,
+            choices=each.choices,
+            update_mode=CLUSTER_WIDE,
+            topic_config=each.name,
+        )
+        for each in TOPIC_CONFIG_DEFS.values()
+        if each.broker_synonym is not None and not each.name.startswith("local.")
+    ]
+
+
+BROKER_CONFIG_DEFS: dict[str, BrokerConfigDef] = _broker_defs()
+
+# Topic setting -> its broker defaults, the one that wins first (log.retention.ms before .hours).
+TOPIC_CONFIG_SYNONYMS: dict[str, tuple[BrokerConfigDef, ...]] = {
+    name: tuple(d for d in BROKER_CONFIG_DEFS.values() if d.topic_config == name)
+    for name in TOPIC_CONFIG_DEFS
+}
