@@ -6,9 +6,10 @@
     armv8    the ARMv8 crc extension    one crc32c stream; chosen when compiled for it
     table    nothing                    eight tables, eight bytes a step
 
-The kernel is chosen once, at import, by asking the processor: no compiler flag decides, and
-one build runs everywhere.  Polynomial 0x1EDC6F41, reflected (0x82F63B78), inverted in and out.
-Folding: V. Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", Intel 2009.
+The kernel is chosen once, at import, by asking the processor: no compiler flag decides, and one
+build runs everywhere.  Polynomial 0x1EDC6F41, reflected (0x82F63B78), inverted in and out.
+Folding: V. Gopal et al., "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ", Intel
+2009.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -64,7 +65,7 @@ cdef extern from *:
     #define HR_SSE42 __attribute__((target("sse4.2,pclmul")))
     #define HR_VPCLMUL __attribute__((target( \\
         "sse4.2,pclmul,avx512f,avx512bw,avx512dq,avx512vl,vpclmulqdq")))
-    #define HR_LANE 1360 /* bytes of one of the three streams: a multiple of 8, good from 4 KiB up */
+    #define HR_LANE 1360 /* bytes of one of the three streams: a multiple of 8 */
 
     static uint32_t hr_shift_one_lane, hr_shift_two_lanes;
     static uint64_t hr_fold_2048[2], hr_fold_512[2];
