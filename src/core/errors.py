@@ -11,6 +11,18 @@ class HeadraceError(Exception):
     """The root of every error that headrace raises on purpose."""
 
 
+class MalformedBytesError(HeadraceError):
+    """Bytes from a peer or a stored record that do not follow their declared layout.
+
+    `position` is the byte at which reading stopped, counted from the start of the buffer.
+    """
+
+    def __init__(self, reason: str, position: int) -> None:
+        super().__init__(f"{reason} (at byte {position})")
+        self.reason = reason
+        self.position = position
+
+
 class RecordError(HeadraceError):
     """A batch that a producer sent cannot be accepted."""
 
