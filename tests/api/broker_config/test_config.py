@@ -183,9 +183,7 @@ def test_finest_unit_of_a_retention_wins() -> None:
 
 
 def test_broker_defaults_reach_the_topic_settings() -> None:
-    text = (
-        "message.max.bytes=2000\nlog.cleanup.policy=compact,delete\nlog.flush.interval.messages=1"
-    )
+    text = "message.max.bytes=2000\nlog.cleanup.policy=compact,delete\nmin.insync.replicas=2"
     config, _ = parse_server_properties(text)
     assert config.log_config.max_message_bytes == 2000
     assert config.log_config.cleanup_policy == {"compact", "delete"}

@@ -1,0 +1,76 @@
+"""The command `headrace`: one word, one module, imported only when it is asked for."""
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from .common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CliError, silence_stdout
+
+# Command -> (its module in this package, what it does).  Modules offer register() and run().
+COMMANDS: dict[str, tuple[str, str]] = {
+    "up": ("up", "run a broker in this terminal, nothing else needed"),
+    "server": ("server", "start or stop a broker from a server.properties file"),
+    "version": ("version", "print the version"),
+}
+
+_EPILOG = """\
+examples:
+  headrace up                          a broker on 127.0.0.1:9092, data in ./headrace-data
+  headrace up --topic clicks:3         the same, with a topic of three partitions
+  headrace server start config/server.properties
+
+`headrace COMMAND --help` tells the rest."""
+
+
+def make_parser(command: str | None) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with only `command` spelled out."""
+    parser = argparse.ArgumentParser(
+        prog="headrace",
+        description="A Kafka-compatible, Raft-replicated log for Python.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="store_true", help="print the version and exit")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, (module_name, summary) in COMMANDS.items():
+        if name == command:
+            module = importlib.import_module(f".{module_name}", __package__)
+            module.register(subparsers)
+        else:
+            subparsers.add_parser(name, help=summary)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = next((word for word in words if not word.startswith("-")), None)
+    parser = make_parser(command)
+    args = parser.parse_args(words)
+    if args.version:
+        args.run = importlib.import_module(".version", __package__).run
+        args.json = False
+    elif args.command is None:
+        parser.print_help()
+        return EXIT_OK
+    return _run_command(args)
+
+
+def _run_command(args: argparse.Namespace) -> int:
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+        return code
+    except CliError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        silence_stdout()
+        return EXIT_FAILURE
+
+
+if __name__ == "__main__":
+    sys.exit(main())
