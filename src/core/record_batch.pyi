@@ -1,6 +1,5 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import final
+from typing import NamedTuple, final
 
 from typing_extensions import Buffer
 
@@ -59,8 +58,7 @@ class RecordBatch:
     def uncompressed_payload(self, max_bytes: int = ...) -> bytes | memoryview: ...
     def records(self, max_bytes: int = ...) -> Iterator[Record]: ...
 
-@dataclass(frozen=True, slots=True)
-class RecordsSummary:
+class RecordsSummary(NamedTuple):
     count: int
     max_timestamp: int
     offset_of_max_timestamp: int

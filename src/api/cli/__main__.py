@@ -5,12 +5,20 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from ...core.errors import HeadraceError
 from .common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CliError, silence_stdout
 
 # Command -> (its module in this package, what it does).  Modules offer register() and run().
 COMMANDS: dict[str, tuple[str, str]] = {
     "up": ("up", "run a broker in this terminal, nothing else needed"),
     "server": ("server", "start or stop a broker from a server.properties file"),
+    "topics": ("topics", "create, list, describe, alter and delete topics"),
+    "produce": ("produce", "send lines of standard input as records"),
+    "consume": ("consume", "print records"),
+    "groups": ("groups", "list, describe, reset and delete consumer groups"),
+    "configs": ("configs", "read and change settings of topics and brokers"),
+    "offsets": ("offsets", "first and next offsets of partitions, or offsets at a time"),
+    "kafka-home": ("kafka_home", "write Kafka's scripts, so that tutorials run as printed"),
     "version": ("version", "print the version"),
 }
 
@@ -19,6 +27,8 @@ examples:
   headrace up                          a broker on 127.0.0.1:9092, data in ./headrace-data
   headrace up --topic clicks:3         the same, with a topic of three partitions
   headrace server start config/server.properties
+  headrace produce clicks < file       a record a line
+  headrace consume clicks --from-beginning -f '%p@%o %k=%v\\n'
 
 `headrace COMMAND --help` tells the rest."""
 
@@ -65,6 +75,9 @@ def _run_command(args: argparse.Namespace) -> int:
     except CliError as error:
         print(f"headrace: {error}", file=sys.stderr)
         return error.exit_code
+    except HeadraceError as error:
+        print(f"headrace: {error}", file=sys.stderr)
+        return EXIT_FAILURE
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:

@@ -5,7 +5,10 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .admin_client import AdminClient
 
 EXIT_OK = 0
 EXIT_FAILURE = 1
@@ -39,18 +42,81 @@ def add_json_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 
+def add_client_arguments(parser: argparse.ArgumentParser) -> None:
+    """What every command that asks a broker takes: its address, a time-out, `--json`."""
+    add_bootstrap_argument(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        type=positive_seconds,
+        default=30.0,
+        help="how long to wait for an answer (default: 30)",
+    )
+    add_json_argument(parser)
+
+
+def add_command(subparsers: Any, name: str, about: str, examples: str) -> argparse.ArgumentParser:
+    """The parser of one command, its examples under its options as they are written."""
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name,
+        help=about,
+        description=about,
+        epilog=examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def positive_seconds(text: str) -> float:
+    """A number of seconds above zero, for argparse."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e6:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    return seconds
+
+
+def connect(args: argparse.Namespace) -> "AdminClient":
+    """A client for what add_client_arguments() read; to be used as a context manager."""
+    from .admin_client import AdminClient
+
+    return AdminClient(args.bootstrap_server, timeout_s=args.timeout)
+
+
 def print_json(value: Any) -> None:
     """One JSON document on stdout."""
     print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
 
 
 def print_table(headers: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Columns as wide as their longest cell, under `headers`."""
-    lines = [list(map(str, headers)), *([str(cell) for cell in row] for row in rows)]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(headers))]
-    for line in lines:
-        padded = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+    """Columns as wide as their longest cell, under `headers`; numbers stand to the right."""
+    cells = [[_cell(value) for value in row] for row in rows]
+    columns = range(len(headers))
+    widths = [max([len(headers[c]), *(len(row[c]) for row in cells)]) for c in columns]
+    to_right = [
+        bool(cells) and all(row[c] == "-" or row[c].lstrip("-").isdigit() for row in cells)
+        for c in columns
+    ]
+    for row in [list(headers), *cells]:
+        padded = [
+            row[c].rjust(widths[c]) if to_right[c] else row[c].ljust(widths[c]) for c in columns
+        ]
         print("  ".join(padded).rstrip())
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, list | tuple):
+        return ",".join(str(item) for item in value) or "-"
+    return str(value)
+
+
+def parse_name_values(option: str, texts: Iterable[str]) -> dict[str, str]:
+    """Several `name=value` as a dict, the last one of a name winning."""
+    return dict(parse_name_value(option, text) for text in texts)
 
 
 def parse_name_value(option: str, text: str) -> tuple[str, str]:

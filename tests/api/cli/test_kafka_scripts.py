@@ -1,0 +1,149 @@
+"""Kafka's dialect: flags, reader and formatter properties, and the folder of scripts."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace.api.cli.__main__ import main as headrace
+from headrace.api.cli.kafka_scripts import SCRIPTS
+from headrace.api.cli.kafka_scripts.configs import parse_add_config
+from headrace.api.cli.kafka_scripts.console_consumer import compile_formatter
+from headrace.api.cli.kafka_scripts.console_producer import LineReader
+from headrace.api.cli.kafka_scripts.delete_records import read_offsets
+from headrace.api.cli.kafka_scripts.get_offsets import is_selected, parse_partitions
+from headrace.api.cli.kafka_scripts.options import client_properties
+from headrace.api.cli.kafka_scripts.topics import parse_replica_assignment
+from headrace.core.errors import HeadraceError
+from tests.api.cli.test_consume import Message
+
+
+def test_kafka_home_holds_every_script_and_its_settings(tmp_path: Path) -> None:
+    assert headrace(["kafka-home", str(tmp_path)]) == 0
+    assert {path.stem for path in (tmp_path / "bin").iterdir()} == set(SCRIPTS)
+    assert (tmp_path / "config" / "server.properties").exists()
+    script = tmp_path / "bin" / "zookeeper-server-start.sh"
+    ran = subprocess.run([script, "-daemon", "x"], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0
+    assert "no ZooKeeper" in ran.stdout
+
+
+def test_kafka_home_keeps_settings_that_were_changed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    headrace(["kafka-home", str(tmp_path)])
+    changed = tmp_path / "config" / "server.properties"
+    changed.write_text("broker.id=7\n")
+    headrace(["kafka-home", str(tmp_path)])
+    assert changed.read_text() == "broker.id=7\n"
+    assert "kept" in capsys.readouterr().out
+    headrace(["kafka-home", str(tmp_path), "--force"])
+    assert changed.read_text() != "broker.id=7\n"
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_every_script_tells_its_flags(script: str) -> None:
+    if script.startswith("zookeeper"):
+        pytest.skip("takes any flag")
+    command = [sys.executable, "-m", "headrace.api.cli.kafka_scripts", script, "--help"]
+    ran = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert f"usage: {script}.sh" in ran.stdout
+
+
+def test_the_console_producer_reads_headers_key_and_value() -> None:
+    reader = LineReader({"parse.key": "true", "parse.headers": "true", "null.marker": "NULL"})
+    assert reader.parse_line(b"a:1,b:2\tkey\tvalue\tmore", 1) == (
+        b"key",
+        b"value\tmore",
+        [("a", b"1"), ("b", b"2")],
+    )
+    assert reader.parse_line(b"NULL\tkey\tNULL", 2) == (b"key", None, [])
+
+
+def test_the_console_producer_names_the_line_without_a_key() -> None:
+    with pytest.raises(HeadraceError, match="line number 3"):
+        LineReader({"parse.key": "true"}).parse_line(b"value", 3)
+    with pytest.raises(HeadraceError, match=r"parse\.keys"):
+        LineReader({"parse.keys": "true"})
+
+
+def test_the_console_consumer_prints_in_kafkas_order() -> None:
+    render = compile_formatter(
+        {
+            "print.key": "true",
+            "print.timestamp": "true",
+            "print.partition": "true",
+            "print.offset": "true",
+            "print.headers": "true",
+        }
+    )
+    assert render(Message()) == (
+        b"CreateTime:1700\tPartition:2\tOffset:7\ta:1,b:null\tuser\thello\n"
+    )
+    assert compile_formatter({})(Message(value=None)) == b"null\n"
+
+
+def test_a_misspelt_formatter_property_is_named() -> None:
+    with pytest.raises(HeadraceError, match=r"print\.keys"):
+        compile_formatter({"print.keys": "true"})
+
+
+def test_partition_ranges_exclude_their_upper_bound() -> None:
+    assert parse_partitions("0,2-4") == {0, 2, 3}
+    with pytest.raises(HeadraceError):
+        parse_partitions("a")
+
+
+@pytest.mark.parametrize(
+    ("patterns", "topic", "partition", "selected"),
+    [
+        (None, "clicks", 5, True),
+        ("clicks:0", "clicks", 0, True),
+        ("clicks:0", "clicks", 1, False),
+        ("clicks:1-3", "clicks", 2, True),
+        ("clicks:1-3", "clicks", 3, False),
+        ("users,clicks:1-", "clicks", 9, True),
+        (":2", "any", 2, True),
+        ("users", "clicks", 0, False),
+    ],
+)
+def test_topic_partition_patterns(
+    patterns: str | None, topic: str, partition: int, selected: bool
+) -> None:
+    assert is_selected(patterns, topic, partition) is selected
+
+
+def test_added_settings_may_group_values_with_brackets() -> None:
+    assert parse_add_config("a.b=1,cleanup.policy=[compact,delete],c=x") == {
+        "a.b": "1",
+        "cleanup.policy": "compact,delete",
+        "c": "x",
+    }
+    with pytest.raises(HeadraceError, match="key=val"):
+        parse_add_config("retention")
+
+
+def test_replica_assignments_are_read() -> None:
+    assert parse_replica_assignment("0:1,1:2") == {0: [0, 1], 1: [1, 2]}
+    with pytest.raises(HeadraceError):
+        parse_replica_assignment("a")
+
+
+def test_java_settings_become_librdkafkas() -> None:
+    given = {"max.request.size": "10", "key.serializer": "x", "acks": "1"}
+    assert client_properties(given) == {"message.max.bytes": "10", "acks": "1"}
+    with pytest.raises(HeadraceError, match="PLAINTEXT"):
+        client_properties({"security.protocol": "SASL_SSL"})
+
+
+def test_an_offset_file_names_what_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "offsets.json"
+    path.write_text('{"partitions": [{"topic": "t", "partition": 0, "offset": 3}], "version": 1}')
+    assert read_offsets(path) == {("t", 0): 3}
+    path.write_text('{"partitions": [{"topic": "t"}]}')
+    with pytest.raises(HeadraceError, match="must hold"):
+        read_offsets(path)
+    with pytest.raises(HeadraceError, match="No such file"):
+        read_offsets(tmp_path / "none.json")
