@@ -5,7 +5,7 @@
      1  gzip    one RFC 1952 member
      2  snappy  xerial blocks: magic, version 1, compatible 1, then       one raw snappy block
                 (int32 size, raw snappy block of at most 32 KiB) ...
-     3  lz4     one LZ4 frame, 64 KiB independent blocks, no checksum     linked blocks, checksums
+     3  lz4     one LZ4 frame of independent blocks                       linked blocks
      4  zstd    one RFC 8878 frame
 
 Both odd choices are for Kafka's Java consumer: it refuses LZ4 frames of linked blocks, and xerial
@@ -52,7 +52,7 @@ def compress(codec_id: int, data: "Buffer", level: int | None = None) -> bytes:
         return _compress_xerial(memoryview(data).cast("B"))
     if codec_id == 3:
         compressor = cramjam.lz4.Compressor(chosen, content_checksum=False, block_linked=False)
-        compressor.compress(data)
+        compressor.compress(bytes(data))  # takes nothing but bytes
         return bytes(compressor.finish())
     if codec_id == 4:
         return bytes(cramjam.zstd.compress(data, level=chosen))

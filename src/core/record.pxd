@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
+from .varint cimport varint_size, write_varint
+
 ctypedef struct RecordFields:
     int64_t timestamp_delta      # [ms] from the batch's base_timestamp
     int32_t offset_delta         # from the batch's base_offset
@@ -30,7 +32,64 @@ cdef const uint8_t* read_record(
 cdef bint headers_are_valid(const RecordFields* fields) noexcept nogil
 # A Record of its own bytes; raises CorruptRecordError for malformed headers.
 cdef Record make_record(const RecordFields* fields, int64_t offset, int64_t timestamp)
-# The bytes a record takes with its length prefix; `header_bytes` counts what follows the count.
-cdef int64_t record_size(
-    int64_t timestamp_delta, int32_t offset_delta, int64_t key_size, int64_t value_size,
-    int32_t header_count, int64_t header_bytes) noexcept nogil
+
+
+cdef extern from *:
+    """
+    #include <string.h>
+    /* memcpy for the sizes of keys and values: no call below 256 bytes, nothing touched outside. */
+    static inline void hr_copy_short(uint8_t* to, const uint8_t* from, size_t n) {
+        if (n > 256) { memcpy(to, from, n); return; }
+        if (n >= 16) {
+            size_t i = 0;
+            for (; i + 16 < n; i += 16) __builtin_memcpy(to + i, from + i, 16);
+            __builtin_memcpy(to + n - 16, from + n - 16, 16);
+        } else if (n >= 8) {
+            uint64_t a, b;
+            __builtin_memcpy(&a, from, 8); __builtin_memcpy(&b, from + n - 8, 8);
+            __builtin_memcpy(to, &a, 8); __builtin_memcpy(to + n - 8, &b, 8);
+        } else if (n >= 4) {
+            uint32_t a, b;
+            __builtin_memcpy(&a, from, 4); __builtin_memcpy(&b, from + n - 4, 4);
+            __builtin_memcpy(to, &a, 4); __builtin_memcpy(to + n - 4, &b, 4);
+        } else if (n) {
+            to[0] = from[0]; to[n >> 1] = from[n >> 1]; to[n - 1] = from[n - 1];
+        }
+    }
+    """
+    void hr_copy_short(uint8_t* to, const uint8_t* source, size_t size) noexcept nogil
+
+
+cdef inline int64_t record_body_size(
+    int64_t timestamp_delta, int64_t offset_delta, int64_t key_size, int64_t value_size,
+    int64_t header_count, int64_t header_bytes
+) noexcept nogil:
+    """What a record's length field says; `header_bytes` counts what follows header_count."""
+    cdef int64_t size = 1 + varint_size(timestamp_delta) + varint_size(offset_delta)
+    size += varint_size(key_size) + (key_size if key_size > 0 else 0)
+    size += varint_size(value_size) + (value_size if value_size > 0 else 0)
+    return size + varint_size(header_count) + header_bytes
+
+
+cdef inline uint8_t* write_blob(uint8_t* p, const uint8_t* source, int64_t size) noexcept nogil:
+    """A varint length and the bytes (only the length where it is -1); the byte behind them."""
+    p = write_varint(p, size)
+    if size > 0:
+        hr_copy_short(p, source, size)
+        p += size
+    return p
+
+
+cdef inline uint8_t* write_record(
+    uint8_t* p, int64_t body_size, int64_t timestamp_delta, int64_t offset_delta,
+    const uint8_t* key, int64_t key_size, const uint8_t* value, int64_t value_size,
+    int64_t header_count
+) noexcept nogil:
+    """Store a record up to its headers at `p`, which has room for it; the byte behind it."""
+    p = write_varint(p, body_size)
+    p[0] = 0
+    p = write_varint(p + 1, timestamp_delta)
+    p = write_varint(p, offset_delta)
+    p = write_blob(p, key, key_size)
+    p = write_blob(p, value, value_size)
+    return write_varint(p, header_count)

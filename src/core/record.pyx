@@ -18,7 +18,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .varint cimport read_varint, read_varlong, varint_size
+from .varint cimport read_varint, read_varlong
 
 from .errors import CorruptRecordError
 
@@ -148,14 +148,3 @@ cdef tuple make_headers(const RecordFields* fields):
     if p != fields.end:
         raise CorruptRecordError("a record is longer than its headers")
     return tuple(headers)
-
-
-cdef int64_t record_size(
-    int64_t timestamp_delta, int32_t offset_delta, int64_t key_size, int64_t value_size,
-    int32_t header_count, int64_t header_bytes
-) noexcept nogil:
-    cdef int64_t body = 1 + varint_size(timestamp_delta) + varint_size(offset_delta)
-    body += varint_size(key_size) + (key_size if key_size > 0 else 0)
-    body += varint_size(value_size) + (value_size if value_size > 0 else 0)
-    body += varint_size(header_count) + header_bytes
-    return varint_size(body) + body

@@ -1,5 +1,6 @@
 from collections.abc import Iterator
-from typing import NamedTuple, final
+from dataclasses import dataclass
+from typing import final
 
 from typing_extensions import Buffer
 
@@ -58,7 +59,8 @@ class RecordBatch:
     def uncompressed_payload(self, max_bytes: int = ...) -> bytes | memoryview: ...
     def records(self, max_bytes: int = ...) -> Iterator[Record]: ...
 
-class RecordsSummary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RecordsSummary:
     count: int
     max_timestamp: int
     offset_of_max_timestamp: int

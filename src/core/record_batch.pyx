@@ -29,7 +29,7 @@ from .byteorder cimport load_i16, load_i32, load_i64, load_u32, store_i16, store
 from .crc32c cimport crc32c_update
 from .record cimport RecordFields, headers_are_valid, make_record, read_record
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from .compression import decompress
 from .errors import CorruptRecordError, InvalidRecordError
@@ -340,7 +340,8 @@ def iter_batches(buffer):
         yield batch
 
 
-class RecordsSummary(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class RecordsSummary:
     """What a walk over a batch's records found; timestamps in ms, -1 for an empty batch."""
 
     count: int

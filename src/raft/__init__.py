@@ -1,1 +1,7 @@
-"""Agreement and replication."""
+"""Agreement and replication: the cluster's decisions, and the partitions that this broker holds."""
+
+from .cluster_group import ClusterGroup
+from .cluster_state import ClusterState, TopicImage
+from .raft_wal import WAL_FOLDER_NAME, RaftWal
+
+__all__ = ["WAL_FOLDER_NAME", "ClusterGroup", "ClusterState", "RaftWal", "TopicImage"]

@@ -1,5 +1,7 @@
 """What can go wrong in agreement and replication; named as Kafka names it."""
 
+from pathlib import Path
+
 from ..core.errors import HeadraceError
 
 
@@ -19,14 +21,6 @@ class UnknownLeaderEpochError(ReplicationError):
     """The request's leader epoch is newer than ours (UNKNOWN_LEADER_EPOCH)."""
 
 
-class UnknownTopicOrPartitionError(ReplicationError):
-    """No such topic or partition (UNKNOWN_TOPIC_OR_PARTITION)."""
-
-
-class UnknownTopicIdError(ReplicationError):
-    """No topic has this id (UNKNOWN_TOPIC_ID)."""
-
-
 class NotEnoughReplicasError(ReplicationError):
     """Fewer in-sync replicas than min.insync.replicas (NOT_ENOUGH_REPLICAS)."""
 
@@ -37,6 +31,14 @@ class InvalidRequiredAcksError(ReplicationError):
 
 class ClusterStateError(ReplicationError):
     """A command that the cluster's state refuses; a deterministic result, never a crash."""
+
+
+class UnknownTopicOrPartitionError(ClusterStateError):
+    """No such topic or partition (UNKNOWN_TOPIC_OR_PARTITION)."""
+
+
+class UnknownTopicIdError(ClusterStateError):
+    """No topic has this id (UNKNOWN_TOPIC_ID)."""
 
 
 class TopicExistsError(ClusterStateError):
@@ -61,3 +63,17 @@ class InvalidReplicaAssignmentError(ClusterStateError):
 
 class InvalidRequestError(ClusterStateError):
     """INVALID_REQUEST: contradicting or repeated fields."""
+
+
+class CorruptCommandError(ReplicationError):
+    """Bytes that are no command or snapshot of ours, or of a newer headrace than this one."""
+
+
+class RaftWalCorruptedError(ReplicationError):
+    """Corrupt bytes in the write-ahead log where they cannot be a torn tail."""
+
+    def __init__(self, path: Path, position: int, reason: str) -> None:
+        super().__init__(f"{path} is corrupt at byte {position}: {reason}")
+        self.path = path
+        self.position = position
+        self.reason = reason

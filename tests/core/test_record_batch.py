@@ -7,7 +7,7 @@ import pytest
 
 from headrace.core.errors import CorruptRecordError, InvalidRecordError, RecordError
 from headrace.core.record import Record
-from headrace.core.record_batch import RecordBatch, inspect_records, iter_batches
+from headrace.core.record_batch import RecordBatch, RecordsSummary, inspect_records, iter_batches
 from tests.support.foreign_batches import CODECS, ROWS, foreign_batch
 
 
@@ -119,7 +119,7 @@ def test_a_position_outside_the_buffer_is_a_callers_mistake() -> None:
 @pytest.mark.parametrize("compression", CODECS)
 def test_inspection_finds_the_largest_timestamp_and_the_missing_key(compression: str) -> None:
     summary = inspect_records(RecordBatch(foreign_batch(compression=compression)))
-    assert summary == (5, 1_700_000_000_500, 3, 1, 1_699_999_999_990)
+    assert summary == RecordsSummary(5, 1_700_000_000_500, 3, 1, 1_699_999_999_990)
 
 
 def test_inspection_without_a_null_key_says_minus_one() -> None:
@@ -132,7 +132,9 @@ def test_log_append_time_speaks_for_every_record() -> None:
     batch = RecordBatch(raw)
     assert batch.has_log_append_time
     assert {record.timestamp for record in batch.records()} == {batch.max_timestamp}
-    assert inspect_records(batch)[1:3] == (batch.max_timestamp, 0)
+    summary = inspect_records(batch)
+    assert (summary.max_timestamp, summary.min_timestamp) == (batch.max_timestamp,) * 2
+    assert summary.offset_of_max_timestamp == 0
 
 
 def test_a_delete_horizon_stands_in_the_base_timestamp() -> None:

@@ -1,0 +1,396 @@
+"""The write-ahead log that all Raft groups of a broker share: one file, one sync a batch.
+
+A file `<20-digit sequence>.wal` in `__headrace_raft/` holds a checkpoint of every group and, behind
+it, what was journaled since.  A checkpoint writes the next file whole, renames it into place and
+removes the old one, so the newest file alone is the truth.  Integers are big-endian:
+
+    OFFSET  SIZE  FIELD               the file's head
+         0     8  magic               "HRWAL\\0\\0\\1", the last byte is the version
+         8        batches             back to back; the first one is the checkpoint
+
+    OFFSET  SIZE  FIELD               one batch = everything of one turn, kept or lost together
+         0     4  size_bytes          of the records, without this head of 16 bytes
+         4     4  crc                 CRC-32 of batch_sequence and records
+         8     8  batch_sequence      grows by one a batch; the checkpoint has the file's sequence
+        16        records
+
+    OFFSET  SIZE  FIELD               one record
+         0     1  kind                1 entry, 2 snapshot, 3 forget
+         1     2  group_id_bytes      then the group id in UTF-8
+         +     8  entry_index         of the entry; the last one that the snapshot covers
+         +     8  term
+         +     4  payload_bytes       then the payload
+
+An entry whose index is not the next one replaces that entry and all behind it, as Raft asks. Space
+is reserved ahead, so zeros behind the last batch are an unwritten tail and a full disk is refused
+before a byte is written: that may be tried again.  Durability: `append_entries` returns after
+fdatasync; if a write or a sync fails, the log is out of use until the process restarts.  A batch
+that was being written when the machine stopped is cut off at the next start; a bad batch before a
+good one is corruption.
+"""
+
+import errno
+import logging
+import os
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.errors import KafkaStorageError, LogClosedError
+from .errors import RaftWalCorruptedError
+
+logger = logging.getLogger(__name__)
+
+WAL_FOLDER_NAME = "__headrace_raft"
+MAX_BATCH_BYTES = 256 * 1024 * 1024
+DEFAULT_CHECKPOINT_BYTES = 4 * 1024 * 1024
+"""The log is checkpointed once it has grown by this and by as much as its last checkpoint."""
+
+_RESERVE_BYTES = 64 * 1024
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAGIC = b"HRWAL\0\0\1"
+_BATCH_HEAD = struct.Struct(">IIq")
+_RECORD_HEAD = struct.Struct(">BH")
+_RECORD_BODY = struct.Struct(">qqI")
+_ENTRY, _SNAPSHOT, _FORGET = 1, 2, 3
+
+Entry = tuple[str, int, int, bytes]
+"""(group_id, entry_index, term, payload)"""
+
+
+@dataclass(slots=True)
+class GroupImage:
+    """All that the log holds of one group: a snapshot and the entries behind it.
+
+    `snapshot_index` is the last entry the snapshot covers (0: none); `entries` are (index, term,
+    payload).
+    """
+
+    snapshot_index: int = 0
+    snapshot_term: int = 0
+    snapshot: bytes = b""
+    entries: list[tuple[int, int, bytes]] | tuple[tuple[int, int, bytes], ...] = ()
+
+    @property
+    def last_index(self) -> int:
+        return self.entries[-1][0] if self.entries else self.snapshot_index
+
+    @property
+    def last_term(self) -> int:
+        return self.entries[-1][1] if self.entries else self.snapshot_term
+
+
+class RaftWal:
+    """The open write-ahead log of one broker.  One thread at a time may call it.
+
+    Each group is attached with a callable that gives its present image for the next checkpoint.
+    """
+
+    def __init__(self, folder: Path, *, checkpoint_bytes: int = DEFAULT_CHECKPOINT_BYTES) -> None:
+        self.folder = folder
+        self.truncated_bytes = 0
+        """Bytes of a torn tail that opening this log cut off."""
+        self._checkpoint_bytes = checkpoint_bytes
+        self._checkpoint_end = 0
+        self._position = 0
+        self._reserved_end = 0
+        self._file_sequence = 0
+        self._next_sequence = 0
+        self._fd = -1
+        self._failure = ""
+        self._replayed: dict[str, GroupImage] = {}
+        self._attached: dict[str, Callable[[], GroupImage]] = {}
+        folder.mkdir(parents=True, exist_ok=True)
+        self._open_newest()
+
+    @classmethod
+    def open(cls, folder: Path, *, checkpoint_bytes: int = DEFAULT_CHECKPOINT_BYTES) -> "RaftWal":
+        """The log in `folder`, made if absent; raises RaftWalCorruptedError, KafkaStorageError."""
+        try:
+            return cls(folder, checkpoint_bytes=checkpoint_bytes)
+        except OSError as error:
+            raise KafkaStorageError(folder, f"cannot open the write-ahead log: {error}") from error
+
+    @property
+    def path(self) -> Path:
+        """The file that is being written."""
+        return self.folder / f"{self._file_sequence:020d}.wal"
+
+    @property
+    def size_bytes(self) -> int:
+        return self._position
+
+    # -- groups
+
+    def replay(self) -> dict[str, GroupImage]:
+        """Groups found on disk that nobody has attached yet, by group id."""
+        return dict(self._replayed)
+
+    def attach_group(self, group_id: str, take_image: Callable[[], GroupImage]) -> GroupImage:
+        """Hand over what the log holds of the group; from now on checkpoints ask `take_image`."""
+        assert group_id not in self._attached, group_id
+        self._attached[group_id] = take_image
+        return self._replayed.pop(group_id, None) or GroupImage()
+
+    def forget_groups(self, group_ids: Iterable[str]) -> None:
+        """Remove groups for good, in one batch; their ids must never be used again."""
+        gone = list(group_ids)
+        if not gone:
+            return
+        self._write_batch(b"".join(_encode(_FORGET, gid, 0, 0, b"") for gid in gone))
+        for group_id in gone:
+            self._replayed.pop(group_id, None)
+            self._attached.pop(group_id, None)
+
+    # -- writing
+
+    def append_entries(self, entries: Sequence[Entry]) -> None:
+        """Make `entries` durable, all or none of them, in one write and one fdatasync."""
+        if not entries:
+            return
+        grown_bytes = self._position - self._checkpoint_end
+        if grown_bytes >= max(self._checkpoint_bytes, self._checkpoint_end):
+            self.checkpoint()
+        self._write_batch(
+            b"".join(
+                [_encode(_ENTRY, gid, index, term, data) for gid, index, term, data in entries]
+            )
+        )
+
+    def checkpoint(self) -> None:
+        """Write every group's present image to a new file and drop the old one.
+
+        On a full disk the old file is kept and written on.
+        """
+        self._check_usable()
+        images = dict(self._replayed)
+        for group_id, take_image in self._attached.items():
+            images[group_id] = take_image()
+        try:
+            self._start_file(images)
+        except OSError as error:
+            if error.errno not in _DISK_FULL:
+                raise self._failed(error) from error
+            logger.warning("%s: no space for a checkpoint; going on with the old one", self.path)
+
+    def close(self) -> None:
+        """Close the file; everything appended is durable already."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write_batch(self, records: bytes) -> None:
+        self._check_usable()
+        batch = _encode_batch(self._next_sequence, records)
+        self._reserve(self._position + len(batch))
+        try:
+            _write_fully(self._fd, batch, self._position)
+            os.fdatasync(self._fd)
+        except OSError as error:
+            raise self._failed(error) from error
+        self._position += len(batch)
+        self._next_sequence += 1
+
+    def _reserve(self, end: int) -> None:
+        if end <= self._reserved_end:
+            return
+        wanted_end = end + _RESERVE_BYTES
+        try:
+            os.posix_fallocate(self._fd, self._reserved_end, wanted_end - self._reserved_end)
+        except OSError as error:
+            if error.errno in _DISK_FULL:
+                raise KafkaStorageError(
+                    self.folder, f"no space for the write-ahead log ({error}); free some"
+                ) from error
+            raise self._failed(error) from error
+        self._reserved_end = wanted_end
+
+    def _check_usable(self) -> None:
+        if self._failure:
+            raise KafkaStorageError(self.folder, self._failure)
+        if self._fd < 0:
+            raise LogClosedError(f"the write-ahead log in {self.folder} is closed")
+
+    def _failed(self, error: OSError) -> KafkaStorageError:
+        self._failure = f"the write-ahead log cannot be written ({error}); restart the broker"
+        logger.error("%s: %s", self.folder, self._failure)
+        return KafkaStorageError(self.folder, self._failure)
+
+    def _start_file(self, images: dict[str, GroupImage]) -> None:
+        """Make the next file with `images` as its checkpoint, durable before the old one goes."""
+        sequence = self._next_sequence
+        path = self.folder / f"{sequence:020d}.wal"
+        unfinished = path.with_suffix(".wal.tmp")
+        records = b"".join(_encode_image(gid, image) for gid, image in images.items())
+        content = _MAGIC + _encode_batch(sequence, records)
+        fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            _write_fully(fd, content, 0)
+            os.fdatasync(fd)
+        except OSError:
+            os.close(fd)
+            unfinished.unlink()
+            raise
+        os.rename(unfinished, path)
+        self.close()
+        self._fd = fd
+        _sync_folder(self.folder)
+        self._file_sequence = sequence
+        self._position = self._checkpoint_end = self._reserved_end = len(content)
+        self._next_sequence = sequence + 1
+        self._remove_other_files()
+
+    def _remove_other_files(self) -> None:
+        for path in self.folder.glob("*.wal*"):
+            if path != self.path:
+                path.unlink()
+
+    # -- reading
+
+    def _open_newest(self) -> None:
+        files = sorted(self.folder.glob("*.wal"))
+        if not files:
+            self._start_file({})
+            return
+        path = files[-1]
+        data = path.read_bytes()
+        if data[: len(_MAGIC)] != _MAGIC:
+            raise RaftWalCorruptedError(path, 0, "it is no write-ahead log of this version")
+        self._file_sequence = self._next_sequence = int(path.stem)
+        position = len(_MAGIC)
+        while (end := _batch_end(data, position, self._next_sequence)) > 0:
+            self._replay_records(path, data, position + _BATCH_HEAD.size, end)
+            if position == len(_MAGIC):
+                self._checkpoint_end = end
+            position = end
+            self._next_sequence += 1
+        if position == len(_MAGIC):
+            raise RaftWalCorruptedError(path, position, "its checkpoint is damaged")
+        if _has_batch_behind(data, position, self._next_sequence):
+            raise RaftWalCorruptedError(path, position, "a damaged batch stands before a good one")
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        self._position = self._reserved_end = position
+        self._cut_tail(data[position:])
+        self._remove_other_files()
+
+    def _cut_tail(self, tail: bytes) -> None:
+        torn_bytes = len(tail.rstrip(b"\0"))
+        if torn_bytes == 0:
+            self._reserved_end = self._position + len(tail)
+            return
+        self.truncated_bytes = torn_bytes
+        os.ftruncate(self._fd, self._position)
+        os.fsync(self._fd)
+        logger.warning(
+            "%s: cut off %d bytes of a batch that was being written when the broker stopped",
+            self.path,
+            torn_bytes,
+        )
+
+    def _replay_records(self, path: Path, data: bytes, position: int, end: int) -> None:
+        while position < end:
+            kind, name_bytes = _RECORD_HEAD.unpack_from(data, position)
+            name_start = position + _RECORD_HEAD.size
+            body_start = name_start + name_bytes
+            index, term, payload_bytes = _RECORD_BODY.unpack_from(data, body_start)
+            payload_start = body_start + _RECORD_BODY.size
+            group_id = data[name_start:body_start].decode()
+            payload = data[payload_start : payload_start + payload_bytes]
+            if kind == _ENTRY:
+                self._replay_entry(path, position, group_id, (index, term, payload))
+            elif kind == _SNAPSHOT:
+                self._replayed[group_id] = GroupImage(index, term, payload, [])
+            elif kind == _FORGET:
+                self._replayed.pop(group_id, None)
+            else:
+                raise RaftWalCorruptedError(path, position, f"record kind {kind} is unknown")
+            position = payload_start + payload_bytes
+
+    def _replay_entry(
+        self, path: Path, position: int, group_id: str, entry: tuple[int, int, bytes]
+    ) -> None:
+        image = self._replayed.get(group_id)
+        if image is None:
+            image = self._replayed[group_id] = GroupImage(entries=[])
+        assert isinstance(image.entries, list), group_id
+        kept = entry[0] - image.snapshot_index - 1
+        if not 0 <= kept <= len(image.entries):
+            raise RaftWalCorruptedError(
+                path,
+                position,
+                f"group {group_id}: entry {entry[0]} does not follow entry {image.last_index}",
+            )
+        del image.entries[kept:]
+        image.entries.append(entry)
+
+
+def _encode(kind: int, group_id: str, index: int, term: int, payload: bytes) -> bytes:
+    name = group_id.encode()
+    return b"".join(
+        (
+            _RECORD_HEAD.pack(kind, len(name)),
+            name,
+            _RECORD_BODY.pack(index, term, len(payload)),
+            payload,
+        )
+    )
+
+
+def _encode_image(group_id: str, image: GroupImage) -> bytes:
+    records = [
+        _encode(_SNAPSHOT, group_id, image.snapshot_index, image.snapshot_term, image.snapshot)
+    ]
+    records += [_encode(_ENTRY, group_id, *entry) for entry in image.entries]
+    return b"".join(records)
+
+
+def _encode_batch(sequence: int, records: bytes) -> bytes:
+    if len(records) > MAX_BATCH_BYTES:
+        raise ValueError(f"a batch of {len(records)} bytes is above {MAX_BATCH_BYTES}")
+    crc = zlib.crc32(records, zlib.crc32(sequence.to_bytes(8, "big")))
+    return _BATCH_HEAD.pack(len(records), crc, sequence) + records
+
+
+def _batch_end(data: bytes, position: int, sequence: int) -> int:
+    """Where the intact batch number `sequence` at `position` ends; -1 if there is none."""
+    if position + _BATCH_HEAD.size > len(data):
+        return -1
+    size_bytes, crc, found_sequence = _BATCH_HEAD.unpack_from(data, position)
+    end = position + _BATCH_HEAD.size + int(size_bytes)
+    if found_sequence != sequence or size_bytes > MAX_BATCH_BYTES or end > len(data):
+        return -1
+    if zlib.crc32(memoryview(data)[position + 8 : end]) != crc:
+        return -1
+    return end
+
+
+def _has_batch_behind(data: bytes, position: int, sequence: int) -> bool:
+    """Whether an intact batch follows the damaged one: then it was no torn write.
+
+    One batch is written at a time, so behind a torn one the next sequence cannot stand.
+    """
+    wanted = (sequence + 1).to_bytes(8, "big")
+    found = data.find(wanted, position + 8)
+    while found >= 0:
+        if _batch_end(data, found - 8, sequence + 1) > 0:
+            return True
+        found = data.find(wanted, found + 1)
+    return False
+
+
+def _write_fully(fd: int, content: bytes, position: int) -> None:
+    remaining = memoryview(content)
+    while remaining:
+        written = os.pwrite(fd, remaining, position)
+        remaining = remaining[written:]
+        position += written
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
