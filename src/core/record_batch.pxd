@@ -58,3 +58,11 @@ cdef class RecordBatch:
     cpdef object uncompressed_payload(self, int64_t max_bytes=*)
     # The timestamp [ms] of a record with this delta, LogAppendTime considered.
     cdef int64_t timestamp_of(self, int64_t timestamp_delta) noexcept nogil
+
+
+cdef class RecordsSummary:
+    cdef readonly int32_t count
+    cdef readonly int64_t max_timestamp              # [ms], -1 for an empty batch
+    cdef readonly int64_t offset_of_max_timestamp    # of the earliest such record, -1 for none
+    cdef readonly int32_t first_null_key_index       # counted within the batch, -1 for none
+    cdef readonly int64_t min_timestamp              # [ms], -1 for an empty batch

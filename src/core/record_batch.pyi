@@ -1,5 +1,4 @@
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import final
 
 from typing_extensions import Buffer
@@ -59,13 +58,18 @@ class RecordBatch:
     def uncompressed_payload(self, max_bytes: int = ...) -> bytes | memoryview: ...
     def records(self, max_bytes: int = ...) -> Iterator[Record]: ...
 
-@dataclass(frozen=True, slots=True)
+@final
 class RecordsSummary:
-    count: int
-    max_timestamp: int
-    offset_of_max_timestamp: int
-    first_null_key_index: int
-    min_timestamp: int
+    @property
+    def count(self) -> int: ...
+    @property
+    def max_timestamp(self) -> int: ...
+    @property
+    def offset_of_max_timestamp(self) -> int: ...
+    @property
+    def first_null_key_index(self) -> int: ...
+    @property
+    def min_timestamp(self) -> int: ...
 
 def iter_batches(buffer: Buffer) -> Iterator[RecordBatch]: ...
 def inspect_records(batch: RecordBatch, max_bytes: int = ...) -> RecordsSummary: ...

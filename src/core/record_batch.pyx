@@ -29,8 +29,6 @@ from .byteorder cimport load_i16, load_i32, load_i64, load_u32, store_i16, store
 from .crc32c cimport crc32c_update
 from .record cimport RecordFields, headers_are_valid, make_record, read_record
 
-from dataclasses import dataclass
-
 from .compression import decompress
 from .errors import CorruptRecordError, InvalidRecordError
 
@@ -340,17 +338,17 @@ def iter_batches(buffer):
         yield batch
 
 
-@dataclass(frozen=True, slots=True)
-class RecordsSummary:
-    """What a walk over a batch's records found; timestamps in ms, -1 for an empty batch."""
+@cython.final
+cdef class RecordsSummary:
+    """What a walk over a batch's records found; `inspect_records` makes them."""
 
-    count: int
-    max_timestamp: int
-    # The offset of the earliest record that has max_timestamp; -1 for an empty batch.
-    offset_of_max_timestamp: int
-    # The index, counted within the batch, of the first record without a key; -1 for none.
-    first_null_key_index: int
-    min_timestamp: int
+    def __repr__(self):
+        return (
+            f"RecordsSummary(count={self.count}, max_timestamp={self.max_timestamp}, "
+            f"offset_of_max_timestamp={self.offset_of_max_timestamp}, "
+            f"first_null_key_index={self.first_null_key_index}, "
+            f"min_timestamp={self.min_timestamp})"
+        )
 
 
 cdef enum:
@@ -410,23 +408,31 @@ def inspect_records(RecordBatch batch not None, int64_t max_bytes=MAX_UNCOMPRESS
         raise InvalidRecordError(f"{batch!r} has a negative record count")
     memset(&scan, 0, sizeof(scan))
     scan.max_timestamp = scan.min_timestamp = scan.first_null_key_index = -1
-    PyObject_GetBuffer(batch.uncompressed_payload(max_bytes), &buffer, PyBUF_SIMPLE)
-    try:
-        with nogil:
+    if batch.header.attributes & COMPRESSION_MASK:
+        PyObject_GetBuffer(batch.uncompressed_payload(max_bytes), &buffer, PyBUF_SIMPLE)
+        try:
             found = scan_records(
                 batch, <const uint8_t*>buffer.buf, <const uint8_t*>buffer.buf + buffer.len, &scan)
-    finally:
-        PyBuffer_Release(&buffer)
+        finally:
+            PyBuffer_Release(&buffer)
+    else:
+        found = scan_records(
+            batch, batch.start + BATCH_HEADER_BYTES, batch.start + batch.header.size_bytes, &scan)
     if found != RECORDS_OK:
         raise invalid_records(batch, found, scan.index)
-    cdef int32_t count = batch.header.record_count
-    return RecordsSummary(
-        count,
-        scan.max_timestamp,
-        batch.header.base_offset + scan.delta_of_max if count else -1,
-        scan.first_null_key_index,
-        scan.min_timestamp,
-    )
+    return make_summary(batch, &scan)
+
+
+cdef RecordsSummary make_summary(RecordBatch batch, const RecordsScan* scan):
+    cdef RecordsSummary summary = RecordsSummary.__new__(RecordsSummary)
+    summary.count = batch.header.record_count
+    summary.max_timestamp = scan.max_timestamp
+    summary.offset_of_max_timestamp = -1
+    if summary.count:
+        summary.offset_of_max_timestamp = batch.header.base_offset + scan.delta_of_max
+    summary.first_null_key_index = scan.first_null_key_index
+    summary.min_timestamp = scan.min_timestamp
+    return summary
 
 
 cdef object invalid_records(RecordBatch batch, int found, int32_t index):

@@ -81,8 +81,8 @@ def test_snappy_is_written_as_xerial_blocks() -> None:
     ("codec", "low", "high"), [("gzip", 1, 9), ("lz4", 1, 12), ("zstd", 1, 19)]
 )
 def test_a_higher_level_packs_tighter(codec: str, low: int, high: int) -> None:
-    words = [random.Random(seed).randbytes(5).hex() for seed in range(500)]
-    text = " ".join(random.Random(0).choices(words, k=20_000)).encode()
+    rows = [(random.Random(index).randrange(1000), index * index % 997) for index in range(5000)]
+    text = b"".join(b'{"user": %d, "latency_ms": %d}' % row for row in rows)
     codec_id = CODEC_IDS[codec]
     assert len(compress(codec_id, text, high)) < len(compress(codec_id, text, low))
 

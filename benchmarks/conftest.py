@@ -1,0 +1,62 @@
+"""The option `--full`, the sizes it chooses, and how a result is reported.
+
+A benchmark asks for the fixture `size` with `@pytest.mark.sizes(smoke, full)` and hands what it
+computed to `report`, which keeps its checksum and its rates beside the times of pytest-benchmark
+(`--benchmark-json` writes them out).
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from headrace.core.crc32c import crc32c, kernel_names
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+Report = Callable[..., None]
+
+# A smoke run shows that a benchmark still works, not how fast it is.
+SMOKE_TIME_S = 0.02
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--full", action="store_true", help="the sizes that are worth reading, not the smoke sizes"
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "sizes(smoke, full): the two sizes of a benchmark")
+    if not config.getoption("--full"):
+        config.option.benchmark_max_time = SMOKE_TIME_S
+        config.option.benchmark_min_rounds = 1
+
+
+@pytest.fixture
+def size(request: pytest.FixtureRequest) -> Any:
+    """The smoke size, or with `--full` the full one, of the test's `sizes` mark."""
+    mark = request.node.get_closest_marker("sizes")
+    assert mark is not None, (
+        "a benchmark that asks for `size` needs @pytest.mark.sizes(smoke, full)"
+    )
+    smoke, full = mark.args
+    return full if request.config.getoption("--full") else smoke
+
+
+@pytest.fixture
+def report(benchmark: Any) -> Report:
+    """`report(computed, records=..., size_bytes=...)`: the checksum and the rates of the median."""
+
+    def note(computed: "Buffer", *, records: int = 0, size_bytes: int = 0) -> None:
+        median_s = benchmark.stats.stats.median
+        benchmark.extra_info["crc32c"] = f"{crc32c(computed):08x}"
+        benchmark.extra_info["kernel"] = kernel_names()[0]
+        if records:
+            benchmark.extra_info["records_per_s"] = round(records / median_s)
+        if size_bytes:
+            benchmark.extra_info["bytes_per_s"] = round(size_bytes / median_s)
+
+    return note
