@@ -1,19 +1,32 @@
 """Which messages are declared, by API key and by the name of a stored record."""
 
-from .messages import api_versions, fetch, list_offsets, metadata, produce
-from .schema import Message
+from . import stored_groups
+from .messages import (
+    api_versions,
+    fetch,
+    group_offsets,
+    groups,
+    list_offsets,
+    metadata,
+    produce,
+)
+from .schema import MAX_VERSION, Message
 
-FAMILIES = (api_versions, fetch, list_offsets, metadata, produce)
+FAMILIES = (api_versions, fetch, group_offsets, groups, list_offsets, metadata, produce)
+STORED_FAMILIES = (stored_groups,)
 
-REQUESTS: dict[int, Message] = {}
-RESPONSES: dict[int, Message] = {}
-STORED: dict[str, Message] = {}
 
-for _family in FAMILIES:
-    for _message in _family.MESSAGES:
-        _table = REQUESTS if _message.name.endswith("Request") else RESPONSES
-        assert _message.api_key not in _table, _message
-        _table[_message.api_key] = _message
+def _by_api_key(suffix: str) -> dict[int, Message]:
+    """The messages whose names end in `suffix`."""
+    messages = [m for family in FAMILIES for m in family.MESSAGES if m.name.endswith(suffix)]
+    table = {message.api_key: message for message in messages}
+    assert len(table) == len(messages), "two messages share an API key"
+    return table
+
+
+REQUESTS = _by_api_key("Request")
+RESPONSES = _by_api_key("Response")
+STORED = {message.name: message for family in STORED_FAMILIES for message in family.MESSAGES}
 
 
 def schema_versions(api_key: int) -> tuple[int, int]:
@@ -28,4 +41,4 @@ def schema_versions(api_key: int) -> tuple[int, int]:
 def first_flexible_version(api_key: int) -> int:
     """The first version whose headers carry a tag buffer; beyond all versions if there is none."""
     flexible = REQUESTS[api_key].flexible
-    return flexible.low if flexible.low <= flexible.high else flexible.low + 32767
+    return flexible.low if flexible.low <= flexible.high else MAX_VERSION + 1

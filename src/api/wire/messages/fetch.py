@@ -75,7 +75,7 @@ responses []
       producer_id int64
       first_offset int64
     preferred_read_replica int32 11+ = -1
-    records records ? = null
+    records records ?
 node_endpoints [] 16+ #0
   node_id int32
   host string

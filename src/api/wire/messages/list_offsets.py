@@ -13,7 +13,7 @@ REQUEST = declare(
     versions="1-11",
     flexible="6+",
     text="""
-replica_id int32
+replica_id int32 = -1
 isolation_level int8 2+
 topics []
   name string
