@@ -1,0 +1,20 @@
+"""`GroupSettings`: the broker settings of group membership and committed offsets."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupSettings:
+    """Kafka's names with `.` as `_`, Kafka's defaults; times in milliseconds unless named."""
+
+    group_min_session_timeout_ms: int = 6_000
+    group_max_session_timeout_ms: int = 1_800_000
+    group_max_size: int = 2_147_483_647
+    group_initial_rebalance_delay_ms: int = 3_000
+    offset_metadata_max_bytes: int = 4_096
+    offsets_retention_minutes: int = 10_080
+    offsets_retention_check_interval_ms: int = 600_000
+    offsets_topic_num_partitions: int = 50
+    offsets_load_buffer_size: int = 5 * 1024 * 1024
+    # How long a joining member without a session may wait for its group; Kafka fixes it too.
+    new_member_join_timeout_ms: int = 300_000
