@@ -1,0 +1,175 @@
+"""`OffsetsTopic`: writes to __consumer_offsets and reads a partition of it back.
+
+Knows partitions and batches; knows groups only as the records of `group_records.py`.
+An append is answered once it passed the high watermark.  Loop thread only.
+"""
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ...core.batch_builder import BatchBuilder
+from ...core.clock import Clock
+from ...core.errors import (
+    HeadraceError,
+    KafkaStorageError,
+    LogClosedError,
+    RecordBatchTooLargeError,
+    RecordTooLargeError,
+)
+from ...core.record_batch import RecordBatch, iter_batches
+from ...raft.errors import (
+    NotEnoughReplicasError,
+    NotLeaderOrFollowerError,
+    UnknownTopicOrPartitionError,
+)
+from .errors import (
+    CoordinatorNotAvailableError,
+    GroupError,
+    GroupRecordTooLargeError,
+    GroupStoreError,
+    NotCoordinatorError,
+)
+from .group_records import StoredRecord
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+logger = logging.getLogger(__name__)
+
+OFFSETS_TOPIC = "__consumer_offsets"
+_ALL_REPLICAS = -1
+
+OnAppended = Callable[[GroupError | None], None]
+
+
+class AppendedAt(Protocol):
+    """Where a batch came to lie."""
+
+    @property
+    def last_offset(self) -> int: ...
+
+
+class StoredLog(Protocol):
+    """The part of a Log that is needed to read it back."""
+
+    @property
+    def log_start_offset(self) -> int: ...
+    @property
+    def log_end_offset(self) -> int: ...
+    def read_records(
+        self, *, start_offset: int, max_bytes: int, upper_bound_offset: int
+    ) -> memoryview: ...
+
+
+class OffsetsPartition(Protocol):
+    """The part of a Partition that is needed here."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def log(self) -> StoredLog: ...
+    @property
+    def high_watermark(self) -> int: ...
+    def append_records(
+        self, records: "Buffer", *, required_acks: int, origin: str
+    ) -> AppendedAt: ...
+    def wait_for_high_watermark(
+        self, offset: int, on_passed: Callable[[BaseException | None], None]
+    ) -> object: ...
+
+
+class PartitionSource(Protocol):
+    """The part of the ReplicaManager that is needed here."""
+
+    def partition(self, topic: str, index: int) -> OffsetsPartition: ...
+
+
+class OffsetsTopic:
+    """The one door between the group coordinator and its log."""
+
+    def __init__(self, *, replicas: PartitionSource, clock: Clock) -> None:
+        self._replicas = replicas
+        self._clock = clock
+
+    def append_records(
+        self, partition_index: int, records: Sequence[StoredRecord], on_appended: OnAppended
+    ) -> None:
+        """Append `records` as one batch; `on_appended` is called once, perhaps at once."""
+        now_ms = self._clock.now_ms()
+        builder = BatchBuilder()
+        for key, value in records:
+            builder.append_record(timestamp=now_ms, key=key, value=value)
+
+        def on_passed(error: BaseException | None) -> None:
+            on_appended(None if error is None else group_error_of(error))
+
+        try:
+            partition = self._replicas.partition(OFFSETS_TOPIC, partition_index)
+            info = partition.append_records(
+                builder.build(), required_acks=_ALL_REPLICAS, origin="coordinator"
+            )
+        except HeadraceError as error:
+            on_passed(error)
+            return
+        if partition.high_watermark > info.last_offset:
+            on_passed(None)
+        else:
+            partition.wait_for_high_watermark(info.last_offset + 1, on_passed)
+
+
+def group_error_of(error: BaseException) -> GroupError:
+    """What a failed append of the coordinator's own records means for its client."""
+    if isinstance(error, UnknownTopicOrPartitionError | NotEnoughReplicasError):
+        return CoordinatorNotAvailableError(str(error))
+    if isinstance(error, NotLeaderOrFollowerError | KafkaStorageError | LogClosedError):
+        return NotCoordinatorError(str(error))
+    if isinstance(error, RecordTooLargeError | RecordBatchTooLargeError):
+        return GroupRecordTooLargeError(str(error))
+    return GroupStoreError(f"{OFFSETS_TOPIC} could not be written: {error!r}")
+
+
+def read_stored(partition: OffsetsPartition, *, max_bytes: int) -> Iterator[list[StoredRecord]]:
+    """The records of a partition in log order, a list for about `max_bytes` at a time.
+
+    Transactional commits come when their commit marker does, aborted ones never, and open
+    ones not at all: they are not visible.
+    """
+    log = partition.log
+    offset = log.log_start_offset
+    open_transactions: dict[int, list[StoredRecord]] = {}
+    while offset < log.log_end_offset:
+        records = log.read_records(
+            start_offset=offset, max_bytes=max_bytes, upper_bound_offset=log.log_end_offset
+        )
+        found: list[StoredRecord] = []
+        for batch in iter_batches(records):
+            offset = batch.next_offset
+            found += _visible_records(batch, open_transactions)
+        if not records:
+            return
+        yield found
+    if open_transactions:
+        logger.warning(
+            "%s-%d: %d transactions with offset commits are still open; their offsets do not count",
+            partition.topic,
+            partition.index,
+            len(open_transactions),
+        )
+
+
+def _visible_records(
+    batch: RecordBatch, open_transactions: dict[int, list[StoredRecord]]
+) -> list[StoredRecord]:
+    if batch.is_control:
+        held = open_transactions.pop(batch.producer_id, [])
+        # A marker's key: int16 version, int16 type; 1 is commit, 0 is abort.
+        is_commit = any(record.key[2:4] == b"\x00\x01" for record in batch.records() if record.key)
+        return held if is_commit else []
+    found = [(record.key, record.value) for record in batch.records() if record.key is not None]
+    if not batch.is_transactional:
+        return found
+    open_transactions.setdefault(batch.producer_id, []).extend(found)
+    return []
