@@ -115,8 +115,8 @@ def _kafka_python_arguments(
     specs = {spec.name: spec for spec in fields}
     arguments: dict[str, Any] = {}
     for name, value in body.items():
-        if name.endswith("authorized_operations") and not name.startswith("include"):
-            # kafka-python gives bit fields as sets, all by the same name.
+        if name.endswith("authorized_operations") and "authorized_operations" in cls._struct.fields:
+            # kafka-python gives bit fields as sets, most of them by the same name.
             arguments["authorized_operations"] = {bit for bit in range(32) if value >> bit & 1}
             continue
         field = cls._struct.fields[name]

@@ -3,16 +3,38 @@
 from . import stored_groups
 from .messages import (
     api_versions,
+    cluster,
+    configs,
     fetch,
     group_offsets,
     groups,
     list_offsets,
+    log_dirs,
     metadata,
+    offset_for_leader_epoch,
     produce,
+    producers,
+    records,
+    topics,
 )
 from .schema import MAX_VERSION, Message
 
-FAMILIES = (api_versions, fetch, group_offsets, groups, list_offsets, metadata, produce)
+FAMILIES = (
+    api_versions,
+    cluster,
+    configs,
+    fetch,
+    group_offsets,
+    groups,
+    list_offsets,
+    log_dirs,
+    metadata,
+    offset_for_leader_epoch,
+    produce,
+    producers,
+    records,
+    topics,
+)
 STORED_FAMILIES = (stored_groups,)
 
 
