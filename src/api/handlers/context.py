@@ -1,0 +1,47 @@
+"""What a handler knows about the request besides its body."""
+
+import logging
+
+from ...core.errors import HeadraceError
+
+
+class CloseConnectionError(HeadraceError):
+    """The protocol's answer is to close the connection; `level` is how loud the log says it."""
+
+    def __init__(self, reason: str, *, level: int = logging.WARNING) -> None:
+        super().__init__(reason)
+        self.level = level
+
+
+class RequestContext:
+    """Who asks, through which door, and in which version of the API.
+
+    One context serves every request of a connection that agrees in these fields, so a handler
+    reads it and never writes to it.
+    """
+
+    __slots__ = (
+        "api_key",
+        "api_version",
+        "client_host",
+        "client_id",
+        "listener_name",
+        "principal",
+    )
+
+    def __init__(
+        self,
+        *,
+        api_key: int,
+        api_version: int,
+        client_id: str | None = None,
+        client_host: str = "",
+        principal: str = "User:ANONYMOUS",
+        listener_name: str = "PLAINTEXT",
+    ) -> None:
+        self.api_key = api_key
+        self.api_version = api_version
+        self.client_id = client_id
+        self.client_host = client_host
+        self.principal = principal
+        self.listener_name = listener_name

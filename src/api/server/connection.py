@@ -1,0 +1,351 @@
+"""One client's connection: frames in, answers out in the order of the requests, back-pressure.
+
+    OFFSET  SIZE  FIELD     a frame, both ways, big-endian
+         0     4  size      bytes that follow
+         4  size  payload   header and body
+
+A frame that arrived whole is handled where it lies in the shared receive buffer; the view of it
+that the dispatcher gets is good until `dispatch_frame` returns.  The start of a frame under way is
+kept in a frame buffer, which grows with the bytes that arrive and is read into up to the frame's
+end only.
+
+Reading stops while the client does not read its answers, while MAX_PENDING_ANSWERS of its requests
+are unanswered, and while queued.max.request.bytes is spent; what was already read is stashed.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from struct import Struct
+from typing import Any, Protocol, cast
+
+from .connection_table import ConnectionTable
+from .foreign_greeting import explain_bad_length
+from .pending_answer import CloseConnectionError, PendingAnswer, Pieces
+from .receive_buffers import ReceiveBuffers
+from .request_budget import RequestBudget
+
+MAX_PENDING_ANSWERS = 256
+MAX_UNSENT_PIECES = 32
+WRITE_BUFFER_HIGH_BYTES = 1024 * 1024
+SIZE = Struct(">i")
+
+logger = logging.getLogger(__name__)
+
+
+class FrameHandler(Protocol):
+    """What a connection hands its frames to: the dispatcher."""
+
+    def dispatch_frame(
+        self, connection: "Connection", frame: memoryview
+    ) -> Pieces | PendingAnswer | None:
+        """The answer's pieces, size prefix included; one that comes later; or None for no answer.
+
+        Raises CloseConnectionError where the protocol answers by closing the connection.
+        """
+        ...
+
+
+class Connection(asyncio.BufferedProtocol):
+    """The protocol object of one accepted socket.  Loop thread only."""
+
+    __slots__ = (
+        "_budget",
+        "_buffers",
+        "_filled",
+        "_frame_buffer",
+        "_frame_bytes",
+        "_is_choked",
+        "_is_paused",
+        "_is_stopped",
+        "_loop",
+        "_max_bytes",
+        "_pending",
+        "_stash",
+        "_table",
+        "_transport",
+        "client_host",
+        "contexts",
+        "handler",
+        "is_closing",
+        "last_active",
+        "listener_name",
+    )
+
+    def __init__(
+        self,
+        *,
+        handler: FrameHandler,
+        table: ConnectionTable,
+        buffers: ReceiveBuffers,
+        budget: RequestBudget,
+        listener_name: str,
+        request_max_bytes: int,
+    ) -> None:
+        self.handler = handler
+        self.listener_name = listener_name
+        self.client_host = ""
+        self.is_closing = False
+        self.last_active = 0.0
+        self.contexts: dict[Any, Any] = {}  # the dispatcher's memory about this client
+        self._table = table
+        self._buffers = buffers
+        self._budget = budget
+        self._max_bytes = request_max_bytes
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport = cast(asyncio.Transport, None)
+        self._frame_buffer: memoryview | None = None
+        self._frame_bytes = 0  # of the frame being gathered, prefix included; 4 while unknown
+        self._filled = 0
+        self._stash: memoryview | None = None  # read, but not to be handled yet
+        self._pending: deque[PendingAnswer] = deque()
+        self._is_choked = False  # the client does not read its answers
+        self._is_paused = False
+        self._is_stopped = False  # for good: the broker stops
+
+    # ---- asyncio calls these
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        peer = transport.get_extra_info("peername")
+        self.client_host = peer[0] if peer else ""
+        self._transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
+        self.last_active = self._loop.time()
+        if not self._table.admit(self):
+            self.is_closing = True
+            self._transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.is_closing = True
+        self._table.discard(self)
+        self._budget.forget(self._go_on)
+        self._drop_frame_buffer()
+        self._stash = None
+        pending, self._pending = self._pending, deque()
+        for answer in pending:
+            self._budget.give_back(answer.request_bytes)
+            answer.cancel()
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Where the next bytes go: the rest of the frame under way, or the shared buffer."""
+        if self._frame_buffer is None:
+            return self._buffers.shared
+        return self._frame_buffer[self._filled : self._frame_bytes]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.last_active = self._loop.time()
+        if self.is_closing:
+            return
+        if self._frame_buffer is None:
+            self._split_frames(self._buffers.shared, nbytes)
+        else:
+            self._continue_frame(nbytes)
+
+    def pause_writing(self) -> None:
+        self._is_choked = True
+
+    def resume_writing(self) -> None:
+        self.last_active = self._loop.time()
+        self._is_choked = False
+        self._go_on()
+
+    # ---- for the table and the server
+
+    @property
+    def has_pending_answers(self) -> bool:
+        return bool(self._pending)
+
+    def stop_reading(self) -> None:
+        """Take no further request; answers still go out."""
+        if not self.is_closing:
+            self._is_stopped = True
+            self._transport.pause_reading()
+
+    def due_work(self) -> list[asyncio.Future[Any]]:
+        """What is awaited for answers that a stopping broker still owes."""
+        return [
+            answer.work
+            for answer in self._pending
+            if answer.is_owed and answer.work is not None and not answer.work.done()
+        ]
+
+    def close(self) -> None:
+        """Close after the answers already written have left; nothing more is read."""
+        if not self.is_closing:
+            self.is_closing = True
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Close now, whatever is unsent."""
+        self.is_closing = True
+        self._transport.abort()
+
+    # ---- frames in
+
+    def _split_frames(self, view: memoryview, end: int) -> None:
+        """Handle every whole frame in `view[:end]`; keep what is left for later."""
+        position = 0
+        out: Pieces = []
+        while end - position >= 4 and not self.is_closing:
+            (size_bytes,) = SIZE.unpack_from(view, position)
+            if not 0 < size_bytes <= self._max_bytes:
+                self._refuse_length(bytes(view[position : position + 4]))
+                break
+            stop = position + 4 + size_bytes
+            if stop > end or self._must_wait():
+                break
+            self._handle_frame(view[position + 4 : stop], out)
+            position = stop
+            if len(out) >= MAX_UNSENT_PIECES:
+                self._write(out)
+                out = []
+        if out:
+            self._write(out)
+        if self.is_closing:
+            return
+        if position < end:
+            self._keep(view[position:end])
+        elif self._must_wait():
+            self._pause()
+
+    def _handle_frame(self, frame: memoryview, out: Pieces) -> None:
+        """Dispatch one frame; its answer goes to `out`, or into the queue behind earlier ones."""
+        try:
+            answer = self.handler.dispatch_frame(self, frame)
+        except CloseConnectionError as error:
+            self._write(out)
+            out.clear()
+            self._close_for(error)
+            return
+        if answer is None:
+            return
+        if type(answer) is list:
+            if not self._pending:
+                out.extend(answer)
+                if len(answer) > 1:  # large: let the transport say at once whether it is too much
+                    self._write(out)
+                    out.clear()
+                return
+            pending = PendingAnswer(answer)
+        else:
+            pending = cast(PendingAnswer, answer)
+            if pending.pieces is not None and not self._pending:
+                out.extend(pending.pieces)
+                return
+        pending.request_bytes = len(frame)
+        self._budget.hold(len(frame))
+        self._pending.append(pending)
+        pending.on_ready = self._send_ready
+
+    def _continue_frame(self, nbytes: int) -> None:
+        """`nbytes` more of the frame in the frame buffer have arrived."""
+        buffer = cast(memoryview, self._frame_buffer)
+        self._filled += nbytes
+        if self._filled < self._frame_bytes:
+            if self._filled == len(buffer):
+                self._grow_frame_buffer(buffer)
+            return
+        if self._frame_bytes == 4:  # the size itself came in parts: now it is known
+            head = memoryview(bytes(buffer[:4]))
+            self._drop_frame_buffer()
+            self._split_frames(head, 4)
+            return
+        # The buffer is detached while its frame is handled, so that a remainder finds none.
+        self._frame_buffer = None
+        self._split_frames(buffer, self._filled)
+        self._budget.give_back(len(buffer))
+        self._buffers.give_back(buffer)
+
+    def _keep(self, rest: memoryview) -> None:
+        """Keep what was read and cannot be handled yet, outside the shared buffer."""
+        if self._must_wait() or self._budget.is_spent:
+            self._stash = memoryview(bytes(rest))
+            self._pause()
+            return
+        held_bytes = len(rest)
+        if held_bytes >= 4:
+            self._frame_bytes = 4 + SIZE.unpack_from(rest)[0]
+        else:
+            self._frame_bytes = 4
+        buffer = self._buffers.take(wanted_bytes=self._frame_bytes, held_bytes=held_bytes)
+        buffer[:held_bytes] = rest
+        self._filled = held_bytes
+        self._frame_buffer = buffer
+        self._budget.hold(len(buffer))
+
+    def _grow_frame_buffer(self, full: memoryview) -> None:
+        """Twice the room, as far as the frame needs it: bytes arrived, so they are paid for."""
+        larger = self._buffers.take(wanted_bytes=self._frame_bytes, held_bytes=len(full))
+        larger[: len(full)] = full
+        self._frame_buffer = larger
+        self._budget.hold(len(larger) - len(full))
+        self._buffers.give_back(full)
+
+    def _drop_frame_buffer(self) -> None:
+        if self._frame_buffer is not None:
+            self._budget.give_back(len(self._frame_buffer))
+            self._frame_buffer = None
+
+    # ---- back-pressure
+
+    def _must_wait(self) -> bool:
+        return self._is_choked or self._is_stopped or len(self._pending) >= MAX_PENDING_ANSWERS
+
+    def _pause(self) -> None:
+        if not self._is_paused and not self.is_closing:
+            self._is_paused = True
+            self._transport.pause_reading()
+        if self._budget.is_spent:
+            self._budget.wait(self._go_on)
+
+    def _go_on(self) -> None:
+        """Handle what was stashed and read on, if nothing holds this connection back any more."""
+        if self.is_closing or not self._is_paused or self._must_wait():
+            return
+        stash, self._stash = self._stash, None
+        if stash is not None:
+            if self._budget.is_spent:
+                self._stash = stash
+                self._budget.wait(self._go_on)
+                return
+            self._split_frames(stash, len(stash))
+        if self._stash is None and not self._must_wait() and not self.is_closing:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # ---- answers out
+
+    def _send_ready(self) -> None:
+        """Send the answers at the head of the queue that are ready by now."""
+        pending = self._pending
+        out: Pieces = []
+        while pending and pending[0].pieces is not None:
+            answer = pending.popleft()
+            self._budget.give_back(answer.request_bytes)
+            if answer.error is not None:
+                self._write(out)
+                self._close_for(answer.error)
+                return
+            out.extend(cast(Pieces, answer.pieces))
+        if out:
+            self._write(out)
+            self.last_active = self._loop.time()
+        if self._is_paused:
+            self._go_on()
+
+    def _write(self, out: Pieces) -> None:
+        """Hand pieces to the transport; `out` may be used again by the caller."""
+        if len(out) == 1:
+            self._transport.write(out[0])
+        elif out:
+            self._transport.writelines(out)
+
+    # ---- the end
+
+    def _refuse_length(self, first_four: bytes) -> None:
+        reason = explain_bad_length(first_four, self._max_bytes)
+        self._close_for(CloseConnectionError(reason, level=logging.WARNING))
+
+    def _close_for(self, error: CloseConnectionError) -> None:
+        self._table.report_closed(self, error)
+        self.close()

@@ -1,0 +1,45 @@
+"""An answer that comes later than the request's own turn, and the refusal to answer at all."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from ..handlers.context import CloseConnectionError
+
+Pieces = list[bytes | memoryview]
+
+__all__ = ["CloseConnectionError", "PendingAnswer", "Pieces"]
+
+
+class PendingAnswer:
+    """A place in a connection's queue of answers; `pieces` is None until the answer is there.
+
+    An empty list means that the request has no answer (acks=0).  `error` set means that the
+    connection is to be closed once its turn comes.  `is_owed` marks what a stopping broker waits
+    for: records that are written and only wait for the disk.
+    """
+
+    __slots__ = ("error", "is_owed", "on_ready", "pieces", "request_bytes", "work")
+
+    def __init__(self, pieces: Pieces | None = None) -> None:
+        self.pieces = pieces
+        self.error: CloseConnectionError | None = None
+        self.is_owed = False
+        self.request_bytes = 0
+        self.on_ready: Callable[[], None] | None = None
+        self.work: asyncio.Future[Any] | None = None
+
+    def complete(self, pieces: Pieces) -> None:
+        self.pieces = pieces
+        if self.on_ready is not None:
+            self.on_ready()
+
+    def fail(self, error: CloseConnectionError) -> None:
+        self.error = error
+        self.complete([])
+
+    def cancel(self) -> None:
+        """The client is gone: stop the work, if any, and tell nobody."""
+        self.on_ready = None
+        if self.work is not None:
+            self.work.cancel()
