@@ -1,0 +1,179 @@
+"""Metadata (API key 3), versions 0-13.
+
+Behaviour: the brokers at the address advertised for the listener that was asked, the controller,
+    and the topics asked for, each with its own error.  An unknown topic is created if both the
+    client and auto.create.topics.enable allow it; an invalid name is refused for that topic alone.
+    No topics: all of them in version 0, none from version 1 on, where null stands for all.
+Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (KIP-430), which are
+    all of them while there is no authorizer; 10 topic ids (KIP-516); 12 asks by id; 13 has an error
+    of its own.
+Not done: racks of other brokers, offline replicas (there is one broker).
+"""
+
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import HeadraceError
+from ...core.kafka_uuid import ZERO_UUID
+from ...raft.errors import (
+    InvalidRequestError,
+    TopicExistsError,
+    UnknownTopicIdError,
+    UnknownTopicOrPartitionError,
+)
+from ...raft.topic_names import is_internal_topic, validate_topic_name
+from ..wire.error_codes import ErrorCode
+from .context import RequestContext
+from .error_mapping import error_code_of
+
+if TYPE_CHECKING:
+    from ...raft.cluster_state import TopicImage
+    from ..broker import Broker
+
+NOT_ASKED_OPERATIONS = -(2**31)
+# Bits are Kafka's AclOperation numbers: what may be done to a topic, and to the cluster.
+ALL_TOPIC_OPERATIONS = sum(1 << bit for bit in (3, 4, 5, 6, 7, 8, 10, 11))
+ALL_CLUSTER_OPERATIONS = sum(1 << bit for bit in (5, 7, 8, 9, 10, 11, 12))
+FIRST_VERSION_WITH_IDS_ASKED = 12
+FIRST_VERSION_WITH_EMPTY_AS_NONE = 1
+
+Body = dict[str, Any]
+
+
+def handle_metadata(
+    broker: "Broker", context: RequestContext, request: Body
+) -> Body | Awaitable[Body]:
+    """The cluster as this client may see it; awaits only where a topic is created."""
+    asked = request["topics"]
+    if asked is None or (not asked and context.api_version < FIRST_VERSION_WITH_EMPTY_AS_NONE):
+        images = list(broker.cluster_state.topics.values())
+        return _answer(broker, context, request, [describe_topic(broker, i) for i in images])
+    missing = _to_be_created(broker, context, request)
+    if missing:
+        return _create_and_answer(broker, context, request, missing)
+    return _answer_asked(broker, context, request, {})
+
+
+def _to_be_created(broker: "Broker", context: RequestContext, request: Body) -> list[str]:
+    """Topics asked for by name that do not exist and may be created."""
+    if not (request["allow_auto_topic_creation"] and broker.config.auto_create_topics_enable):
+        return []
+    topics = broker.cluster_state.topics
+    names = dict.fromkeys(topic["name"] for topic in request["topics"])
+    return [
+        name
+        for name in names
+        if name is not None and name not in topics and not is_internal_topic(name)
+    ]
+
+
+async def _create_and_answer(
+    broker: "Broker", context: RequestContext, request: Body, names: list[str]
+) -> Body:
+    refused: dict[str, HeadraceError] = {}
+    for name in names:
+        try:
+            await broker.create_topic(name)
+        except TopicExistsError:
+            continue  # another client was faster
+        except HeadraceError as error:
+            refused[name] = error
+    return _answer_asked(broker, context, request, refused)
+
+
+def _answer_asked(
+    broker: "Broker", context: RequestContext, request: Body, refused: dict[str, HeadraceError]
+) -> Body:
+    topics = []
+    for asked in request["topics"]:
+        name = asked["name"]
+        topic_id = asked.get("topic_id", ZERO_UUID)
+        try:
+            if name in refused:
+                raise refused[name]
+            image = _find_topic(broker, context, name, topic_id)
+        except HeadraceError as error:
+            topics.append(
+                {
+                    "error_code": error_code_of(error),
+                    "name": name,
+                    "topic_id": topic_id,
+                    "is_internal": name is not None and is_internal_topic(name),
+                    "partitions": [],
+                }
+            )
+        else:
+            topics.append(describe_topic(broker, image))
+    return _answer(broker, context, request, topics)
+
+
+def _find_topic(
+    broker: "Broker", context: RequestContext, name: str | None, topic_id: bytes
+) -> "TopicImage":
+    state = broker.cluster_state
+    if topic_id != ZERO_UUID:
+        if context.api_version < FIRST_VERSION_WITH_IDS_ASKED:
+            raise InvalidRequestError("topic ids may be asked for from Metadata version 12 on")
+        image = state.topic_by_id(topic_id)
+        if image is None:
+            raise UnknownTopicIdError(f"no topic has the id {topic_id.hex()}")
+        return image
+    if name is None:
+        raise InvalidRequestError("a topic is asked for by its name or its id")
+    image = state.topics.get(name)
+    if image is None:
+        validate_topic_name(name)
+        raise UnknownTopicOrPartitionError(f"no topic {name}")
+    return image
+
+
+def describe_topic(broker: "Broker", image: "TopicImage") -> Body:
+    """One topic with its partitions, as the wire names them."""
+    return {
+        "error_code": ErrorCode.NONE,
+        "name": image.name,
+        "topic_id": image.topic_id,
+        "is_internal": image.is_internal,
+        "partitions": [
+            _describe_partition(broker, image.name, index, replicas)
+            for index, replicas in enumerate(image.assignments)
+        ],
+    }
+
+
+def _describe_partition(broker: "Broker", name: str, index: int, replicas: tuple[int, ...]) -> Body:
+    try:
+        partition = broker.replicas.partition(name, index)
+    except HeadraceError:
+        return {
+            "error_code": ErrorCode.LEADER_NOT_AVAILABLE,
+            "partition_index": index,
+            "leader_id": -1,
+            "replica_nodes": list(replicas),
+            "isr_nodes": [],
+            "offline_replicas": list(replicas),
+        }
+    return {
+        "error_code": ErrorCode.NONE,
+        "partition_index": index,
+        "leader_id": partition.leader_id,
+        "leader_epoch": partition.leader_epoch,
+        "replica_nodes": list(replicas),
+        "isr_nodes": list(partition.isr),
+        "offline_replicas": [],
+    }
+
+
+def _answer(broker: "Broker", context: RequestContext, request: Body, topics: list[Body]) -> Body:
+    if request["include_topic_authorized_operations"]:
+        for topic in topics:
+            topic["topic_authorized_operations"] = ALL_TOPIC_OPERATIONS
+    body = {
+        "brokers": broker.describe_brokers(context.listener_name),
+        "cluster_id": broker.cluster_id,
+        "controller_id": broker.controller_id,
+        "topics": topics,
+    }
+    if request["include_cluster_authorized_operations"]:
+        body["cluster_authorized_operations"] = ALL_CLUSTER_OPERATIONS
+    return body

@@ -1,0 +1,172 @@
+"""Produce (API key 0), versions 3-11 (advertised from 0, see routes.py).
+
+Behaviour: each partition is appended and answered by itself; one that fails fails no other.  acks=0
+    is not answered, and an error closes the connection, the only sign there is.  acks=1 is answered
+    when the records are in the leader's log, acks=all when the high watermark has passed them or
+    timeout_ms has (REQUEST_TIMED_OUT: they may still be committed).  Internal topics refuse
+    clients.
+Versions: 3 record batches of magic 2; 5 log_start_offset; 7 zstd; 8 record_errors, error_message
+    (KIP-467); 10 current_leader (KIP-951).
+Not done: transactions (a transactional batch is refused), versions 12 (KIP-890) and 13 (topic ids).
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import InvalidRecordError
+from ...raft.errors import InvalidTopicError, NotLeaderOrFollowerError
+from ...raft.topic_names import is_internal_topic
+from ..wire.error_codes import ErrorCode
+from .context import CloseConnectionError, RequestContext
+from .error_mapping import error_code_of
+
+if TYPE_CHECKING:
+    from ...core.log import AppendInfo
+    from ...raft.offset_waiters import Waiter
+    from ...raft.partition import Partition
+    from ..broker import Broker
+
+ACKS_ALL = -1
+ACKS_NONE = 0
+
+Body = dict[str, Any]
+
+
+def handle_produce(
+    broker: "Broker", context: RequestContext, request: Body
+) -> "Body | asyncio.Future[Body | None] | None":
+    """Append every partition's batch; the answer at once, or when all of them are committed."""
+    acks: int = request["acks"]
+    wait: _CommitWait | None = None
+    failures = 0
+    responses = []
+    for topic in request["topic_data"]:
+        name = topic["name"]
+        answers = []
+        for data in topic["partition_data"]:
+            index = data["index"]
+            try:
+                partition = broker.replicas.partition(name, index)
+                if is_internal_topic(name):
+                    raise InvalidTopicError(f"{name} is internal: clients do not produce to it")
+                info = append_batch(partition, data["records"], acks, context.api_version)
+            except Exception as error:
+                failures += 1
+                answers.append(_describe_failure(broker, name, index, error))
+                continue
+            answer = {
+                "index": index,
+                "error_code": 0,
+                "base_offset": info.base_offset,
+                "log_append_time_ms": info.log_append_time_ms,
+                "log_start_offset": info.log_start_offset,
+            }
+            answers.append(answer)
+            if acks == ACKS_ALL and partition.high_watermark <= info.last_offset:
+                wait = wait or _CommitWait()
+                wait.add_partition(partition, info.last_offset + 1, answer)
+        responses.append({"name": name, "partition_responses": answers})
+    if acks == ACKS_NONE:
+        if failures:
+            raise CloseConnectionError(_describe_unanswered(responses))
+        return None
+    body = {"responses": responses}
+    return body if wait is None else wait.begin(body, request["timeout_ms"])
+
+
+def append_batch(
+    partition: "Partition", records: memoryview | None, acks: int, api_version: int
+) -> "AppendInfo":
+    """Append one partition's records; raises what refused them."""
+    if not records:
+        raise InvalidRecordError("a produce request carries one batch for each partition it names")
+    return partition.append_records(records, required_acks=acks, produce_version=api_version)
+
+
+class _CommitWait:
+    """A request with acks=all whose records the high watermark has not passed yet."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._future: asyncio.Future[Body | None] = self._loop.create_future()
+        self._waiters: dict[int, Waiter] = {}
+        self._answers: dict[int, Body] = {}
+        self._body: Body | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def add_partition(self, partition: "Partition", offset: int, answer: Body) -> None:
+        """Wait until the high watermark of `partition` is at least `offset`."""
+        number = len(self._answers)
+        self._answers[number] = answer
+        waiter = partition.wait_for_high_watermark(
+            offset, lambda error: self._finish_partition(number, error)
+        )
+        if number in self._answers:  # else it was called back at once
+            self._waiters[number] = waiter
+
+    def begin(self, body: Body, timeout_ms: int) -> "asyncio.Future[Body | None] | Body":
+        """The body if all is committed by now, or the promise of it."""
+        if not self._answers:
+            return body
+        self._body = body
+        self._timer = self._loop.call_later(max(timeout_ms, 0) / 1000, self._expire)
+        self._future.add_done_callback(self._stop_waiting)
+        return self._future
+
+    def _finish_partition(self, number: int, error: BaseException | None) -> None:
+        answer = self._answers.pop(number)
+        self._waiters.pop(number, None)
+        if error is not None:
+            _mark_failed(answer, error)
+        if not self._answers and self._body is not None and not self._future.done():
+            self._future.set_result(self._body)
+
+    def _expire(self) -> None:
+        """timeout_ms is over: what is not committed by now may be later, and is said to be late."""
+        for answer in self._answers.values():
+            _mark_failed(answer, TimeoutError("not replicated within timeout_ms"))
+        if not self._future.done():
+            self._future.set_result(self._body)
+
+    def _stop_waiting(self, future: "asyncio.Future[Body | None]") -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        for waiter in self._waiters.values():
+            waiter.cancel()
+        self._waiters.clear()
+
+
+def _mark_failed(answer: Body, error: BaseException) -> None:
+    answer["error_code"] = error_code_of(error)
+    answer["error_message"] = str(error)
+    answer["base_offset"] = -1
+    answer["log_start_offset"] = -1
+
+
+def _describe_failure(broker: "Broker", name: str, index: int, error: Exception) -> Body:
+    """The answer for a partition that refused: the code, and which records were at fault."""
+    answer: Body = {"index": index}
+    _mark_failed(answer, error)
+    if isinstance(error, InvalidRecordError):
+        answer["record_errors"] = [
+            {"batch_index": batch_index, "batch_index_error_message": message}
+            for batch_index, message in error.record_errors
+        ]
+    if isinstance(error, NotLeaderOrFollowerError):
+        partition = broker.replicas.partition(name, index)
+        answer["current_leader"] = {
+            "leader_id": partition.leader_id,
+            "leader_epoch": partition.leader_epoch,
+        }
+    return answer
+
+
+def _describe_unanswered(responses: list[Body]) -> str:
+    """Why a request that gets no answer (acks=0) closes its connection instead."""
+    for topic in responses:
+        for answer in topic["partition_responses"]:
+            if answer["error_code"]:
+                code = ErrorCode(answer["error_code"]).name
+                reason = answer["error_message"]
+                return f"Produce with acks=0 to {topic['name']}-{answer['index']}: {code}, {reason}"
+    raise AssertionError(responses)

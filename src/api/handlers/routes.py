@@ -1,0 +1,46 @@
+"""Which APIs this broker speaks, in which versions, and who answers: one row a key.
+
+ApiVersions, the dispatcher and the table in `api/README.md` read it; nothing else advertises.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..wire.api_keys import ApiKey
+from .api_versions import handle_api_versions
+from .context import RequestContext
+from .fetch import handle_fetch
+from .list_offsets import handle_list_offsets
+from .metadata import handle_metadata
+from .offset_for_leader_epoch import handle_offset_for_leader_epoch
+from .produce import handle_produce
+
+if TYPE_CHECKING:
+    from ..broker import Broker
+
+Body = dict[str, Any]
+Handler = Callable[["Broker", RequestContext, Body], Body | Awaitable[Body | None] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One API: the versions that are advertised, both ends included, and its handler."""
+
+    api_key: ApiKey
+    min_version: int
+    max_version: int
+    handler: Handler
+
+
+_ROWS = (
+    # From 0, though spoken from 3: librdkafka before 2.11.1 compresses only if 0 is there.
+    Route(ApiKey.PRODUCE, 0, 11, handle_produce),
+    Route(ApiKey.FETCH, 4, 17, handle_fetch),
+    Route(ApiKey.LIST_OFFSETS, 1, 11, handle_list_offsets),
+    Route(ApiKey.METADATA, 0, 13, handle_metadata),
+    Route(ApiKey.API_VERSIONS, 0, 4, handle_api_versions),
+    Route(ApiKey.OFFSET_FOR_LEADER_EPOCH, 2, 4, handle_offset_for_leader_epoch),
+)
+
+ROUTES: dict[int, Route] = {int(row.api_key): row for row in _ROWS}
