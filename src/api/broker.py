@@ -1,0 +1,182 @@
+"""`Broker`: what this node owns, put together in the order in which one part needs another.
+
+    log folders locked and loaded -> journal replayed -> partitions led -> groups loaded
+    -> sockets accept (api/server does that)
+
+Everything here runs on the loop thread; slow disk work goes to the worker, whose results come back
+to the loop.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..core.clock import Clock, SystemClock
+from ..core.kafka_uuid import random_uuid
+from ..core.log_manager import LogManager, LogManagerSettings
+from ..core.worker import ThreadWorker, Worker
+from ..raft.cluster_commands import Assignments, Command, CreateTopic, RegisterBroker
+from ..raft.cluster_group import ClusterGroup
+from ..raft.cluster_state import ClusterState, TopicImage
+from ..raft.errors import ClusterStateError
+from ..raft.placement import place_partitions
+from ..raft.raft_wal import RaftWal
+from ..raft.replica_manager import ReplicaManager
+from ..raft.topic_names import validate_topic_name
+from .broker_config import BrokerConfig, Listener
+from .coordinator.producer_ids import ProducerIdManager
+
+RAFT_FOLDER = "__headrace_raft"
+INCARNATION_BITS = 62
+
+Call = Callable[[], None]
+
+
+class Broker:
+    """One node, handed to every handler.  `start` before use, `close` after."""
+
+    def __init__(
+        self, config: BrokerConfig, *, clock: Clock | None = None, worker: Worker | None = None
+    ) -> None:
+        self.config = config
+        self.clock: Clock = clock or SystemClock()
+        self.node_id = config.node_id
+        self.advertised_listeners: tuple[Listener, ...] = config.advertised_listeners
+        self._loop = asyncio.get_running_loop()
+        self.worker: Worker = worker or ThreadWorker(self._loop.call_soon_threadsafe)
+        self.log_manager = LogManager(
+            config.log_dirs,
+            clock=self.clock,
+            worker=self.worker,
+            default_config=config.log_config,
+            settings=LogManagerSettings(
+                producer_id_expiration_ms=config.producer_id_expiration_ms,
+                log_cleaner_enable=config.log_cleaner_enable,
+                log_cleaner_dedupe_buffer_size=config.log_cleaner_dedupe_buffer_size,
+            ),
+            node_id=config.node_id,
+        )
+        self.wal: RaftWal
+        self.cluster_group: ClusterGroup
+        self.replicas: ReplicaManager
+        self.producer_ids: ProducerIdManager
+        self._fetch_turn = 0
+        self._is_open = False
+
+    # ---- life
+
+    def start(self) -> None:
+        """Open the folders, replay the journal, lead the partitions; raises what prevents it."""
+        try:
+            self.log_manager.start()
+            self._is_open = True
+            folder = self.log_manager.log_dirs[0] / RAFT_FOLDER
+            self.wal = RaftWal(folder)
+            self.cluster_group = ClusterGroup(self.wal, broker_id=self.node_id)
+            self.replicas = ReplicaManager(
+                broker_id=self.node_id,
+                log_manager=self.log_manager,
+                cluster_group=self.cluster_group,
+                wal=self.wal,
+                clock=self.clock,
+                default_config=self.config.log_config,
+            )
+            self.producer_ids = ProducerIdManager(self.node_id, self.propose)
+            self.replicas.start()
+        except BaseException:
+            self.close(clean=False)
+            raise
+
+    def register(self, advertised_listeners: Sequence[Listener]) -> None:
+        """Tell the cluster where this broker is reached, now that the ports are known."""
+        self.advertised_listeners = tuple(advertised_listeners)
+        first = self.advertised_listeners[0]
+        incarnation = int.from_bytes(self.clock.random_bytes(8), "big") >> (64 - INCARNATION_BITS)
+        command = RegisterBroker(
+            self.node_id, incarnation, first.host, first.port, self.config.broker_rack
+        )
+        self.cluster_group.propose(command)
+
+    def close(self, *, clean: bool = True) -> None:
+        """Close every log and the journal; a clean close leaves the marker that spares a scan."""
+        if self._is_open:
+            self._is_open = False
+            if hasattr(self, "replicas"):
+                self.replicas.close()
+            self.log_manager.close(clean=clean)
+            if hasattr(self, "wal"):
+                self.wal.close()
+        self.worker.close()
+
+    # ---- what handlers ask
+
+    @property
+    def cluster_id(self) -> str:
+        return self.log_manager.cluster_id
+
+    @property
+    def controller_id(self) -> int:
+        return self.cluster_group.controller_id
+
+    @property
+    def cluster_state(self) -> ClusterState:
+        return self.cluster_group.state
+
+    @property
+    def bootstrap(self) -> str:
+        """`host:port` of the first listener, as clients are told it."""
+        return self.advertised_listeners[0].address
+
+    def describe_brokers(self, listener_name: str) -> list[dict[str, Any]]:
+        """Every broker at the address that clients of `listener_name` reach it by."""
+        told = {listener.name: listener for listener in self.advertised_listeners}
+        own = told.get(listener_name, self.advertised_listeners[0])
+        brokers = []
+        for registration in self.cluster_state.brokers.values():
+            is_self = registration.broker_id == self.node_id
+            brokers.append(
+                {
+                    "node_id": registration.broker_id,
+                    "host": own.host if is_self else registration.host,
+                    "port": own.port if is_self else registration.port,
+                    "rack": registration.rack,
+                }
+            )
+        return brokers
+
+    def next_fetch_turn(self) -> int:
+        """A number that grows with each fetch: where it begins to read."""
+        self._fetch_turn += 1
+        return self._fetch_turn
+
+    async def propose(self, command: Command) -> Any:
+        """The result of a command that the cluster agreed on; raises its ClusterStateError."""
+        future: asyncio.Future[Any] = self._loop.create_future()
+        self.cluster_group.propose(command, future.set_result)
+        result = await future
+        if isinstance(result, ClusterStateError):
+            raise result
+        return result
+
+    async def create_topic(
+        self,
+        name: str,
+        *,
+        partition_count: int | None = None,
+        replication_factor: int | None = None,
+        assignments: Assignments | None = None,
+        configs: Sequence[tuple[str, str]] = (),
+    ) -> TopicImage:
+        """Create a topic, with this broker's defaults where nothing is said."""
+        validate_topic_name(name)
+        if assignments is None:
+            assignments = place_partitions(
+                list(self.cluster_state.brokers.values()),
+                partition_count=partition_count or self.config.num_partitions,
+                replication_factor=replication_factor or self.config.default_replication_factor,
+                start_index=int(self.clock.random_float() * len(self.cluster_state.brokers)),
+            )
+        command = CreateTopic(name, random_uuid(self.clock), assignments, tuple(configs))
+        image = await self.propose(command)
+        assert isinstance(image, TopicImage), image
+        return image

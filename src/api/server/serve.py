@@ -1,0 +1,181 @@
+"""Builds a node, serves until it is told to stop, and stops it cleanly."""
+
+import asyncio
+import contextlib
+import gc
+import logging
+import resource
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..broker import Broker
+from ..broker_config import BrokerConfig
+from ..handlers.routes import ROUTES
+from .background import Background, timetable
+from .connection import Connection
+from .connection_table import ConnectionTable
+from .dispatcher import Dispatcher
+from .listener import BoundListener, advertised_with_ports
+from .receive_buffers import ReceiveBuffers
+from .request_budget import RequestBudget
+
+STOP_GRACE_S = 0.4  # for answers that wait for the disk; parked fetches are dropped at once
+EXIT_OK = 0
+
+logger = logging.getLogger(__name__)
+
+
+def run_server(
+    config: BrokerConfig,
+    *,
+    on_started: Callable[[Broker], None] | None = None,
+    topics: Sequence[tuple[str, int]] = (),
+) -> int:
+    """Serve until SIGTERM or SIGINT; the exit code.  Call from the main thread.
+
+    `topics` (name, partition count) are created if they are not there; then `on_started` is called.
+    """
+    raise_descriptor_limit()
+    loop = new_event_loop()
+    try:
+        asyncio.set_event_loop(loop)
+        loop.run_until_complete(_serve(config, topics, on_started))
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+    return EXIT_OK
+
+
+async def _serve(
+    config: BrokerConfig,
+    topics: Sequence[tuple[str, int]],
+    on_started: Callable[[Broker], None] | None,
+) -> None:
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    server = Server(config)
+    await server.start(topics)
+    try:
+        # What is there now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        if on_started is not None:
+            on_started(server.broker)
+        await stop.wait()
+        logger.info("stopping")
+    finally:
+        await server.stop()
+
+
+class Server:
+    """A broker and its sockets.  Loop thread only."""
+
+    def __init__(self, config: BrokerConfig) -> None:
+        self._config = config
+        self._listeners = self._bind(config)
+        try:
+            self.broker = Broker(config)
+        except BaseException:
+            self._close_listeners()
+            raise
+        self.table = ConnectionTable(
+            clock=self.broker.clock,
+            max_connections=config.max_connections,
+            max_connections_per_ip=config.max_connections_per_ip,
+            per_ip_overrides=config.max_connections_per_ip_overrides,
+            max_idle_ms=config.connections_max_idle_ms,
+        )
+        self._buffers = ReceiveBuffers()
+        self._budget = RequestBudget(config.queued_max_request_bytes)
+        self._dispatcher: Dispatcher
+        self._background: Background | None = None
+
+    @property
+    def port(self) -> int:
+        """The port of the first listener."""
+        return self._listeners[0].port
+
+    async def start(self, topics: Sequence[tuple[str, int]] = ()) -> None:
+        """Start the broker, create `topics` that are missing, then accept."""
+        try:
+            self.broker.start()
+            advertised = advertised_with_ports(self._config.advertised_listeners, self._listeners)
+            self.broker.register(advertised)
+            for name, partition_count in topics:
+                if name not in self.broker.cluster_state.topics:
+                    await self.broker.create_topic(name, partition_count=partition_count)
+            self._dispatcher = Dispatcher(self.broker, ROUTES)
+            self._background = Background(timetable(self.broker, self.table))
+            for listener in self._listeners:
+                await listener.accept(self._make_connection)
+        except BaseException:
+            await self.stop(clean=False)
+            raise
+        logger.info("listening on %s", ", ".join(str(each.listener) for each in self._listeners))
+
+    async def stop(self, *, clean: bool = True) -> None:
+        """Accept and read no more, send the answers that are due, close the logs."""
+        self._close_listeners()
+        if self._background is not None:
+            self._background.stop()
+        connections = list(self.table.connections)
+        due: list[asyncio.Future[Any]] = []
+        for connection in connections:
+            connection.stop_reading()
+            due += connection.due_work()
+        if due:
+            await asyncio.wait(due, timeout=STOP_GRACE_S)
+            await asyncio.sleep(0)
+        for connection in connections:
+            connection.close()
+        await asyncio.sleep(0)
+        self.broker.close(clean=clean)
+        for connection in list(self.table.connections):
+            connection.abort()
+
+    def _make_connection(self, listener_name: str) -> Connection:
+        return Connection(
+            handler=self._dispatcher,
+            table=self.table,
+            buffers=self._buffers,
+            budget=self._budget,
+            listener_name=listener_name,
+            request_max_bytes=self._config.socket_request_max_bytes,
+        )
+
+    @staticmethod
+    def _bind(config: BrokerConfig) -> list[BoundListener]:
+        bound: list[BoundListener] = []
+        try:
+            for listener in config.listeners:
+                bound.append(BoundListener(listener, backlog=config.socket_listen_backlog_size))
+        except BaseException:
+            for other in bound:
+                other.close()
+            raise
+        return bound
+
+    def _close_listeners(self) -> None:
+        for listener in self._listeners:
+            listener.close()
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """uvloop's where it is installed, else the standard one."""
+    try:
+        import uvloop
+    except ImportError:
+        logger.warning("uvloop is not installed: the standard loop serves, at more CPU a request")
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
+
+
+def raise_descriptor_limit() -> None:
+    """Allow as many open files as the system lets this user have: logs and clients need them."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
