@@ -18,12 +18,16 @@ from ..core.worker import ThreadWorker, Worker
 from ..raft.cluster_commands import Assignments, Command, CreateTopic, RegisterBroker
 from ..raft.cluster_group import ClusterGroup
 from ..raft.cluster_state import ClusterState, TopicImage
-from ..raft.errors import ClusterStateError
+from ..raft.errors import ClusterStateError, TopicExistsError
 from ..raft.placement import place_partitions
 from ..raft.raft_wal import RaftWal
 from ..raft.replica_manager import ReplicaManager
 from ..raft.topic_names import validate_topic_name
 from .broker_config import BrokerConfig, Listener
+from .coordinator.group_coordinator import GroupCoordinator
+from .coordinator.group_hosting import host_groups
+from .coordinator.group_settings import GroupSettings
+from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
 
 RAFT_FOLDER = "__headrace_raft"
@@ -60,6 +64,7 @@ class Broker:
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager
         self.producer_ids: ProducerIdManager
+        self.groups: GroupCoordinator
         self._fetch_turn = 0
         self._is_open = False
 
@@ -82,6 +87,14 @@ class Broker:
                 default_config=self.config.log_config,
             )
             self.producer_ids = ProducerIdManager(self.node_id, self.propose)
+            self.groups = host_groups(
+                replicas=self.replicas,
+                cluster_group=self.cluster_group,
+                clock=self.clock,
+                schedule=self._schedule,
+                settings=_group_settings(self.config),
+                create_offsets_topic=self._create_offsets_topic,
+            )
             self.replicas.start()
         except BaseException:
             self.close(clean=False)
@@ -101,6 +114,8 @@ class Broker:
         """Close every log and the journal; a clean close leaves the marker that spares a scan."""
         if self._is_open:
             self._is_open = False
+            if hasattr(self, "groups"):
+                self.groups.close()
             if hasattr(self, "replicas"):
                 self.replicas.close()
             self.log_manager.close(clean=clean)
@@ -180,3 +195,36 @@ class Broker:
         image = await self.propose(command)
         assert isinstance(image, TopicImage), image
         return image
+
+    # ---- what the group coordinator is given
+
+    def _schedule(self, delay_ms: int, callback: Call) -> asyncio.TimerHandle:
+        return self._loop.call_later(delay_ms / 1000, callback)
+
+    async def _create_offsets_topic(self) -> None:
+        config = self.config
+        brokers = max(len(self.cluster_state.brokers), 1)
+        try:
+            await self.create_topic(
+                OFFSETS_TOPIC,
+                partition_count=config.offsets_topic_num_partitions,
+                replication_factor=min(config.offsets_topic_replication_factor, brokers),
+                configs=(
+                    ("cleanup.policy", "compact"),
+                    ("compression.type", "producer"),
+                    ("segment.bytes", str(config.offsets_topic_segment_bytes)),
+                ),
+            )
+        except TopicExistsError:
+            return  # another client asked at the same time
+
+
+def _group_settings(config: BrokerConfig) -> GroupSettings:
+    return GroupSettings(
+        group_min_session_timeout_ms=config.group_min_session_timeout_ms,
+        group_max_session_timeout_ms=config.group_max_session_timeout_ms,
+        group_max_size=config.group_max_size,
+        group_initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
+        offsets_retention_minutes=config.offsets_retention_minutes,
+        offset_metadata_max_bytes=config.offset_metadata_max_bytes,
+    )

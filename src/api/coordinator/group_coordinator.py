@@ -73,13 +73,17 @@ class GroupCoordinator:
             partition_count=offsets_partition_count,
             on_loaded=self._resume_group,
         )
-        self._expiry_due_ms = clock.now_ms() + settings.offsets_retention_check_interval_ms
 
     # -- partitions of __consumer_offsets -------------------------------------------------
 
+    @property
+    def is_hosted(self) -> bool:
+        """Whether __consumer_offsets exists."""
+        return self._offsets_partition_count() > 0
+
     async def ensure_offsets_topic(self) -> None:
         """Create __consumer_offsets at its first use."""
-        if self._offsets_partition_count() == 0:
+        if not self.is_hosted:
             await self._create_offsets_topic()
 
     def on_partition_online(self, partition: OffsetsPartition) -> None:
@@ -100,11 +104,11 @@ class GroupCoordinator:
         for group in self._table.all_groups():
             self._forget_offsets(group, group.offsets.keys_of_topic(topic))
 
-    def tick(self, now_ms: int) -> None:
-        """Expire offsets, once every offsets.retention.check.interval.ms."""
-        if now_ms >= self._expiry_due_ms:
-            self._expiry_due_ms = now_ms + self.settings.offsets_retention_check_interval_ms
-            self.expire_offsets(now_ms)
+    def close(self) -> None:
+        """Send waiting members away and stop every timer; what is stored stays."""
+        closing = NotCoordinatorError("this broker shuts down")
+        for group in self._table.all_groups():
+            self._membership.dismiss_members(group, closing)
 
     def _resume_group(self, group: Group) -> None:
         self._membership.resume_sessions(group)

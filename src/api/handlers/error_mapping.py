@@ -8,6 +8,7 @@ import logging
 
 from ...core import errors as core
 from ...raft import errors as raft
+from ..coordinator import errors as groups
 from ..wire.error_codes import ErrorCode
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,25 @@ _CODES: dict[type[BaseException], ErrorCode] = {
     raft.InvalidReplicationFactorError: ErrorCode.INVALID_REPLICATION_FACTOR,
     raft.InvalidReplicaAssignmentError: ErrorCode.INVALID_REPLICA_ASSIGNMENT,
     raft.InvalidRequestError: ErrorCode.INVALID_REQUEST,
+    groups.InvalidGroupIdError: ErrorCode.INVALID_GROUP_ID,
+    groups.UnknownMemberIdError: ErrorCode.UNKNOWN_MEMBER_ID,
+    groups.IllegalGenerationError: ErrorCode.ILLEGAL_GENERATION,
+    groups.RebalanceInProgressError: ErrorCode.REBALANCE_IN_PROGRESS,
+    groups.InconsistentGroupProtocolError: ErrorCode.INCONSISTENT_GROUP_PROTOCOL,
+    groups.InvalidSessionTimeoutError: ErrorCode.INVALID_SESSION_TIMEOUT,
+    groups.MemberIdRequiredError: ErrorCode.MEMBER_ID_REQUIRED,
+    groups.GroupMaxSizeReachedError: ErrorCode.GROUP_MAX_SIZE_REACHED,
+    groups.FencedInstanceIdError: ErrorCode.FENCED_INSTANCE_ID,
+    groups.CoordinatorLoadInProgressError: ErrorCode.COORDINATOR_LOAD_IN_PROGRESS,
+    groups.CoordinatorNotAvailableError: ErrorCode.COORDINATOR_NOT_AVAILABLE,
+    groups.NotCoordinatorError: ErrorCode.NOT_COORDINATOR,
+    groups.GroupIdNotFoundError: ErrorCode.GROUP_ID_NOT_FOUND,
+    groups.NonEmptyGroupError: ErrorCode.NON_EMPTY_GROUP,
+    groups.GroupSubscribedToTopicError: ErrorCode.GROUP_SUBSCRIBED_TO_TOPIC,
+    groups.OffsetMetadataTooLargeError: ErrorCode.OFFSET_METADATA_TOO_LARGE,
+    groups.InvalidCommitOffsetSizeError: ErrorCode.INVALID_COMMIT_OFFSET_SIZE,
+    groups.GroupRecordTooLargeError: ErrorCode.UNKNOWN_SERVER_ERROR,
+    groups.GroupStoreError: ErrorCode.UNKNOWN_SERVER_ERROR,
     TimeoutError: ErrorCode.REQUEST_TIMED_OUT,
 }
 

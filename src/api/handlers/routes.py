@@ -11,6 +11,17 @@ from ..wire.api_keys import ApiKey
 from .api_versions import handle_api_versions
 from .context import RequestContext
 from .fetch import handle_fetch
+from .group_offsets import handle_offset_commit, handle_offset_delete, handle_offset_fetch
+from .groups import (
+    handle_delete_groups,
+    handle_describe_groups,
+    handle_find_coordinator,
+    handle_heartbeat,
+    handle_join_group,
+    handle_leave_group,
+    handle_list_groups,
+    handle_sync_group,
+)
 from .list_offsets import handle_list_offsets
 from .metadata import handle_metadata
 from .offset_for_leader_epoch import handle_offset_for_leader_epoch
@@ -39,6 +50,17 @@ _ROWS = (
     Route(ApiKey.FETCH, 4, 17, handle_fetch),
     Route(ApiKey.LIST_OFFSETS, 1, 11, handle_list_offsets),
     Route(ApiKey.METADATA, 0, 13, handle_metadata),
+    Route(ApiKey.OFFSET_COMMIT, 2, 10, handle_offset_commit),
+    Route(ApiKey.OFFSET_FETCH, 1, 10, handle_offset_fetch),
+    Route(ApiKey.FIND_COORDINATOR, 0, 6, handle_find_coordinator),
+    Route(ApiKey.JOIN_GROUP, 0, 9, handle_join_group),
+    Route(ApiKey.HEARTBEAT, 0, 4, handle_heartbeat),
+    Route(ApiKey.LEAVE_GROUP, 0, 5, handle_leave_group),
+    Route(ApiKey.SYNC_GROUP, 0, 5, handle_sync_group),
+    Route(ApiKey.DESCRIBE_GROUPS, 0, 6, handle_describe_groups),
+    Route(ApiKey.LIST_GROUPS, 0, 5, handle_list_groups),
+    Route(ApiKey.DELETE_GROUPS, 0, 2, handle_delete_groups),
+    Route(ApiKey.OFFSET_DELETE, 0, 0, handle_offset_delete),
     Route(ApiKey.API_VERSIONS, 0, 4, handle_api_versions),
     Route(ApiKey.OFFSET_FOR_LEADER_EPOCH, 2, 4, handle_offset_for_leader_epoch),
 )

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # Kafka looks for unflushed logs every log.flush.scheduler.interval.ms, which is "never" by default;
 # a topic's flush.ms is then not kept.  Here it is, to within a second.
 LONGEST_FLUSH_INTERVAL_MS = 1000
-COORDINATOR_INTERVAL_MS = 1000
 SHORTEST_IDLE_SCAN_MS = 1000
 
 logger = logging.getLogger(__name__)
@@ -65,6 +64,11 @@ def timetable(broker: Broker, table: "ConnectionTable") -> list[Job]:
             "producer.id.expiration.check.interval.ms",
             config.producer_id_expiration_check_interval_ms,
             logs.expire_producers,
+        ),
+        Job(
+            "offsets.retention.check.interval.ms",
+            config.offsets_retention_check_interval_ms,
+            lambda: broker.groups.expire_offsets(broker.clock.now_ms()),
         ),
         Job("connections.max.idle.ms", idle_ms, lambda: table.close_idle(loop.time())),
     ]
