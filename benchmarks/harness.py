@@ -1,0 +1,100 @@
+"""What a side-by-side run needs around its rows: machine, memory, load programs, medians."""
+
+import json
+import mmap
+import os
+import platform
+import statistics
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .peers.peer import BUILD, ROOT, PeerUnavailableError, run_quietly
+
+TOUCH_BYTES = 1 << 30
+
+
+@dataclass
+class Samples:
+    """Every measured value of one figure, and how it is read."""
+
+    unit: str
+    better: str
+    values: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def text(self) -> str:
+        """Median and spread, as `1.2 (1.1..1.4)`."""
+        if not self.values:
+            return "-"
+        if len(self.values) == 1:
+            return number(self.median)
+        low, high = number(min(self.values)), number(max(self.values))
+        return f"{number(self.median)} ({low}..{high})"
+
+
+def number(value: float) -> str:
+    """Three digits that matter, with M and k for large ones."""
+    for limit, unit in ((1e6, "M"), (1e4, "k")):
+        if abs(value) >= limit:
+            scaled = value / (1e6 if unit == "M" else 1e3)
+            return f"{scaled:.3g}{unit}"
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers belong to."""
+    model = "unknown processor"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    memory_kib = int(Path("/proc/meminfo").read_text().split()[1])
+    return {
+        "cores": os.cpu_count(),
+        "processor": model,
+        "memory_gib": round(memory_kib / 1024 / 1024),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def touch_memory(size_bytes: int = TOUCH_BYTES) -> None:
+    """Makes the machine hold this much memory for real, then gives it back to the kernel.
+
+    A virtual machine hands out memory when a page is first written, which costs more than the work
+    that is measured; without this the first run of a table pays for all.
+    """
+    with mmap.mmap(-1, size_bytes) as block:
+        for position in range(0, size_bytes, 4096):
+            block[position] = 1
+
+
+def build_load_program(name: str, libraries: tuple[str, ...] = ()) -> Path:
+    """The compiled `benchmarks/load/NAME.c`, rebuilt when its source is newer."""
+    source = ROOT / "benchmarks" / "load" / f"{name}.c"
+    program = BUILD / name
+    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+        BUILD.mkdir(parents=True, exist_ok=True)
+        command = ["gcc", "-O2", "-o", str(program), str(source)]
+        run_quietly(
+            [*command, *(f"-l{library}" for library in libraries)],
+            ROOT,
+            "the load programs need gcc and librdkafka-dev",
+        )
+    return program
+
+
+def run_load(program: Path, *arguments: object) -> dict[str, Any]:
+    """The JSON line of a load program; PeerUnavailableError with what it said otherwise."""
+    command = [str(program), *(str(argument) for argument in arguments)]
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        said = done.stderr.strip().splitlines()[-1:] or ["no word"]
+        raise PeerUnavailableError(f"{program.name}: {said[0]}")
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
