@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import io
 import pkgutil
+import re
 import uuid
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -30,7 +31,17 @@ def kio_bytes(message: Message, version: int, body: dict[str, Any]) -> bytes:
         if message.name.endswith("Request")
         else kio.index.load_response_schema
     )
-    entity_type = load(message.api_key, version)
+    return _written_by_kio(load(message.api_key, version), body)
+
+
+def kio_stored_bytes(message: Message, version: int, body: dict[str, Any]) -> bytes:
+    """The same for records that have no API key."""
+    name = re.sub("(?<=[a-z])(?=[A-Z])", "_", message.name).lower()
+    module = importlib.import_module(f"kio.schema.{name}.v{version}.data")
+    return _written_by_kio(getattr(module, message.name), body)
+
+
+def _written_by_kio(entity_type: Any, body: dict[str, Any]) -> bytes:
     out = io.BytesIO()
     entity_writer(entity_type)(out, _kio_entity(entity_type, body))
     return out.getvalue()

@@ -1,6 +1,6 @@
 """Which messages are declared, by API key and by the name of a stored record."""
 
-from . import stored_groups
+from . import stored_cluster, stored_groups
 from .messages import (
     api_versions,
     cluster,
@@ -35,7 +35,7 @@ FAMILIES = (
     records,
     topics,
 )
-STORED_FAMILIES = (stored_groups,)
+STORED_FAMILIES = (stored_cluster, stored_groups)
 
 
 def _by_api_key(suffix: str) -> dict[int, Message]:
