@@ -2,6 +2,18 @@
 
 from .cluster_group import ClusterGroup
 from .cluster_state import ClusterState, TopicImage
+from .partition import FetchedRecords, ListedOffset, Partition
 from .raft_wal import WAL_FOLDER_NAME, RaftWal
+from .replica_manager import ReplicaManager
 
-__all__ = ["WAL_FOLDER_NAME", "ClusterGroup", "ClusterState", "RaftWal", "TopicImage"]
+__all__ = [
+    "WAL_FOLDER_NAME",
+    "ClusterGroup",
+    "ClusterState",
+    "FetchedRecords",
+    "ListedOffset",
+    "Partition",
+    "RaftWal",
+    "ReplicaManager",
+    "TopicImage",
+]

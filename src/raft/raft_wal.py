@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 
 WAL_FOLDER_NAME = "__headrace_raft"
 MAX_BATCH_BYTES = 256 * 1024 * 1024
-DEFAULT_CHECKPOINT_BYTES = 4 * 1024 * 1024
+DEFAULT_CHECKPOINT_BYTES = 1024 * 1024
 """The log is checkpointed once it has grown by this and by as much as its last checkpoint."""
 
 _RESERVE_BYTES = 64 * 1024

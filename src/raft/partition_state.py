@@ -1,0 +1,263 @@
+"""The replicated state of one partition: who holds it, who leads it, who is in sync.
+
+Pure, and it never raises on a well-formed command: one that comes too late, or that a rule forbids,
+gives the same `Outcome` on every broker and leaves the state as it was.  Every command names the
+partition_epoch that its proposer saw; every accepted one raises it by one.
+
+    TAG  COMMAND   FIELDS
+      1  Elect     expected_partition_epoch, leader, incarnation, kind, min_leader_epoch
+      2  AlterIsr  expected_partition_epoch, leader_epoch, isr
+      3  Reassign  expected_partition_epoch, replicas, voters
+      4  Form      expected_partition_epoch, replicas, voters
+"""
+
+from dataclasses import dataclass, replace
+from enum import IntEnum
+
+from .errors import CorruptCommandError
+from .packed_fields import (
+    FieldReader,
+    pack_fields,
+    read_bool,
+    read_fields,
+    read_int,
+    record_of,
+    tuple_of,
+    unpack_fields,
+)
+
+NO_LEADER = -1
+_SNAPSHOT_TAG = 1
+
+IsrMember = tuple[int, int]
+"""(broker id, incarnation): a broker that restarted is another member until it is added again."""
+
+
+class ElectKind(IntEnum):
+    """By which right a broker is to lead."""
+
+    CLEAN = 0
+    """It is in the isr with this very incarnation."""
+    RESTARTED = 1
+    """Every isr member restarted; this one, known by id, has the largest (epoch, log end)."""
+    UNCLEAN = 2
+    """Any replica, because the topic allows to lose records; sets `is_recovering`."""
+
+
+class Outcome(IntEnum):
+    """What became of a command."""
+
+    APPLIED = 0
+    STALE_PARTITION_EPOCH = 1
+    STALE_LEADER_EPOCH = 2
+    NOT_ELIGIBLE = 3
+    """The named leader is none of those that may lead by this right."""
+    NOT_A_REPLICA = 4
+    EMPTY_ISR = 5
+    """The isr would be empty, lose its leader, or be cut off from the new replicas."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elect:
+    """`leader` leads from a new leader epoch on, which is at least `min_leader_epoch`."""
+
+    expected_partition_epoch: int
+    leader: int
+    incarnation: int
+    kind: ElectKind = ElectKind.CLEAN
+    min_leader_epoch: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AlterIsr:
+    """The leader of `leader_epoch` asks for another isr."""
+
+    expected_partition_epoch: int
+    leader_epoch: int
+    isr: tuple[IsrMember, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reassign:
+    """Other brokers hold the partition from now on; one step of a reassignment."""
+
+    expected_partition_epoch: int
+    replicas: tuple[int, ...]
+    voters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """The first command of every partition: which brokers hold it, and which vote."""
+
+    expected_partition_epoch: int
+    replicas: tuple[int, ...]
+    voters: tuple[int, ...]
+
+
+PartitionCommand = Elect | AlterIsr | Reassign | Form
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionState:
+    """See the module.  `elr` are former isr members that still hold all committed records."""
+
+    replicas: tuple[int, ...] = ()
+    voters: tuple[int, ...] = ()
+    leader: int = NO_LEADER
+    leader_epoch: int = -1
+    partition_epoch: int = 0
+    isr: tuple[IsrMember, ...] = ()
+    elr: tuple[int, ...] = ()
+    is_recovering: bool = False
+
+    def apply(self, command: PartitionCommand) -> tuple["PartitionState", Outcome]:
+        """The state after `command`, and what became of it."""
+        if command.expected_partition_epoch != self.partition_epoch:
+            return self, Outcome.STALE_PARTITION_EPOCH
+        match command:
+            case Elect():
+                return self._elect(command)
+            case AlterIsr():
+                return self._alter_isr(command)
+            case Reassign():
+                return self._reassign(command)
+            case Form():
+                return self._form(command)
+
+    def _form(self, command: Form) -> tuple["PartitionState", Outcome]:
+        if self.replicas or not command.replicas:
+            return self, Outcome.NOT_A_REPLICA
+        formed = replace(
+            self,
+            replicas=command.replicas,
+            voters=command.voters,
+            partition_epoch=self.partition_epoch + 1,
+        )
+        return formed, Outcome.APPLIED
+
+    def _elect(self, command: Elect) -> tuple["PartitionState", Outcome]:
+        member = (command.leader, command.incarnation)
+        if command.leader not in self.replicas:
+            return self, Outcome.NOT_A_REPLICA
+        if command.kind == ElectKind.CLEAN and member not in self.isr:
+            return self, Outcome.NOT_ELIGIBLE
+        if command.kind == ElectKind.RESTARTED and not self._held_all(command.leader):
+            return self, Outcome.NOT_ELIGIBLE
+        isr = self.isr if command.kind == ElectKind.CLEAN else (member,)
+        elected = replace(
+            self,
+            leader=command.leader,
+            leader_epoch=max(self.leader_epoch + 1, command.min_leader_epoch),
+            partition_epoch=self.partition_epoch + 1,
+            isr=isr,
+            elr=self.elr if command.kind == ElectKind.CLEAN else (),
+            is_recovering=command.kind == ElectKind.UNCLEAN,
+        )
+        return elected, Outcome.APPLIED
+
+    def _held_all(self, broker_id: int) -> bool:
+        """Whether this broker was in sync, by id alone; an unused partition has no isr yet."""
+        if not self.isr:
+            return True
+        return broker_id in self.elr or any(member[0] == broker_id for member in self.isr)
+
+    def _alter_isr(self, command: AlterIsr) -> tuple["PartitionState", Outcome]:
+        if command.leader_epoch != self.leader_epoch:
+            return self, Outcome.STALE_LEADER_EPOCH
+        members = {broker_id for broker_id, _ in command.isr}
+        if self.leader not in members or len(members) != len(command.isr):
+            return self, Outcome.EMPTY_ISR
+        if not members.issubset(self.replicas):
+            return self, Outcome.NOT_A_REPLICA
+        altered = replace(
+            self,
+            isr=command.isr,
+            elr=tuple(broker_id for broker_id in self.elr if broker_id not in members),
+            is_recovering=False,
+            partition_epoch=self.partition_epoch + 1,
+        )
+        return altered, Outcome.APPLIED
+
+    def _reassign(self, command: Reassign) -> tuple["PartitionState", Outcome]:
+        isr = tuple(member for member in self.isr if member[0] in command.replicas)
+        if not command.replicas or (self.isr and not isr):
+            return self, Outcome.EMPTY_ISR
+        reassigned = replace(
+            self,
+            replicas=command.replicas,
+            voters=command.voters,
+            leader=self.leader if self.leader in command.replicas else NO_LEADER,
+            isr=isr,
+            elr=tuple(broker_id for broker_id in self.elr if broker_id in command.replicas),
+            partition_epoch=self.partition_epoch + 1,
+        )
+        return reassigned, Outcome.APPLIED
+
+    def to_bytes(self) -> bytes:
+        """The state as one packed value."""
+        return pack_fields(
+            _SNAPSHOT_TAG,
+            (
+                self.replicas,
+                self.voters,
+                self.leader,
+                self.leader_epoch,
+                self.partition_epoch,
+                self.isr,
+                self.elr,
+                self.is_recovering,
+            ),
+        )
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "PartitionState":
+        """The state that `to_bytes` described; raises CorruptCommandError."""
+        tag, fields = unpack_fields(data)
+        if tag != _SNAPSHOT_TAG:
+            raise CorruptCommandError(f"partition snapshot version {tag} is unknown")
+        return cls(*read_fields(_SNAPSHOT_READERS, fields, "a partition snapshot"))
+
+
+_IDS = tuple_of(read_int)
+_ISR = tuple_of(record_of(read_int, read_int))
+_SNAPSHOT_READERS = (_IDS, _IDS, read_int, read_int, read_int, _ISR, _IDS, read_bool)
+
+
+def _read_kind(value: object) -> ElectKind:
+    try:
+        return ElectKind(read_int(value))
+    except ValueError as error:
+        raise CorruptCommandError(f"unknown kind of election {value!r}") from error
+
+
+_LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
+    1: (Elect, (read_int, read_int, read_int, _read_kind, read_int)),
+    2: (AlterIsr, (read_int, read_int, _ISR)),
+    3: (Reassign, (read_int, _IDS, _IDS)),
+    4: (Form, (read_int, _IDS, _IDS)),
+}
+
+
+def encode_partition_command(command: PartitionCommand) -> bytes:
+    """The bytes that `decode_partition_command` turns back into an equal command."""
+    match command:
+        case Elect(expected, leader, incarnation, kind, min_leader_epoch):
+            return pack_fields(1, (expected, leader, incarnation, int(kind), min_leader_epoch))
+        case AlterIsr(expected, leader_epoch, isr):
+            return pack_fields(2, (expected, leader_epoch, isr))
+        case Reassign(expected, replicas, voters):
+            return pack_fields(3, (expected, replicas, voters))
+        case Form(expected, replicas, voters):
+            return pack_fields(4, (expected, replicas, voters))
+
+
+def decode_partition_command(data: bytes) -> PartitionCommand:
+    """The command of these bytes; raises CorruptCommandError."""
+    tag, fields = unpack_fields(data)
+    layout = _LAYOUTS.get(tag)
+    if layout is None:
+        raise CorruptCommandError(f"partition command {tag} is unknown to this headrace")
+    kind, readers = layout
+    command: PartitionCommand = kind(*read_fields(readers, fields, kind.__name__))
+    return command

@@ -1,0 +1,103 @@
+"""Which brokers hold a new partition, and which of them only vote.  Pure: chance is an argument."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from .cluster_commands import Assignments
+from .cluster_state import BrokerRegistration
+from .errors import (
+    InvalidPartitionsError,
+    InvalidReplicaAssignmentError,
+    InvalidReplicationFactorError,
+)
+
+VOTER_COUNT = 3
+
+
+def place_partitions(
+    brokers: Collection[BrokerRegistration],
+    *,
+    partition_count: int,
+    replication_factor: int,
+    first_partition: int = 0,
+    start_index: int = 0,
+) -> Assignments:
+    """Assignments of `partition_count` partitions, numbered from `first_partition` on.
+
+    Leaders go round the brokers from `start_index` (any number: callers draw it); followers stand
+    behind their leader, one step further each round, in other racks as long as there are any.
+    """
+    if partition_count < 1:
+        raise InvalidPartitionsError(f"{partition_count} partitions: at least one is needed")
+    if not 1 <= replication_factor <= len(brokers):
+        raise InvalidReplicationFactorError(
+            f"replication factor {replication_factor}: this cluster can hold 1 to {len(brokers)} "
+            "copies, one a broker"
+        )
+    ring = _alternate_racks(brokers)
+    return tuple(
+        _replicas_of(ring, number, start_index, replication_factor)
+        for number in range(first_partition, first_partition + partition_count)
+    )
+
+
+def validate_assignments(assignments: Assignments, brokers: Collection[int]) -> None:
+    """Raise InvalidReplicaAssignmentError unless every assignment is one of known brokers."""
+    for index, replicas in enumerate(assignments):
+        unknown = [broker_id for broker_id in replicas if broker_id not in brokers]
+        if unknown:
+            raise InvalidReplicaAssignmentError(
+                f"assignment {index} names broker {unknown[0]}; known are {sorted(brokers)}"
+            )
+        if len(replicas) != len(assignments[0]):
+            raise InvalidReplicaAssignmentError(
+                f"assignment {index} has {len(replicas)} replicas, assignment 0 has "
+                f"{len(assignments[0])}"
+            )
+
+
+def choose_voters(replicas: Sequence[int], brokers: Collection[int]) -> tuple[int, ...]:
+    """The replicas, and witnesses up to three voters where the cluster has the brokers for it."""
+    spare = sorted(broker_id for broker_id in brokers if broker_id not in replicas)
+    missing_count = max(0, VOTER_COUNT - len(replicas))
+    if len(replicas) == 1 or missing_count > len(spare):
+        return tuple(replicas)
+    offset = sum(replicas) % len(spare) if spare else 0
+    return (*replicas, *(spare[offset:] + spare[:offset])[:missing_count])
+
+
+def _alternate_racks(brokers: Collection[BrokerRegistration]) -> list[BrokerRegistration]:
+    """All brokers in a ring whose neighbours stand in different racks as far as possible."""
+    racks: dict[str | None, list[BrokerRegistration]] = {}
+    for broker in sorted(brokers, key=lambda broker: broker.broker_id):
+        racks.setdefault(broker.rack, []).append(broker)
+    columns: Mapping[str | None, list[BrokerRegistration]] = dict(
+        sorted(racks.items(), key=lambda item: item[0] or "")
+    )
+    longest = max(len(column) for column in columns.values())
+    return [
+        column[place]
+        for place in range(longest)
+        for column in columns.values()
+        if place < len(column)
+    ]
+
+
+def _replicas_of(
+    ring: Sequence[BrokerRegistration], number: int, start_index: int, replication_factor: int
+) -> tuple[int, ...]:
+    count = len(ring)
+    leader_place = (start_index + number) % count
+    chosen = [ring[leader_place]]
+    step = number // count
+    candidates = [
+        ring[(leader_place + 1 + (step + further) % (count - 1)) % count]
+        for further in range(count - 1)
+    ]
+    while len(chosen) < replication_factor:
+        used_racks = {broker.rack for broker in chosen}
+        candidate = next(
+            (broker for broker in candidates if broker.rack not in used_racks), candidates[0]
+        )
+        chosen.append(candidate)
+        candidates.remove(candidate)
+    return tuple(broker.broker_id for broker in chosen)
