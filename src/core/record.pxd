@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .varint cimport varint_size, write_varint
+from .varint cimport read_varint, read_varlong, varint_size, write_varint
 
 ctypedef struct RecordFields:
     int64_t timestamp_delta      # [ms] from the batch's base_timestamp
@@ -24,10 +24,6 @@ cdef class Record:
     cdef readonly tuple headers          # of (str, bytes or None), in order, repeats kept
 
 
-# Reads the record at `p` up to its headers; the next record's first byte, or NULL where the bytes
-# are no record.  The pointers in `fields` live as long as the bytes do.
-cdef const uint8_t* read_record(
-    const uint8_t* p, const uint8_t* end, RecordFields* fields) noexcept nogil
 # True where the headers are well-formed and end exactly where the record does.
 cdef bint headers_are_valid(const RecordFields* fields) noexcept nogil
 # A Record of its own bytes; raises CorruptRecordError for malformed headers.
@@ -93,3 +89,45 @@ cdef inline uint8_t* write_record(
     p = write_blob(p, key, key_size)
     p = write_blob(p, value, value_size)
     return write_varint(p, header_count)
+
+
+cdef inline const uint8_t* read_record(
+    const uint8_t* p, const uint8_t* end, RecordFields* fields
+) noexcept nogil:
+    """Read the record at `p` up to its headers; the next record's first byte, or NULL.
+
+    NULL means that the bytes are no record.  The pointers in `fields` live as long as the bytes.
+    """
+    # Every length is held against what is left before the pointer moves over it.
+    cdef int32_t length = 0
+    p = read_varint(p, end, &length)
+    if p == NULL or length < 1 or length > end - p:
+        return NULL
+    end = p + length
+    fields.end = end
+    p = read_varlong(p + 1, end, &fields.timestamp_delta)
+    if p == NULL:
+        return NULL
+    p = read_varint(p, end, &fields.offset_delta)
+    if p == NULL:
+        return NULL
+    p = read_varint(p, end, &fields.key_size)
+    if p == NULL or fields.key_size < -1 or fields.key_size > end - p:
+        return NULL
+    fields.key = p
+    if fields.key_size > 0:
+        p += fields.key_size
+    p = read_varint(p, end, &fields.value_size)
+    if p == NULL or fields.value_size < -1 or fields.value_size > end - p:
+        return NULL
+    fields.value = p
+    if fields.value_size > 0:
+        p += fields.value_size
+    p = read_varint(p, end, &fields.header_count)
+    # A header takes two bytes at least, so this bounds the count before anything is made of it.
+    if p == NULL or fields.header_count < 0 or fields.header_count > (end - p) >> 1:
+        return NULL
+    if fields.header_count == 0 and p != end:
+        return NULL
+    fields.headers = p
+    return end

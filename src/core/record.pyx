@@ -18,7 +18,7 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .varint cimport read_varint, read_varlong
+from .varint cimport read_varint
 
 from .errors import CorruptRecordError
 
@@ -51,44 +51,6 @@ cdef class Record:
 
     def _facts(self):
         return self.offset, self.timestamp, self.key, self.value, self.headers
-
-
-cdef const uint8_t* read_record(
-    const uint8_t* p, const uint8_t* end, RecordFields* fields
-) noexcept nogil:
-    # Every length is held against what is left before the pointer moves over it.
-    cdef int32_t length = 0
-    p = read_varint(p, end, &length)
-    if p == NULL or length < 1 or length > end - p:
-        return NULL
-    end = p + length
-    fields.end = end
-    p = read_varlong(p + 1, end, &fields.timestamp_delta)
-    if p == NULL:
-        return NULL
-    p = read_varint(p, end, &fields.offset_delta)
-    if p == NULL:
-        return NULL
-    p = read_varint(p, end, &fields.key_size)
-    if p == NULL or fields.key_size < -1 or fields.key_size > end - p:
-        return NULL
-    fields.key = p
-    if fields.key_size > 0:
-        p += fields.key_size
-    p = read_varint(p, end, &fields.value_size)
-    if p == NULL or fields.value_size < -1 or fields.value_size > end - p:
-        return NULL
-    fields.value = p
-    if fields.value_size > 0:
-        p += fields.value_size
-    p = read_varint(p, end, &fields.header_count)
-    # A header takes two bytes at least, so this bounds the count before anything is made of it.
-    if p == NULL or fields.header_count < 0 or fields.header_count > (end - p) >> 1:
-        return NULL
-    if fields.header_count == 0 and p != end:
-        return NULL
-    fields.headers = p
-    return end
 
 
 cdef const uint8_t* read_header(

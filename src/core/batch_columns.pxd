@@ -1,0 +1,20 @@
+"""The records of one or more batches as columns of positions, without an object a record."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+
+cdef class BatchColumns:
+    cdef readonly Py_ssize_t record_count
+    # What the positions count in: the buffer that was read, or its records unpacked.
+    cdef readonly object data
+    cdef Py_buffer _data
+    cdef bint _is_held
+    cdef bytearray _storage          # six columns of `_capacity` int64 each
+    cdef Py_ssize_t _capacity
+
+    cdef int64_t* column(self, int which) noexcept
+    cdef object column_view(self, int which)
+    cdef object element(self, int starts, Py_ssize_t index)
+    cdef list elements(self, int starts)
+    cdef tuple pack(self, int starts)
+    cdef int copy_fixed(self, out, int starts, str what) except -1

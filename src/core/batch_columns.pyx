@@ -1,0 +1,334 @@
+"""Reads the records of batches as columns: where each key and value lies, not what it says.
+
+    COLUMN         int64, one a record
+    offsets        the record's offset
+    timestamps     [ms]
+    key_starts     position in `data`
+    key_lengths    [bytes], -1 for a null key
+    value_starts   position in `data`
+    value_lengths  [bytes], -1 for a null value
+
+Batches stored uncompressed are not copied: `data` is the buffer that was read, a mapping included.
+Once one of them is compressed, `data` is a new buffer that holds the unpacked records of all.
+"""
+
+cimport cython
+from cpython.buffer cimport (
+    PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
+)
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.list cimport PyList_New, PyList_SET_ITEM
+from cpython.ref cimport Py_INCREF
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+from .record cimport RecordFields, hr_copy_short, read_record
+from .record_batch cimport BATCH_HEADER_BYTES, COMPRESSION_MASK, CONTROL_BIT, RecordBatch
+
+from .errors import CorruptRecordError
+from .record_batch import MAX_UNCOMPRESSED_BYTES
+
+cdef enum:
+    # The order of the columns in `_storage`; each `..._STARTS` has its lengths right behind it.
+    OFFSETS
+    TIMESTAMPS
+    KEY_STARTS
+    KEY_LENGTHS
+    VALUE_STARTS
+    VALUE_LENGTHS
+    COLUMN_COUNT
+
+cdef enum:
+    SMALLEST_RECORD_BYTES = 7
+
+
+@cython.final
+cdef class BatchColumns:
+    """What `read_columns` found; columns are read-only memoryviews that numpy takes as is.
+
+    `data` and the buffer under it stay alive with this object and with any view of it.
+    """
+
+    def __init__(self):
+        raise TypeError("BatchColumns come from read_columns()")
+
+    def __dealloc__(self):
+        if self._is_held:
+            PyBuffer_Release(&self._data)
+
+    def __len__(self):
+        return self.record_count
+
+    @property
+    def offsets(self):
+        """The records' offsets, growing."""
+        return self.column_view(OFFSETS)
+
+    @property
+    def timestamps(self):
+        """The records' timestamps [ms]; the append time where the batch has that."""
+        return self.column_view(TIMESTAMPS)
+
+    @property
+    def key_starts(self):
+        """Where in `data` each key starts."""
+        return self.column_view(KEY_STARTS)
+
+    @property
+    def key_lengths(self):
+        """How long each key is [bytes]; -1 for null."""
+        return self.column_view(KEY_LENGTHS)
+
+    @property
+    def value_starts(self):
+        """Where in `data` each value starts."""
+        return self.column_view(VALUE_STARTS)
+
+    @property
+    def value_lengths(self):
+        """How long each value is [bytes]; -1 for null."""
+        return self.column_view(VALUE_LENGTHS)
+
+    def key(self, Py_ssize_t index):
+        """The key of record `index` as bytes of its own, None for null; IndexError outside."""
+        return self.element(KEY_STARTS, index)
+
+    def value(self, Py_ssize_t index):
+        """The value of record `index` as bytes of its own, None for null; IndexError outside."""
+        return self.element(VALUE_STARTS, index)
+
+    def keys_to_list(self):
+        """All keys as bytes objects, None for null."""
+        return self.elements(KEY_STARTS)
+
+    def values_to_list(self):
+        """All values as bytes objects, None for null."""
+        return self.elements(VALUE_STARTS)
+
+    def packed_keys(self):
+        """The keys back to back in a new buffer, and int64 offsets, one more than records.
+
+        That is Arrow's large_binary; a null key is an empty range (`key_lengths` tells it apart).
+        """
+        return self.pack(KEY_STARTS)
+
+    def packed_values(self):
+        """The values as `packed_keys` gives the keys."""
+        return self.pack(VALUE_STARTS)
+
+    def copy_keys_into(self, out):
+        """Copy keys of one width into `out`: uint8[n, width], or one axis of items that wide.
+
+        Raises ValueError for another shape, or with the offset of a key of another length.
+        """
+        self.copy_fixed(out, KEY_STARTS, "key")
+
+    def copy_values_into(self, out):
+        """Copy values of one width into `out`, as `copy_keys_into` does the keys."""
+        self.copy_fixed(out, VALUE_STARTS, "value")
+
+    cdef int64_t* column(self, int which) noexcept:
+        return <int64_t*>PyByteArray_AS_STRING(self._storage) + which * self._capacity
+
+    cdef object column_view(self, int which):
+        cdef Py_ssize_t start = 8 * which * self._capacity
+        return memoryview(self._storage)[start:start + 8 * self.record_count].cast("q").toreadonly()
+
+    cdef object element(self, int starts, Py_ssize_t index):
+        if not 0 <= index < self.record_count:
+            raise IndexError(f"record {index} of {self.record_count}")
+        cdef int64_t length = self.column(starts + 1)[index]
+        if length < 0:
+            return None
+        return PyBytes_FromStringAndSize(
+            <const char*>self._data.buf + self.column(starts)[index], length)
+
+    cdef list elements(self, int starts):
+        cdef const char* base = <const char*>self._data.buf
+        cdef const int64_t* start = self.column(starts)
+        cdef const int64_t* length = self.column(starts + 1)
+        cdef list found = PyList_New(self.record_count)
+        cdef Py_ssize_t i
+        for i in range(self.record_count):
+            element = None
+            if length[i] >= 0:
+                element = PyBytes_FromStringAndSize(base + start[i], length[i])
+            Py_INCREF(element)
+            PyList_SET_ITEM(found, i, element)
+        return found
+
+    cdef tuple pack(self, int starts):
+        cdef const uint8_t* base = <const uint8_t*>self._data.buf
+        cdef const int64_t* start = self.column(starts)
+        cdef const int64_t* length = self.column(starts + 1)
+        cdef Py_ssize_t count = self.record_count, i
+        cdef bytearray offset_bytes = PyByteArray_FromStringAndSize(NULL, 8 * (count + 1))
+        cdef int64_t* offsets = <int64_t*>PyByteArray_AS_STRING(offset_bytes)
+        offsets[0] = 0
+        for i in range(count):
+            offsets[i + 1] = offsets[i] + (length[i] if length[i] > 0 else 0)
+        cdef bytearray packed = PyByteArray_FromStringAndSize(NULL, offsets[count])
+        cdef uint8_t* to = <uint8_t*>PyByteArray_AS_STRING(packed)
+        with nogil:
+            for i in range(count):
+                hr_copy_short(to + offsets[i], base + start[i], offsets[i + 1] - offsets[i])
+        return packed, memoryview(offset_bytes).cast("q").toreadonly()
+
+    cdef int copy_fixed(self, out, int starts, str what) except -1:
+        cdef Py_buffer target
+        cdef Py_ssize_t i = 0
+        cdef const uint8_t* base = <const uint8_t*>self._data.buf
+        cdef const int64_t* start = self.column(starts)
+        cdef const int64_t* length = self.column(starts + 1)
+        PyObject_GetBuffer(out, &target, PyBUF_STRIDES | PyBUF_WRITABLE)
+        try:
+            width = fixed_width(&target, self.record_count)
+            with nogil:
+                i = copy_rows(&target, base, start, length, self.record_count, width)
+        finally:
+            PyBuffer_Release(&target)
+        if i < self.record_count:
+            offset = self.column(OFFSETS)[i]
+            raise ValueError(f"the {what} at offset {offset} has {length[i]} bytes, not {width}")
+        return 0
+
+
+cdef Py_ssize_t copy_rows(
+    const Py_buffer* target, const uint8_t* base, const int64_t* start, const int64_t* length,
+    Py_ssize_t count, int64_t width
+) noexcept nogil:
+    """Copy each element to its row; the index of the first of another width, or `count`."""
+    cdef Py_ssize_t i
+    for i in range(count):
+        if length[i] != width:
+            return i
+        hr_copy_short(<uint8_t*>target.buf + i * target.strides[0], base + start[i], width)
+    return count
+
+
+cdef int64_t fixed_width(const Py_buffer* target, Py_ssize_t count) except -1:
+    cdef bint is_dense = target.ndim == 2 and target.itemsize == 1 and (
+        target.strides[1] == 1 or target.shape[1] == 1)
+    if not (is_dense or target.ndim == 1) or target.shape[0] != count:
+        raise ValueError(f"the target must be uint8[{count}, width] or one axis of {count} items")
+    return target.shape[1] if is_dense else target.itemsize
+
+
+def read_columns(
+    buffer, *, int64_t start_offset=0, max_records=None, bint check_crc=False,
+    int64_t max_bytes=MAX_UNCOMPRESSED_BYTES
+):
+    """The records from `start_offset` on of the batches back to back in `buffer`, as columns.
+
+    At most `max_records`; transaction markers are left out.  `max_bytes` bounds what the compressed
+    batches may unfold to, all together.  Raises CorruptRecordError for bytes that are no whole
+    batch, records that are malformed or do not match record_count, or (with `check_crc`) a wrong
+    CRC; UnsupportedCompressionTypeError for an unassigned codec.
+    """
+    cdef list batches = []
+    cdef bint is_compressed = False
+    cdef Py_ssize_t position = 0, size_bytes = memoryview(buffer).nbytes
+    cdef RecordBatch batch
+    while position < size_bytes:
+        batch = RecordBatch(buffer, position)
+        position += batch.header.size_bytes
+        if batch.header.attributes & CONTROL_BIT or batch.last_offset < start_offset:
+            continue
+        if check_crc and not batch.crc_is_valid():
+            raise CorruptRecordError(f"the CRC of {batch!r} does not match its bytes")
+        is_compressed |= (batch.header.attributes & COMPRESSION_MASK) != 0
+        batches.append(batch)
+    cdef int64_t limit = 0x7FFFFFFFFFFFFFFF if max_records is None else max_records
+    if is_compressed:
+        data, places = unpack_batches(batches, max_bytes)
+    else:
+        data, places = buffer, payload_places(batches, buffer)
+    return fill_columns(data, batches, places, start_offset, limit)
+
+
+cdef list payload_places(list batches, buffer):
+    """(position, size) in `buffer` of each batch's records."""
+    cdef RecordBatch batch
+    places = []
+    for batch in batches:
+        position = batch.start - <const uint8_t*>batch._buffer.buf + BATCH_HEADER_BYTES
+        places.append((position, batch.header.size_bytes - BATCH_HEADER_BYTES))
+    return places
+
+
+cdef tuple unpack_batches(list batches, int64_t max_bytes):
+    """All records unpacked into one buffer, and (position, size) in it of each batch's."""
+    cdef RecordBatch batch
+    data = bytearray()
+    places = []
+    for batch in batches:
+        payload = batch.uncompressed_payload(max(0, max_bytes - len(data)))
+        places.append((len(data), len(payload)))
+        data += payload
+    return data, places
+
+
+cdef BatchColumns fill_columns(
+    data, list batches, list places, int64_t start_offset, int64_t limit
+):
+    cdef BatchColumns columns = BatchColumns.__new__(BatchColumns)
+    cdef RecordBatch batch
+    cdef Py_ssize_t index, position, size
+    cdef int64_t capacity = 0, kept
+    cdef int64_t* first
+    for index in range(len(batches)):
+        batch = batches[index]
+        size = places[index][1]
+        # A hostile record_count is caught before memory is taken for it.
+        if not 0 <= batch.header.record_count <= size // SMALLEST_RECORD_BYTES:
+            raise CorruptRecordError(f"{batch!r} cannot hold that many records")
+        capacity += batch.header.record_count
+    PyObject_GetBuffer(data, &columns._data, PyBUF_SIMPLE)
+    columns._is_held = True
+    columns.data = data
+    columns._capacity = min(capacity, max(limit, 0))
+    columns._storage = PyByteArray_FromStringAndSize(NULL, 8 * COLUMN_COUNT * columns._capacity)
+    for index in range(len(batches)):
+        if columns.record_count == columns._capacity:
+            break
+        batch = batches[index]
+        position, size = places[index]
+        first = columns.column(0)
+        with nogil:
+            kept = scan_batch(columns, first, batch, position, size, start_offset)
+        if kept < 0:
+            raise CorruptRecordError(f"a record of {batch!r} is malformed")
+        columns.record_count += kept
+    return columns
+
+
+cdef int64_t scan_batch(
+    BatchColumns columns, int64_t* first, RecordBatch batch, Py_ssize_t position, Py_ssize_t size,
+    int64_t start_offset
+) noexcept nogil:
+    """Fill in the batch's records from `start_offset` on; how many, or -1 for malformed ones."""
+    # Before each step: p is the first byte of record i, and `row` the next row to be filled,
+    # which is below the capacity.
+    cdef const uint8_t* base = <const uint8_t*>columns._data.buf
+    cdef const uint8_t* p = base + position
+    cdef const uint8_t* end = p + size
+    cdef int64_t capacity = columns._capacity, row = columns.record_count, offset
+    cdef RecordFields fields
+    cdef int32_t _i
+    for _i in range(batch.header.record_count):
+        p = read_record(p, end, &fields)
+        if p == NULL:
+            return -1
+        offset = batch.header.base_offset + fields.offset_delta
+        if offset < start_offset:
+            continue
+        if row == capacity:
+            return row - columns.record_count
+        first[row] = offset
+        first[TIMESTAMPS * capacity + row] = batch.timestamp_of(fields.timestamp_delta)
+        first[KEY_STARTS * capacity + row] = fields.key - base
+        first[KEY_LENGTHS * capacity + row] = fields.key_size
+        first[VALUE_STARTS * capacity + row] = fields.value - base
+        first[VALUE_LENGTHS * capacity + row] = fields.value_size
+        row += 1
+    return row - columns.record_count if p == end else -1

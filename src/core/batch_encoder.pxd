@@ -1,0 +1,32 @@
+"""Whole columns of records -> one RecordBatch: where the bytes of each key and value lie."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t
+
+cdef enum ColumnKind:
+    NULL_COLUMN                      # every element is null
+    FIXED_COLUMN                     # element i starts at data + i * stride, `width` bytes long
+    OFFSETS_32_COLUMN                # element i is data[offsets[i]:offsets[i + 1]]
+    OFFSETS_64_COLUMN
+    POINTERS_COLUMN                  # element i is starts[i], sizes[i] bytes long (-1: null)
+
+ctypedef struct Column:
+    ColumnKind kind
+    int64_t count
+    const uint8_t* data
+    int64_t data_bytes               # what the offsets may reach
+    int64_t stride
+    int64_t width
+    const int32_t* offsets_32        # count + 1 of them
+    const int64_t* offsets_64
+    const uint8_t** starts
+    const int64_t* sizes
+    const uint8_t* validity          # Arrow's bitmap, bit 0 first; NULL: no element is null
+    int64_t validity_start           # the bit of element 0
+
+
+cdef class BinaryColumn:
+    cdef Column column               # points into the buffers below
+    cdef Py_buffer _data
+    cdef Py_buffer _offsets
+    cdef Py_buffer _validity
+    cdef int _held                   # how many of the three buffers are held
