@@ -15,7 +15,14 @@ from ..core.clock import Clock, SystemClock
 from ..core.kafka_uuid import random_uuid
 from ..core.log_manager import LogManager, LogManagerSettings
 from ..core.worker import ThreadWorker, Worker
-from ..raft.cluster_commands import Assignments, Command, CreateTopic, RegisterBroker
+from ..raft.cluster_commands import (
+    RESOURCE_BROKER,
+    AlterConfigs,
+    Assignments,
+    Command,
+    CreateTopic,
+    RegisterBroker,
+)
 from ..raft.cluster_group import ClusterGroup
 from ..raft.cluster_state import ClusterState, TopicImage
 from ..raft.errors import ClusterStateError, TopicExistsError
@@ -23,7 +30,7 @@ from ..raft.placement import place_partitions
 from ..raft.raft_wal import RaftWal
 from ..raft.replica_manager import ReplicaManager
 from ..raft.topic_names import validate_topic_name
-from .broker_config import BrokerConfig, Listener
+from .broker_config import BrokerConfig, Listener, with_dynamic_settings
 from .coordinator.group_coordinator import GroupCoordinator
 from .coordinator.group_hosting import host_groups
 from .coordinator.group_settings import GroupSettings
@@ -42,7 +49,8 @@ class Broker:
     def __init__(
         self, config: BrokerConfig, *, clock: Clock | None = None, worker: Worker | None = None
     ) -> None:
-        self.config = config
+        self.started_with = config
+        self.config = config  # started_with under the dynamic settings
         self.clock: Clock = clock or SystemClock()
         self.node_id = config.node_id
         self.advertised_listeners: tuple[Listener, ...] = config.advertised_listeners
@@ -78,6 +86,7 @@ class Broker:
             folder = self.log_manager.log_dirs[0] / RAFT_FOLDER
             self.wal = RaftWal(folder)
             self.cluster_group = ClusterGroup(self.wal, broker_id=self.node_id)
+            self._take_dynamic_settings()
             self.replicas = ReplicaManager(
                 broker_id=self.node_id,
                 log_manager=self.log_manager,
@@ -95,10 +104,22 @@ class Broker:
                 settings=_group_settings(self.config),
                 create_offsets_topic=self._create_offsets_topic,
             )
+            self.cluster_group.add_listener(self._on_command_applied)
             self.replicas.start()
         except BaseException:
             self.close(clean=False)
             raise
+
+    def _take_dynamic_settings(self) -> None:
+        state = self.cluster_group.state
+        self.config = with_dynamic_settings(
+            self.started_with, state.broker_configs(""), state.broker_configs(self.node_id)
+        )
+
+    def _on_command_applied(self, command: Command, result: Any) -> None:
+        if isinstance(command, AlterConfigs) and command.resource_type == RESOURCE_BROKER:
+            self._take_dynamic_settings()
+            self.replicas.set_default_config(self.config.log_config)
 
     def register(self, advertised_listeners: Sequence[Listener]) -> None:
         """Tell the cluster where this broker is reached, now that the ports are known."""

@@ -7,6 +7,7 @@ from .config import (
     named_listeners,
     parse_server_properties,
 )
+from .dynamic import check_dynamic_settings, with_dynamic_settings
 from .listeners import Listener
 from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS, BrokerConfigDef
 
@@ -16,8 +17,10 @@ __all__ = [
     "BrokerConfig",
     "BrokerConfigDef",
     "Listener",
+    "check_dynamic_settings",
     "config_from_up",
     "make_broker_config",
     "named_listeners",
     "parse_server_properties",
+    "with_dynamic_settings",
 ]

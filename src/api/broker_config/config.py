@@ -134,7 +134,7 @@ def _composed(settings: Mapping[str, str]) -> dict[str, object]:
         fields["log_dirs"] = _log_dirs(folders)
     overrides = settings.get("max.connections.per.ip.overrides")
     if overrides:
-        fields["max_connections_per_ip_overrides"] = _connection_overrides(overrides)
+        fields["max_connections_per_ip_overrides"] = connection_overrides(overrides)
     fields.update(_listeners(settings))
     return fields
 
@@ -174,9 +174,10 @@ def _log_dirs(text: str) -> tuple[Path, ...]:
     return folders
 
 
-def _connection_overrides(text: str) -> dict[str, int]:
+def connection_overrides(text: str) -> dict[str, int]:
+    """max.connections.per.ip.overrides: address -> most connections; may be empty."""
     limits: dict[str, int] = {}
-    for entry in (part.strip() for part in text.split(",")):
+    for entry in (part.strip() for part in text.split(",") if part.strip()):
         host, separator, count = entry.rpartition(":")
         if not separator or not host or not count.isdecimal():
             raise InvalidConfigError(

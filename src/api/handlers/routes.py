@@ -9,6 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from ..wire.api_keys import ApiKey
 from .api_versions import handle_api_versions
+from .cluster import (
+    handle_describe_cluster,
+    handle_describe_topic_partitions,
+    handle_list_partition_reassignments,
+)
+from .configs import (
+    handle_alter_configs,
+    handle_describe_configs,
+    handle_incremental_alter_configs,
+    handle_list_config_resources,
+)
 from .context import RequestContext
 from .fetch import handle_fetch
 from .group_offsets import handle_offset_commit, handle_offset_delete, handle_offset_fetch
@@ -23,9 +34,13 @@ from .groups import (
     handle_sync_group,
 )
 from .list_offsets import handle_list_offsets
+from .log_dirs import handle_describe_log_dirs
 from .metadata import handle_metadata
 from .offset_for_leader_epoch import handle_offset_for_leader_epoch
 from .produce import handle_produce
+from .producers import handle_describe_producers, handle_init_producer_id
+from .records import handle_delete_records
+from .topics import handle_create_partitions, handle_create_topics, handle_delete_topics
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -62,7 +77,21 @@ _ROWS = (
     Route(ApiKey.DELETE_GROUPS, 0, 2, handle_delete_groups),
     Route(ApiKey.OFFSET_DELETE, 0, 0, handle_offset_delete),
     Route(ApiKey.API_VERSIONS, 0, 4, handle_api_versions),
+    Route(ApiKey.CREATE_TOPICS, 2, 7, handle_create_topics),
+    Route(ApiKey.DELETE_TOPICS, 1, 6, handle_delete_topics),
+    Route(ApiKey.DELETE_RECORDS, 0, 2, handle_delete_records),
+    Route(ApiKey.INIT_PRODUCER_ID, 0, 5, handle_init_producer_id),
     Route(ApiKey.OFFSET_FOR_LEADER_EPOCH, 2, 4, handle_offset_for_leader_epoch),
+    Route(ApiKey.DESCRIBE_CONFIGS, 1, 4, handle_describe_configs),
+    Route(ApiKey.ALTER_CONFIGS, 0, 2, handle_alter_configs),
+    Route(ApiKey.DESCRIBE_LOG_DIRS, 1, 5, handle_describe_log_dirs),
+    Route(ApiKey.CREATE_PARTITIONS, 0, 3, handle_create_partitions),
+    Route(ApiKey.INCREMENTAL_ALTER_CONFIGS, 0, 1, handle_incremental_alter_configs),
+    Route(ApiKey.LIST_PARTITION_REASSIGNMENTS, 0, 0, handle_list_partition_reassignments),
+    Route(ApiKey.DESCRIBE_CLUSTER, 0, 2, handle_describe_cluster),
+    Route(ApiKey.DESCRIBE_PRODUCERS, 0, 0, handle_describe_producers),
+    Route(ApiKey.LIST_CONFIG_RESOURCES, 0, 1, handle_list_config_resources),
+    Route(ApiKey.DESCRIBE_TOPIC_PARTITIONS, 0, 0, handle_describe_topic_partitions),
 )
 
 ROUTES: dict[int, Route] = {int(row.api_key): row for row in _ROWS}

@@ -8,9 +8,11 @@ import pytest
 from headrace.api.broker_config import (
     BROKER_CONFIG_DEFS,
     BrokerConfig,
+    check_dynamic_settings,
     config_from_up,
     make_broker_config,
     parse_server_properties,
+    with_dynamic_settings,
 )
 from headrace.core.errors import InvalidConfigError
 
@@ -229,3 +231,27 @@ def test_up_on_every_interface_names_the_option_that_is_missing(tmp_path: Path) 
 def test_up_refuses_what_is_no_address(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="--listen"):
         config_from_up(tmp_path, "a:b:c")
+
+
+def test_dynamic_settings_lie_over_those_the_broker_was_started_with() -> None:
+    started_with, _ = parse_server_properties("log.retention.hours=1\nmax.connections=5")
+    for_all = {"log.retention.ms": "70", "max.connections": "6"}
+    config = with_dynamic_settings(started_with, for_all, {"max.connections": "7"})
+    assert config.log_config.retention_ms == 70
+    assert config.max_connections == 7
+    assert config.settings == started_with.settings
+    assert with_dynamic_settings(started_with, {}, {}) == started_with
+
+
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({"num.partitions": "3"}, "cannot change while the broker runs"),
+        ({"num.partition": "3"}, "did you mean num.partitions"),
+        ({"message.max.bytes": "-1"}, "must be at least 0"),
+        ({"max.connections.per.ip.overrides": "x"}, "is not HOST:COUNT"),
+    ],
+)
+def test_dynamic_setting_that_cannot_be_is_refused(settings: dict[str, str], reason: str) -> None:
+    with pytest.raises(InvalidConfigError, match=reason):
+        check_dynamic_settings(BrokerConfig(), settings, {})

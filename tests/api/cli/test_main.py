@@ -46,7 +46,7 @@ def test_commands_without_a_broker_import_none_of_it(words: list[str]) -> None:
         "import sys\n"
         "from headrace.api.cli.__main__ import main\n"
         f"main({words!r})\n"
-        "heavy = {'asyncio', 'numpy', 'uvloop', 'cramjam', 'confluent_kafka', 'logging'}\n"
+        "heavy = {'asyncio', 'numpy', 'uvloop', 'confluent_kafka', 'logging'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

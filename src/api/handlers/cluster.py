@@ -1,0 +1,123 @@
+"""DescribeCluster, DescribeTopicPartitions and ListPartitionReassignments: the cluster as it is."""
+
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from ...core.kafka_uuid import ZERO_UUID
+from ..wire.error_codes import ErrorCode
+from .context import RequestContext
+from .metadata import (
+    ALL_CLUSTER_OPERATIONS,
+    ALL_TOPIC_OPERATIONS,
+    NOT_ASKED_OPERATIONS,
+    describe_topic,
+)
+
+if TYPE_CHECKING:
+    from ..broker import Broker
+
+Body = dict[str, Any]
+
+BROKERS_ENDPOINT = 1
+
+
+def handle_describe_cluster(broker: "Broker", context: RequestContext, request: Body) -> Body:
+    """DescribeCluster (API key 60), versions 0-2 (KIP-700).
+
+    Behaviour: the brokers at their addresses on the listener that was asked, and the controller.
+    Versions: 1 may ask for the controllers' addresses (KIP-919), which no client listener has here:
+    UNSUPPORTED_ENDPOINT_TYPE; 2 may ask for fenced brokers, of which there are none.
+    """
+    if request["endpoint_type"] != BROKERS_ENDPOINT:
+        return {
+            "error_code": ErrorCode.UNSUPPORTED_ENDPOINT_TYPE,
+            "error_message": "only brokers can be asked for (endpoint type 1)",
+            "endpoint_type": BROKERS_ENDPOINT,
+        }
+    brokers = [
+        {"broker_id": each["node_id"], "host": each["host"], "port": each["port"]}
+        | {"rack": each.get("rack")}
+        for each in broker.describe_brokers(context.listener_name)
+    ]
+    is_asked = request["include_cluster_authorized_operations"]
+    return {
+        "endpoint_type": BROKERS_ENDPOINT,
+        "cluster_id": broker.cluster_id,
+        "controller_id": broker.controller_id,
+        "brokers": brokers,
+        "cluster_authorized_operations": (
+            ALL_CLUSTER_OPERATIONS if is_asked else NOT_ASKED_OPERATIONS
+        ),
+    }
+
+
+def handle_describe_topic_partitions(
+    broker: "Broker", context: RequestContext, request: Body
+) -> Body:
+    """DescribeTopicPartitions (API key 75), version 0 (KIP-966).
+
+    Behaviour: topics in the order of their names, from the cursor on, until as many partitions are
+    told as the request or max.request.partition.size.limit allows; then a cursor says where to go
+    on.  No topics named: all of them.
+    """
+    state = broker.cluster_state
+    names = sorted({topic["name"] for topic in request["topics"]} or state.topics)
+    cursor = request["cursor"]
+    first_name, first_index = ("", 0) if cursor is None else _position(cursor)
+    budget = min(
+        max(request["response_partition_limit"], 1), broker.config.max_request_partition_size_limit
+    )
+    answers: list[Body] = []
+    for name in names:
+        if name < first_name:
+            continue
+        if budget == 0:
+            return {"topics": answers, "next_cursor": {"topic_name": name, "partition_index": 0}}
+        image = state.topics.get(name)
+        if image is None:
+            answers.append(_unknown_topic(name))
+            continue
+        start = first_index if name == first_name else 0
+        told = _describe(describe_topic(broker, image), start, budget)
+        answers.append(told)
+        budget -= len(told["partitions"])
+        end = start + len(told["partitions"])
+        if end < image.partition_count:
+            next_cursor = {"topic_name": name, "partition_index": end}
+            return {"topics": answers, "next_cursor": next_cursor}
+    return {"topics": answers, "next_cursor": None}
+
+
+def _position(cursor: Body) -> tuple[str, int]:
+    return cursor["topic_name"], max(cursor["partition_index"], 0)
+
+
+def _unknown_topic(name: str) -> Body:
+    return {
+        "error_code": ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
+        "name": name,
+        "topic_id": ZERO_UUID,
+        "partitions": [],
+    }
+
+
+def _describe(topic: Body, start: int, limit: int) -> Body:
+    """`describe_topic`'s answer in this API's words, with `limit` partitions from `start` on."""
+    partitions = []
+    for partition in islice(topic["partitions"], start, start + limit):
+        partitions.append({**partition, "eligible_leader_replicas": [], "last_known_elr": []})
+    return {
+        **topic,
+        "partitions": partitions,
+        "topic_authorized_operations": ALL_TOPIC_OPERATIONS,
+    }
+
+
+def handle_list_partition_reassignments(
+    broker: "Broker", context: RequestContext, request: Body
+) -> Body:
+    """ListPartitionReassignments (API key 46), version 0 (KIP-455).
+
+    Behaviour: the partitions that move to other brokers: none, as there is one broker.
+    """
+    return {"error_code": ErrorCode.NONE, "error_message": None, "topics": []}
