@@ -102,16 +102,18 @@ class RaftWal:
         self._failure = ""
         self._replayed: dict[str, GroupImage] = {}
         self._attached: dict[str, Callable[[], GroupImage]] = {}
-        folder.mkdir(parents=True, exist_ok=True)
-        self._open_newest()
+        try:
+            if not folder.is_dir():
+                folder.mkdir(parents=True)
+                _sync_folder(folder.parent)
+            self._open_newest()
+        except OSError as error:
+            raise KafkaStorageError(folder, f"cannot open the write-ahead log: {error}") from error
 
     @classmethod
     def open(cls, folder: Path, *, checkpoint_bytes: int = DEFAULT_CHECKPOINT_BYTES) -> "RaftWal":
         """The log in `folder`, made if absent; raises RaftWalCorruptedError, KafkaStorageError."""
-        try:
-            return cls(folder, checkpoint_bytes=checkpoint_bytes)
-        except OSError as error:
-            raise KafkaStorageError(folder, f"cannot open the write-ahead log: {error}") from error
+        return cls(folder, checkpoint_bytes=checkpoint_bytes)
 
     @property
     def path(self) -> Path:
