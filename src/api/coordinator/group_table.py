@@ -6,15 +6,15 @@ between; until it is read, its groups answer CoordinatorLoadInProgressError.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ...core.clock import Clock
 from ...core.errors import HeadraceError, MalformedBytesError
 from .errors import CoordinatorLoadInProgressError, NotCoordinatorError
 from .group import Group
-from .group_records import GroupRecord, OffsetRecord, StoredRecord, read_record, restore_group
+from .group_records import GroupRecord, OffsetRecord, read_record, restore_group
 from .group_state import GroupEvent
-from .offsets_topic import OFFSETS_TOPIC, OffsetsPartition, read_stored
+from .offsets_topic import OFFSETS_TOPIC, OffsetsPartition, StoredReader
 from .rebalance import Schedule
 
 logger = logging.getLogger(__name__)
@@ -131,18 +131,17 @@ class _Load:
 
     def __init__(self, partition: OffsetsPartition, max_bytes: int) -> None:
         self.partition = partition
-        self._slices: Iterator[list[StoredRecord]] = read_stored(partition, max_bytes=max_bytes)
+        self._reader = StoredReader(partition)
+        self._max_bytes = max_bytes
         self._metadata: dict[str, GroupRecord] = {}
         self._offsets: dict[tuple[str, str, int], OffsetRecord] = {}
 
     def read_slice(self) -> bool:
         """Read one slice; whether that was the last."""
-        stored = next(self._slices, None)
-        if stored is None:
-            return True
-        for key, value in stored:
-            self._replay(key, value)
-        return False
+        if not self._reader.is_finished:
+            for key, value in self._reader.read_slice(self._max_bytes):
+                self._replay(key, value)
+        return self._reader.is_finished
 
     def _replay(self, key: bytes, value: bytes | None) -> None:
         try:

@@ -5,7 +5,7 @@ An append is answered once it passed the high watermark.  Loop thread only.
 """
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from ...core.batch_builder import BatchBuilder
@@ -70,7 +70,7 @@ class OffsetsPartition(Protocol):
     @property
     def index(self) -> int: ...
     @property
-    def log(self) -> StoredLog: ...
+    def log(self) -> StoredLog | None: ...
     @property
     def high_watermark(self) -> int: ...
     def append_records(
@@ -131,33 +131,46 @@ def group_error_of(error: BaseException) -> GroupError:
     return GroupStoreError(f"{OFFSETS_TOPIC} could not be written: {error!r}")
 
 
-def read_stored(partition: OffsetsPartition, *, max_bytes: int) -> Iterator[list[StoredRecord]]:
-    """The records of a partition in log order, a list for about `max_bytes` at a time.
+class StoredReader:
+    """Reads a partition from its start to where it ended when the reading began.
 
     Transactional commits come when their commit marker does, aborted ones never, and open
     ones not at all: they are not visible.
     """
-    log = partition.log
-    offset = log.log_start_offset
-    open_transactions: dict[int, list[StoredRecord]] = {}
-    while offset < log.log_end_offset:
-        records = log.read_records(
-            start_offset=offset, max_bytes=max_bytes, upper_bound_offset=log.log_end_offset
+
+    def __init__(self, partition: OffsetsPartition) -> None:
+        log = partition.log
+        if log is None:
+            raise NotLeaderOrFollowerError(f"{partition.topic}-{partition.index} is offline")
+        self._log = log
+        self._partition = partition
+        self._offset = log.log_start_offset
+        self._end_offset = log.log_end_offset
+        self._open_transactions: dict[int, list[StoredRecord]] = {}
+
+    @property
+    def is_finished(self) -> bool:
+        return self._offset >= self._end_offset
+
+    def read_slice(self, max_bytes: int) -> list[StoredRecord]:
+        """The visible records of the next batches, of about `max_bytes`."""
+        records = self._log.read_records(
+            start_offset=self._offset, max_bytes=max_bytes, upper_bound_offset=self._end_offset
         )
         found: list[StoredRecord] = []
         for batch in iter_batches(records):
-            offset = batch.next_offset
-            found += _visible_records(batch, open_transactions)
+            self._offset = batch.next_offset
+            found += _visible_records(batch, self._open_transactions)
         if not records:
-            return
-        yield found
-    if open_transactions:
-        logger.warning(
-            "%s-%d: %d transactions with offset commits are still open; their offsets do not count",
-            partition.topic,
-            partition.index,
-            len(open_transactions),
-        )
+            self._offset = self._end_offset  # compaction left nothing at the end
+        if self.is_finished and self._open_transactions:
+            logger.warning(
+                "%s-%d: offset commits of %d open transactions do not count",
+                self._partition.topic,
+                self._partition.index,
+                len(self._open_transactions),
+            )
+        return found
 
 
 def _visible_records(
