@@ -1,0 +1,50 @@
+"""A file in memory that grows at its end: reserved ahead, written, lent as views, synced."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+cdef enum:
+    MMAP_STORE_LIMIT = 16384         # from this size on an append goes through pwrite
+
+
+cdef class Mapping:
+    cdef uint8_t* start              # first byte; None of it may be touched past the file's end
+    cdef int64_t length              # bytes of address space
+    cdef readonly Py_ssize_t view_count
+
+
+cdef class MappedFile:
+    cdef readonly str path
+    cdef readonly int64_t size_bytes      # bytes written: where the next append goes
+    cdef readonly int64_t reserved_bytes  # length of the file on disk: all of it may be touched
+    cdef readonly int64_t max_bytes       # the file never grows past it
+    cdef readonly bint is_writable
+    cdef readonly bint is_closed
+    cdef Mapping _mapping                 # None until a byte is needed
+    cdef list _old_mappings               # replaced, but still read through views
+    cdef int _descriptor                  # -1 when the pool has closed it
+    cdef bint _is_busy                    # a system call runs on _descriptor without the GIL
+    cdef int64_t _lent_end                # views may reach up to here
+    cdef object __weakref__
+
+    # The first byte of the mapping, made on first use; valid until truncate, trim or close.
+    cdef uint8_t* data(self) except NULL
+    # Makes bytes up to `end` safe to touch; raises OSError (ENOSPC) and changes nothing if not.
+    cdef int reserve(self, int64_t end) except -1
+    # Writes `head` and then `body` at size_bytes, which moves only when all is written.
+    cdef int append_pieces(
+        self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
+    ) except -1
+    # Takes note of bytes stored directly behind data() + size_bytes, within reserve().
+    cdef int grow_by(self, int64_t count) except -1
+    # Maps anew on next use, with max_bytes as it is then; views keep the old mapping.
+    cdef int drop_mapping(self) except -1
+    # Lets a file that was opened for reading grow again, up to max_bytes.
+    cdef int make_writable(self, int64_t max_bytes) except -1
+    cdef object view_of(self, int64_t start, int64_t end)
+    cdef int _open_descriptor(self) except -1
+    cdef int _close_descriptor(self) except -1
+    cdef int _allocate(self, int64_t end) except -1
+    cdef int _write_pieces(
+        self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
+    ) except -1
+    cdef int _write_zeros(self, int64_t start, int64_t end) except -1

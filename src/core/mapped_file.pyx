@@ -1,0 +1,394 @@
+"""A file in memory that grows at its end: reserved ahead, written, lent as views, synced.
+
+    0 ............ size_bytes ............ reserved_bytes ............ max_bytes
+    |   written       |  zeros, reserved      |  address space only       |
+    |                 |  (posix_fallocate)    |  touching it is SIGBUS    |
+
+The address space for `max_bytes` is taken once, so a pointer or a view stays valid while the file
+grows below it.  Disk is reserved in steps ahead of the writes: a full disk is an OSError there and
+never a SIGBUS at a store.  An append of MMAP_STORE_LIMIT or more goes through pwrite, which is
+cheaper than faulting fresh pages in one by one; both end in the same page cache.
+
+A view keeps its Mapping alive, and the mapping is unmapped with the last reference to it: closing,
+renaming or unlinking a file takes nothing away from a reader.  A file is only cut back where no
+view can reach; a truncation under live views writes zeros instead.
+
+Descriptors are not kept: a pool holds the MAX_OPEN_DESCRIPTORS used last, and a file's descriptor
+is opened again when it is needed.  After a fork the child's copies refuse to write.
+"""
+
+import os
+import threading
+import weakref
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
+from libc.errno cimport EINTR, EIO, errno
+from libc.stdint cimport int64_t, uint8_t
+from libc.string cimport memcpy, memset
+
+from .errors import LogClosedError
+
+cdef extern from "<sys/mman.h>" nogil:
+    enum:
+        PROT_READ
+        PROT_WRITE
+        MAP_SHARED
+        MAP_NORESERVE
+    void* MAP_FAILED
+    void* mmap(void* address, size_t length, int protection, int flags, int fd, int64_t offset)
+    int munmap(void* address, size_t length)
+
+cdef extern from "<fcntl.h>" nogil:
+    int posix_fallocate(int fd, int64_t offset, int64_t length)
+
+cdef extern from "<sys/uio.h>" nogil:
+    struct iovec:
+        void* iov_base
+        size_t iov_len
+    Py_ssize_t pwritev(int fd, const iovec* pieces, int count, int64_t offset)
+
+cdef extern from "<unistd.h>" nogil:
+    int ftruncate(int fd, int64_t length)
+    int fdatasync(int fd)
+    int close(int fd)
+
+MAX_OPEN_DESCRIPTORS = 128
+
+cdef enum:
+    FIRST_RESERVE_BYTES = 4096
+    MAX_RESERVE_STEP_BYTES = 16777216
+    ZERO_PIECE_BYTES = 65536
+
+# id of a MappedFile -> weak reference, in the order of their last use.
+cdef dict _open_files = {}
+_pool_lock = threading.Lock()
+cdef bint _is_forked_child = False
+
+
+def _mark_child() -> None:
+    global _is_forked_child
+    _is_forked_child = True
+
+
+os.register_at_fork(after_in_child=_mark_child)
+
+
+cdef class Mapping:
+    """Address space over a file, unmapped with the last reference (or view) to it."""
+
+    def __getbuffer__(self, Py_buffer* buffer, int flags):
+        PyBuffer_FillInfo(buffer, self, self.start, self.length, 1, flags)
+        self.view_count += 1
+
+    def __releasebuffer__(self, Py_buffer* buffer):
+        self.view_count -= 1
+
+    def __dealloc__(self):
+        if self.start is not NULL:
+            munmap(self.start, self.length)
+
+
+cdef class MappedFile:
+    """One file, mapped.  One thread writes; `size_bytes` of -1 means: as long as the file is.
+
+    A writable file is made if it is not there.  Raises OSError with the path.
+    """
+
+    def __init__(
+        self, str path, *, int64_t max_bytes, bint is_writable=True, int64_t size_bytes=-1
+    ):
+        self.path = path
+        self.is_writable = is_writable
+        self._descriptor = -1
+        if size_bytes < 0:
+            self._open_descriptor()
+            size_bytes = os.fstat(self._descriptor).st_size
+        self.size_bytes = size_bytes
+        self.reserved_bytes = size_bytes
+        self.max_bytes = max(max_bytes, size_bytes)
+
+    def __dealloc__(self):
+        if self._descriptor >= 0:
+            self._close_descriptor()
+
+    @property
+    def has_views(self) -> bool:
+        """Whether somebody still reads the mapping through a view."""
+        if self._old_mappings:
+            self._old_mappings = [each for each in self._old_mappings if each.view_count]
+        return bool(self._old_mappings) or (
+            self._mapping is not None and self._mapping.view_count > 0
+        )
+
+    def append_bytes(self, content) -> int:
+        """Write `content` behind what was written; return the position it starts at."""
+        cdef Py_buffer buffer
+        cdef int64_t position = self.size_bytes
+        PyObject_GetBuffer(content, &buffer, PyBUF_SIMPLE)
+        try:
+            self.append_pieces(NULL, 0, <const uint8_t*>buffer.buf, buffer.len)
+        finally:
+            PyBuffer_Release(&buffer)
+        return position
+
+    def view(self, int64_t start, int64_t end) -> memoryview:
+        """The bytes from `start` up to `end`, uncopied and read-only."""
+        if not 0 <= start <= end <= self.size_bytes:
+            raise ValueError(f"{start}..{end} is not within {self.size_bytes} bytes")
+        return self.view_of(start, end)
+
+    def truncate(self, int64_t size_bytes) -> None:
+        """Forget what lies behind `size_bytes`, on disk too (zeros, or a shorter file)."""
+        if not 0 <= size_bytes <= self.size_bytes:
+            raise ValueError(f"{size_bytes} is not within {self.size_bytes} bytes")
+        if self.has_views:
+            self._write_zeros(size_bytes, self.size_bytes)
+            self.size_bytes = size_bytes
+        else:
+            self.size_bytes = size_bytes
+            self.trim()
+
+    def trim(self) -> None:
+        """Give the reserved tail back: the file ends where its content ends.
+
+        Left undone where a view still reaches behind that end; zeros stand there.
+        """
+        if self.reserved_bytes == self.size_bytes:
+            return
+        if self.has_views and self._lent_end > self.size_bytes:
+            return
+        self.drop_mapping()
+        self._open_descriptor()
+        if ftruncate(self._descriptor, self.size_bytes) != 0:
+            raise OSError(errno, os.strerror(errno), self.path)
+        self.reserved_bytes = self.size_bytes
+
+    def flush(self) -> None:
+        """Wait until what was written is on disk (fdatasync)."""
+        self._open_descriptor()
+        self._is_busy = True
+        try:
+            sync_descriptor(self._descriptor)
+        finally:
+            self._is_busy = False
+
+    def duplicate_descriptor(self) -> int:
+        """A descriptor of one's own, for `sync_descriptor` on another thread; close it."""
+        self._open_descriptor()
+        return os.dup(self._descriptor)
+
+    def rename(self, str path) -> None:
+        """Give the file another name; views and the mapping stay."""
+        os.rename(self.path, path)
+        self.path = path
+
+    def moved_to(self, str path) -> None:
+        """Take note that the file's folder was renamed: it is found at `path` from now on."""
+        self.path = path
+
+    def close(self, *, bint trim=True) -> None:
+        """Trim the file and let go of it; views stay readable.  Idempotent."""
+        if self.is_closed:
+            return
+        try:
+            if trim and self.is_writable:
+                self.trim()
+        finally:
+            self.is_closed = True
+            self._mapping = None
+            self._close_descriptor()
+
+    cdef uint8_t* data(self) except NULL:
+        if self._mapping is None:
+            self._map()
+        return self._mapping.start
+
+    cdef int reserve(self, int64_t end) except -1:
+        cdef int64_t step, wanted
+        cdef int failure
+        if end <= self.reserved_bytes:
+            return 0
+        if not self.is_writable or self.is_closed or _is_forked_child:
+            raise LogClosedError(f"{self.path} is not open for writing")
+        if end > self.max_bytes:
+            raise ValueError(f"{self.path} cannot grow to {end} bytes, only to {self.max_bytes}")
+        # Doubling up to the largest step: a quiet partition costs a page, a busy one few calls.
+        step = min(max(self.reserved_bytes, FIRST_RESERVE_BYTES), MAX_RESERVE_STEP_BYTES)
+        wanted = min(max(self.reserved_bytes + step, end), self.max_bytes)
+        self._open_descriptor()
+        failure = self._allocate(wanted)
+        if failure != 0 and wanted > end:
+            wanted = end
+            failure = self._allocate(wanted)
+        if failure != 0:
+            raise OSError(failure, os.strerror(failure), self.path)
+        self.reserved_bytes = wanted
+        return 0
+
+    cdef int append_pieces(
+        self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
+    ) except -1:
+        cdef int64_t size = head_bytes + body_bytes
+        cdef uint8_t* target
+        self.reserve(self.size_bytes + size)
+        if size < MMAP_STORE_LIMIT:
+            target = self.data() + self.size_bytes
+            if head_bytes:
+                memcpy(target, head, head_bytes)
+            memcpy(target + head_bytes, body, body_bytes)
+        else:
+            self._write_pieces(head, head_bytes, body, body_bytes)
+        self.size_bytes += size
+        return 0
+
+    cdef int grow_by(self, int64_t count) except -1:
+        assert self.size_bytes + count <= self.reserved_bytes, (self.path, self.size_bytes, count)
+        self.size_bytes += count
+        return 0
+
+    cdef int drop_mapping(self) except -1:
+        if self._mapping is not None and self._mapping.view_count:
+            if self._old_mappings is None:
+                self._old_mappings = []
+            self._old_mappings.append(self._mapping)
+        self._mapping = None
+        return 0
+
+    cdef int make_writable(self, int64_t max_bytes) except -1:
+        self.drop_mapping()
+        if not self.is_writable:
+            self._close_descriptor()
+            self.is_writable = True
+        self.max_bytes = max(max_bytes, self.size_bytes)
+        return 0
+
+    cdef object view_of(self, int64_t start, int64_t end):
+        if start == end:
+            return memoryview(b"")
+        self.data()
+        if end > self._lent_end or not self.has_views:
+            self._lent_end = end
+        return memoryview(self._mapping)[start:end]
+
+    def _map(self) -> None:
+        cdef Mapping mapping = Mapping.__new__(Mapping)
+        cdef int64_t length = self.max_bytes if self.is_writable else self.size_bytes
+        cdef int protection = PROT_READ | PROT_WRITE if self.is_writable else PROT_READ
+        cdef void* start
+        if self.is_closed:
+            raise LogClosedError(f"{self.path} was closed")
+        length = max(length, 1)
+        self._open_descriptor()
+        start = mmap(
+            NULL, length, protection, MAP_SHARED | MAP_NORESERVE, self._descriptor, 0
+        )
+        if start == MAP_FAILED:
+            raise OSError(errno, os.strerror(errno), self.path)
+        mapping.start = <uint8_t*>start
+        mapping.length = length
+        self._mapping = mapping
+        if not self.is_writable:
+            self._close_descriptor()
+
+    cdef int _allocate(self, int64_t end) except -1:
+        """Extend the file with reserved zeros up to `end`: 0 or the errno; all or nothing."""
+        cdef int failure = EINTR
+        while failure == EINTR:
+            failure = posix_fallocate(self._descriptor, 0, end)
+        if failure != 0:
+            ftruncate(self._descriptor, self.reserved_bytes)
+        return failure
+
+    cdef int _write_pieces(
+        self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
+    ) except -1:
+        """Write both pieces at size_bytes by pwritev, without the GIL."""
+        cdef iovec pieces[2]
+        cdef int64_t position = self.size_bytes
+        cdef int64_t left = head_bytes + body_bytes
+        cdef int64_t written, of_head
+        cdef int failure = 0
+        cdef int descriptor = self._open_descriptor()
+        self._is_busy = True
+        with nogil:
+            # Invariant: what stands before `position` is written, `left` bytes are not.
+            while left > 0:
+                pieces[0].iov_base = <void*>head
+                pieces[0].iov_len = head_bytes
+                pieces[1].iov_base = <void*>body
+                pieces[1].iov_len = body_bytes
+                written = pwritev(descriptor, pieces, 2, position)
+                if written <= 0:
+                    failure = errno if written < 0 else EIO
+                    if failure == EINTR:
+                        failure = 0
+                        continue
+                    break
+                position += written
+                left -= written
+                of_head = min(written, head_bytes)
+                head += of_head
+                head_bytes -= of_head
+                body += written - of_head
+                body_bytes -= written - of_head
+        self._is_busy = False
+        if failure:
+            raise OSError(failure, os.strerror(failure), self.path)
+        return 0
+
+    cdef int _write_zeros(self, int64_t start, int64_t end) except -1:
+        cdef uint8_t* data = self.data()
+        memset(data + start, 0, end - start)
+        return 0
+
+    cdef int _open_descriptor(self) except -1:
+        """The file's descriptor, opened if the pool has closed it."""
+        cdef int flags
+        if self.is_closed:
+            raise LogClosedError(f"{self.path} was closed")
+        if self._descriptor < 0:
+            flags = os.O_RDWR | os.O_CREAT if self.is_writable else os.O_RDONLY
+            self._descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o644)
+        with _pool_lock:
+            _open_files.pop(<Py_ssize_t><void*>self, None)
+            _open_files[<Py_ssize_t><void*>self] = weakref.ref(self)
+            if len(_open_files) > MAX_OPEN_DESCRIPTORS:
+                _close_oldest(self)
+        return self._descriptor
+
+    cdef int _close_descriptor(self) except -1:
+        # Also run by __dealloc__, where nothing but C fields may be relied on: the weak
+        # reference in the pool is dead by then, and its key is all that is left of it.
+        if self._descriptor >= 0:
+            _open_files.pop(<Py_ssize_t><void*>self, None)
+            close(self._descriptor)
+            self._descriptor = -1
+        return 0
+
+
+cdef int _close_oldest(MappedFile keep) except -1:
+    """Close the descriptor that was used longest ago and is not in a system call."""
+    cdef MappedFile oldest
+    for key in list(_open_files):
+        oldest = _open_files[key]()
+        if oldest is None:
+            del _open_files[key]
+            return 0
+        if oldest is not keep and not oldest._is_busy:
+            oldest._close_descriptor()
+            return 0
+    return 0
+
+
+def sync_descriptor(int descriptor) -> None:
+    """Wait, without the GIL, until the file's content is on disk; raises OSError."""
+    cdef int outcome
+    with nogil:
+        outcome = fdatasync(descriptor)
+    if outcome != 0:
+        raise OSError(errno, os.strerror(errno))
+
+
+def open_descriptor_count() -> int:
+    """How many descriptors the pool holds, for tests and metrics."""
+    return len(_open_files)
