@@ -14,15 +14,9 @@ def expired(offsets: GroupOffsets, now_ms: int, since_ms: int | None = None) -> 
     )
 
 
-def committed(
-    *, commit_timestamp_ms: int = -1, expire_timestamp_ms: int | None = None
-) -> GroupOffsets:
+def committed(**fields: int) -> GroupOffsets:
     offsets = GroupOffsets()
-    offsets.committed[KEY] = CommittedOffset(
-        offset=1,
-        commit_timestamp_ms=commit_timestamp_ms,
-        expire_timestamp_ms=expire_timestamp_ms,
-    )
+    offsets.committed[KEY] = CommittedOffset(offset=1, **fields)
     return offsets
 
 

@@ -1,0 +1,602 @@
+"""`Log`: the segments of one partition in order; append, read, roll, truncate.
+
+    log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset
+
+One thread owns a log: the loop thread of a broker, the caller in a program; the worker only syncs
+and deletes.  A view that `read_records` lends stays readable after its segment is gone.
+"""
+
+import errno
+import logging
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .append_info import AppendInfo
+from .batch_validator import BatchValidator
+from .checkpoint_file import read_partition_metadata
+from .clock import Clock
+from .errors import (
+    CorruptRecordError,
+    KafkaStorageError,
+    LogClosedError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+)
+from .kafka_uuid import ZERO_UUID
+from .leader_epoch_cache import LeaderEpochCache
+from .log_config import LogConfig
+from .log_flusher import FlushPlan, LogFlusher, OnError, OnFlushed, plan_flush
+from .log_recovery import LogLoader, reload_producers
+from .log_segment import LogSegment
+from .producer_entry import ProducerEntry
+from .producer_state import ProducerStateManager
+from .record_batch import RecordBatch, iter_batches
+from .segment_files import (
+    delete_segment_files,
+    doomed_folder_name,
+    retire_segments,
+    swap_segments,
+)
+from .timestamp_lookup import TimestampOffset, find_by_timestamp, find_newest
+from .transaction_index import AbortedTransaction, TransactionIndexes
+from .worker import Worker
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+_logger = logging.getLogger(__name__)
+_EMPTY = memoryview(b"")
+# The disk is full, not broken: the next append may succeed.
+_FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
+
+
+class Log:
+    """One partition's records; made by `Log.open`.
+
+    Plain attributes are for reading; only `topic_id` and `on_storage_failure` are set by the owner.
+    `cut_bytes` says how much recovery had to cut off.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        topic: str,
+        partition: int,
+        config: LogConfig,
+        clock: Clock,
+        worker: Worker,
+        producer_id_expiration_ms: int,
+    ) -> None:
+        self.path = path
+        self.topic = topic
+        self.partition = partition
+        self.topic_id = ZERO_UUID
+        self.on_storage_failure: Callable[[Path, OSError], None] | None = None
+        self.segments: list[LogSegment] = []
+        self.active_segment: LogSegment
+        self.log_start_offset = 0
+        self.log_end_offset = 0
+        self.high_watermark = 0
+        self.recovery_point = 0
+        self.cut_bytes = 0
+        self._clock = clock
+        self._worker = worker
+        self._refusal: str | None = None
+        self._is_closed = False
+        self._has_new_names = True
+        self._last_flush_ms = clock.now_ms()
+        self._txn_indexes = TransactionIndexes()
+        self._epochs = LeaderEpochCache(path)
+        self._producers = ProducerStateManager(path, expiration_ms=producer_id_expiration_ms)
+        self._flusher = LogFlusher(
+            worker,
+            make_plan=self._plan_flush,
+            on_flushed=self._flushed,
+            on_failure=self._flush_failed,
+        )
+        self.update_config(config)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        *,
+        topic: str,
+        partition: int,
+        config: LogConfig,
+        clock: Clock,
+        worker: Worker,
+        is_clean: bool,
+        recovery_point: int = 0,
+        log_start_offset: int = 0,
+        producer_id_expiration_ms: int = 86_400_000,
+        metrics: Any = None,
+    ) -> "Log":
+        """The log in the folder `path`, which is made if it is not there.
+
+        `is_clean`: a clean stop vouches for the files; else what lies behind `recovery_point` is
+        recovered.  Raises LogCorruptedError, KafkaStorageError.
+        """
+        log = cls(
+            path,
+            topic=topic,
+            partition=partition,
+            config=config,
+            clock=clock,
+            worker=worker,
+            producer_id_expiration_ms=producer_id_expiration_ms,
+        )
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            log._load(is_clean, recovery_point, log_start_offset)
+        except OSError as error:
+            raise KafkaStorageError(path, str(error)) from error
+        return log
+
+    @property
+    def last_stable_offset(self) -> int:
+        """The first offset that readers of committed records may not see."""
+        first_unstable = self._producers.first_unstable_offset
+        if first_unstable is None or first_unstable > self.high_watermark:
+            return self.high_watermark
+        return max(first_unstable, self.log_start_offset)
+
+    @property
+    def latest_epoch(self) -> int:
+        """The newest leader epoch known; -1 when none is."""
+        return self._epochs.latest_epoch
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of batches in all segments."""
+        return sum(segment.size_bytes for segment in self.segments)
+
+    @property
+    def is_offline(self) -> bool:
+        """Whether a storage failure has stopped the log: no append until it is opened again."""
+        return self._refusal is not None and not self._is_closed
+
+    @property
+    def needs_flush_before_ack(self) -> bool:
+        """Whether flush.messages asks for a sync before the last append is answered."""
+        return self.log_end_offset - self.recovery_point >= self.config.flush_messages
+
+    def append_as_leader(
+        self,
+        records: "Buffer",
+        *,
+        leader_epoch: int,
+        origin: str = "client",
+        produce_version: int = 99,
+    ) -> AppendInfo:
+        """Validate the one batch in `records`, give it the next offsets, and store it.
+
+        `origin` is "client" or "coordinator".  A batch its producer has sent before is not stored
+        again: `is_duplicate`, with the first copy's offsets.  Raises RecordError, SequenceError,
+        KafkaStorageError; the log is then as it was.
+        """
+        if self._refusal is not None:
+            raise self._refused()
+        is_client = origin == "client"
+        now_ms = self._clock.now_ms()
+        validator = self._validator
+        info = validator.inspect_batch(records, is_client, produce_version, now_ms)
+        if validator.needs_rewrite(info):
+            records, info = validator.rewrite_batch(records, info, now_ms)
+            if info.size_bytes > validator.max_message_bytes:
+                raise RecordTooLargeError(info.size_bytes, validator.max_message_bytes)
+        info.log_start_offset = self.log_start_offset
+        if info.producer_id >= 0 and self._producers.is_duplicate(info, is_client=is_client):
+            return info
+        info.assign_offsets(self.log_end_offset, leader_epoch)
+        self._store_batch(records, info, now_ms)
+        return info
+
+    def append_as_follower(self, records: "Buffer") -> AppendInfo:
+        """Store the leader's batches, offsets and epochs as they are; the info on the last one.
+
+        Raises CorruptRecordError where a batch is not whole or does not continue the log; those
+        before it are stored.
+        """
+        if self._refusal is not None:
+            raise self._refused()
+        info: AppendInfo | None = None
+        now_ms = self._clock.now_ms()
+        for batch in iter_batches(records):
+            if not batch.crc_is_valid():
+                raise CorruptRecordError(f"the CRC of the batch at {batch.base_offset} is wrong")
+            if batch.base_offset < self.log_end_offset:
+                raise CorruptRecordError(
+                    f"a batch at offset {batch.base_offset} does not continue a log that ends "
+                    f"at {self.log_end_offset}"
+                )
+            view = batch.view()
+            info = AppendInfo(view)
+            info.log_start_offset = self.log_start_offset
+            info.assign_offsets(batch.base_offset, batch.leader_epoch)
+            self._store_batch(view, info, now_ms)
+        if info is None:
+            raise CorruptRecordError("there is no record batch")
+        return info
+
+    def read_records(
+        self,
+        *,
+        start_offset: int,
+        max_bytes: int,
+        upper_bound_offset: int,
+        min_one_batch: bool = True,
+    ) -> memoryview:
+        """Whole batches from the one that holds `start_offset`, uncopied, below the bound.
+
+        The first batch is given even above `max_bytes` if `min_one_batch`.  Raises
+        OffsetOutOfRangeError outside of log_start_offset..log_end_offset (both inclusive).
+        """
+        if not self.log_start_offset <= start_offset <= self.log_end_offset:
+            raise OffsetOutOfRangeError(start_offset, self.log_start_offset, self.log_end_offset)
+        if start_offset >= upper_bound_offset:
+            return _EMPTY
+        for slot in range(self._slot_of(start_offset), len(self.segments)):
+            found = self.segments[slot].slice_from(
+                start_offset, max_bytes, upper_bound_offset, min_one_batch
+            )
+            if found is not None:
+                return found
+        return _EMPTY
+
+    def aborted_transactions(
+        self, start_offset: int, upper_bound_offset: int
+    ) -> list[AbortedTransaction]:
+        """The aborted transactions with a record in the range, in the order of first_offset."""
+        segments = self.segments[self._slot_of(start_offset) :]
+        return self._txn_indexes.aborted_between(segments, start_offset, upper_bound_offset)
+
+    def update_high_watermark(self, offset: int) -> None:
+        """Note what is replicated; an older value is ignored."""
+        if offset <= self.high_watermark:
+            return
+        assert offset <= self.log_end_offset, (offset, self.log_end_offset)
+        self.high_watermark = offset
+        self._producers.high_watermark_moved(offset)
+
+    def end_offset_for_epoch(self, leader_epoch: int) -> tuple[int, int]:
+        """(epoch, end offset) of the largest epoch at or below this one; (-1, -1) if unknown."""
+        return self._epochs.end_offset_for(leader_epoch, self.log_end_offset)
+
+    def epoch_at(self, offset: int) -> int:
+        """The leader epoch that wrote the record at `offset`; -1 if unknown."""
+        return self._epochs.epoch_at(offset)
+
+    def assign_epoch(self, leader_epoch: int, start_offset: int) -> None:
+        """Note that `leader_epoch` writes from `start_offset` on."""
+        try:
+            self._epochs.assign(leader_epoch, start_offset)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def find_offset_by_timestamp(self, timestamp: int) -> TimestampOffset | None:
+        """The earliest record no older than `timestamp` [ms]."""
+        return find_by_timestamp(self.segments, timestamp, self.log_start_offset)
+
+    def find_max_timestamp(self) -> TimestampOffset | None:
+        """The first record that carries the newest timestamp."""
+        return find_newest(self.segments, self.log_start_offset)
+
+    def roll(self) -> LogSegment:
+        """Close the active segment and begin a new one at log_end_offset."""
+        try:
+            return self._roll(self._clock.now_ms())
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def truncate_to(self, offset: int) -> None:
+        """Drop every batch that ends at `offset` or above."""
+        if offset >= self.log_end_offset:
+            return
+        if offset < self.segments[0].base_offset:
+            self.truncate_fully_and_start_at(offset)
+            return
+        keep = max(1, bisect_right(self.segments, offset, key=_base_offset))
+        try:
+            if self.segments[keep:]:
+                self._delete_segments(self.segments[keep:])
+            del self.segments[keep:]
+            self.active_segment = self.segments[-1]
+            self.active_segment.make_active()
+            self.active_segment.truncate_to(offset)
+            self._txn_indexes.index_of(self.active_segment).truncate_to(offset)
+            self._ended_at(self.active_segment.next_offset)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def truncate_fully_and_start_at(self, offset: int) -> None:
+        """Drop every record; the log is empty and goes on at `offset`."""
+        try:
+            self._delete_segments(self.segments)
+            self._producers.delete_all_snapshots()
+            self.active_segment = self._make_segment(offset, -1, True)
+            self.segments = [self.active_segment]
+            self.log_start_offset = offset
+            self._ended_at(offset)
+            self._epochs.clear()
+            self.recovery_point = self.high_watermark = offset
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def increment_log_start_offset(self, offset: int) -> None:
+        """Give up the records below `offset`; segments wholly below it are deleted."""
+        if offset > self.log_end_offset:
+            raise OffsetOutOfRangeError(offset, self.log_start_offset, self.log_end_offset)
+        if offset <= self.log_start_offset:
+            return
+        self.log_start_offset = offset
+        self.high_watermark = max(self.high_watermark, offset)
+        try:
+            self._epochs.truncate_from_start(offset)
+            self._drop_oldest(bisect_right(self.segments, offset, key=_base_offset) - 1)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def delete_oldest_segments(self, count: int) -> None:
+        """Delete the `count` oldest segments; a new one is begun if none would be left."""
+        try:
+            if count >= len(self.segments) and self.active_segment.size_bytes:
+                self._roll(self._clock.now_ms())
+            self._drop_oldest(min(count, len(self.segments) - 1))
+            start = self.segments[0].base_offset
+            if start > self.log_start_offset:
+                self.log_start_offset = start
+                self._epochs.truncate_from_start(start)
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def replace_segments(self, new: Sequence[LogSegment], old: Sequence[LogSegment]) -> None:
+        """Put `.cleaned` segments in the place of closed ones, safe against a crash at any point.
+
+        `new` are complete and synced, in order, within the offsets of `old`.
+        """
+        assert self.active_segment not in old, self.active_segment.base_offset
+        first = self.segments.index(old[0])
+        assert self.segments[first : first + len(old)] == list(old), (first, len(old))
+        try:
+            swap_segments(self.path, new, old)
+        except OSError as error:
+            raise self._failed(error) from error
+        self.segments[first : first + len(old)] = new
+        self._txn_indexes.forget((*old, *new))
+        for segment, following in pairwise(self.segments):
+            segment.next_offset = following.base_offset
+        self._worker.submit(partial(delete_segment_files, self.path, list(old)))
+
+    def flush(self) -> None:
+        """Sync what is written; returns when it is on disk."""
+        if self._refusal is not None:
+            raise self._refused()
+        if self.recovery_point == self.log_end_offset and not self._has_new_names:
+            return
+        try:
+            self._flushed(self._plan_flush().run())
+        except OSError as error:
+            self._flush_failed(error)
+            raise self._refused() from error
+
+    def flush_async(self, on_flushed: OnFlushed, on_error: OnError) -> None:
+        """Sync on the worker what is written by now, together with whoever else waits."""
+        if self._refusal is not None:
+            on_error(self._refused())
+            return
+        self._flusher.request_flush(
+            on_flushed, lambda error: on_error(self._refused() if self._refusal else error)
+        )
+
+    def flush_if_due(self, now_ms: int) -> None:
+        """Begin a sync where flush.ms has passed since the last one."""
+        is_dirty = self._refusal is None and self.recovery_point < self.log_end_offset
+        if is_dirty and now_ms - self._last_flush_ms >= self.config.flush_ms:
+            self._last_flush_ms = now_ms
+            self.flush_async(_ignore, _ignore)
+
+    def active_producers(self) -> list[ProducerEntry]:
+        """The idempotent producers that are remembered."""
+        return self._producers.entries
+
+    def take_producer_snapshot(self) -> None:
+        """Write the producers' state at log_end_offset."""
+        self._producers.take_snapshot(self.log_end_offset)
+
+    def remove_expired_producers(self, now_ms: int) -> int:
+        """Forget producers that wrote nothing for too long; how many."""
+        return self._producers.remove_expired(now_ms)
+
+    def update_config(self, config: LogConfig) -> None:
+        """Live by these settings from the next append on."""
+        self.config = config
+        self._validator = BatchValidator(config)
+        jitter_ms = int(self._clock.random_float() * config.segment_jitter_ms)
+        self._roll_ms = config.segment_ms - min(jitter_ms, config.segment_ms)
+        if self.segments:
+            self.active_segment.apply_limits(
+                config.segment_bytes, config.index_interval_bytes, self._roll_ms
+            )
+
+    def close(self, *, clean: bool = True) -> None:
+        """Let go of every file; views stay readable.  Idempotent.
+
+        `clean`: sync, trim and snapshot first, so that the next opening has nothing to recover.
+        """
+        if self._is_closed:
+            return
+        is_clean = clean and self._refusal is None
+        try:
+            if is_clean:
+                self.flush()
+                self._producers.take_snapshot(self.log_end_offset)
+        except OSError as error:
+            raise self._failed(error) from error
+        finally:
+            self._is_closed = True
+            self._refusal = self._refusal or "the log was closed"
+            for segment in self.segments:
+                segment.close(trim=is_clean)
+
+    def rename_for_deletion(self) -> Path:
+        """Rename the folder so that no start takes it for a log; the new path.  Closes the log."""
+        self.close(clean=False)
+        renamed = self.path.with_name(
+            doomed_folder_name(self.topic, self.partition, self._clock.random_bytes(16))
+        )
+        try:
+            self.path.rename(renamed)
+        except OSError as error:
+            raise KafkaStorageError(self.path, str(error)) from error
+        self.path = renamed
+        return renamed
+
+    def _load(self, is_clean: bool, recovery_point: int, log_start_offset: int) -> None:
+        self.topic_id = read_partition_metadata(self.path) or ZERO_UUID
+        loader = LogLoader(
+            self.path,
+            self._make_segment,
+            self._epochs,
+            self._producers,
+            is_clean=is_clean,
+            recovery_point=recovery_point,
+            log_start_offset=log_start_offset,
+            allows_gaps=self.config.is_compacted,
+        )
+        self.segments = loader.load()
+        self.active_segment = self.segments[-1]
+        self.log_start_offset = self.high_watermark = loader.log_start_offset
+        self.log_end_offset = self.active_segment.next_offset
+        self.recovery_point = loader.recovery_point
+        self.cut_bytes = loader.cut_bytes
+        self._has_new_names = not is_clean
+
+    def _make_segment(self, base_offset: int, size_bytes: int, is_writable: bool) -> LogSegment:
+        return LogSegment(
+            str(self.path),
+            base_offset,
+            segment_bytes=self.config.segment_bytes,
+            index_max_bytes=self.config.segment_index_bytes,
+            index_interval_bytes=self.config.index_interval_bytes,
+            roll_ms=self._roll_ms,
+            created_ms=self._clock.now_ms(),
+            is_writable=is_writable,
+            size_bytes=size_bytes,
+        )
+
+    def _store_batch(self, records: "Buffer", info: AppendInfo, now_ms: int) -> None:
+        """Write a batch with its offsets assigned, and remember what it says."""
+        segment = self.active_segment
+        try:
+            if segment.must_roll(info.size_bytes, info.last_offset, info.max_timestamp, now_ms):
+                segment = self._roll(now_ms)
+            if info.leader_epoch > self._epochs.latest_epoch:
+                self._epochs.assign(info.leader_epoch, info.base_offset)
+            segment.append_batch(records, info)
+        except OSError as error:
+            raise self._failed(error) from error
+        self.log_end_offset = segment.next_offset
+        if info.producer_id >= 0:
+            if info.is_control:
+                self._note_marker(records, info)
+            else:
+                self._producers.note_batch(info)
+
+    def _note_marker(self, records: "Buffer", info: AppendInfo) -> None:
+        aborted = self._producers.note_marker(info, RecordBatch(records))
+        if aborted is not None:
+            try:
+                self._txn_indexes.index_of(self.active_segment).append_entry(aborted)
+            except OSError as error:
+                raise self._failed(error) from error
+
+    def _roll(self, now_ms: int) -> LogSegment:
+        """Begin a new segment; the old one stays the active one if anything fails."""
+        old, base_offset = self.active_segment, self.log_end_offset
+        if len(self._producers) or self._producers.snapshot_offset >= 0:
+            self._producers.take_snapshot(base_offset)
+        new = self._make_segment(base_offset, -1, True)
+        try:
+            old.make_inactive()
+        except OSError:
+            new.close()
+            new.delete_files()
+            raise
+        self.segments.append(new)
+        self.active_segment = new
+        self._has_new_names = True
+        self.flush_async(_ignore, _ignore)
+        return new
+
+    def _slot_of(self, offset: int) -> int:
+        """Which of the segments holds `offset`; the first one for what lies below all."""
+        if offset >= self.active_segment.base_offset:
+            return len(self.segments) - 1
+        return max(0, bisect_right(self.segments, offset, key=_base_offset) - 1)
+
+    def _drop_oldest(self, count: int) -> None:
+        if count > 0:
+            self._delete_segments(self.segments[:count])
+            del self.segments[:count]
+            self._producers.delete_snapshots_below(self.segments[0].base_offset)
+
+    def _delete_segments(self, segments: Sequence[LogSegment]) -> None:
+        """Take segments out of sight; the worker unlinks them, readers keep their views."""
+        self._txn_indexes.forget(segments)
+        retire_segments(segments)
+        self._worker.submit(partial(delete_segment_files, self.path, list(segments)))
+
+    def _ended_at(self, offset: int) -> None:
+        """Bring everything else in line with a log that now ends at `offset`."""
+        self.log_end_offset = offset
+        self.recovery_point = min(self.recovery_point, offset)
+        self.high_watermark = min(self.high_watermark, offset)
+        self._epochs.truncate_from_end(offset)
+        reload_producers(
+            self._producers, self.segments, start_offset=self.log_start_offset, end_offset=offset
+        )
+
+    def _plan_flush(self) -> FlushPlan:
+        unsynced = self.segments[self._slot_of(self.recovery_point) :]
+        folder = self.path if self._has_new_names else None
+        self._has_new_names = False
+        return plan_flush(unsynced, self.log_end_offset, folder=folder)
+
+    def _flushed(self, end_offset: int) -> None:
+        self._last_flush_ms = self._clock.now_ms()
+        self.recovery_point = max(self.recovery_point, min(end_offset, self.log_end_offset))
+
+    def _flush_failed(self, error: BaseException) -> None:
+        self._go_offline(error if isinstance(error, OSError) else OSError(errno.EIO, str(error)))
+
+    def _failed(self, error: OSError) -> KafkaStorageError:
+        """What to raise for a failed write; anything but a full disk takes the log offline."""
+        if error.errno not in _FULL_DISK:
+            self._go_offline(error)
+        return KafkaStorageError(self.path, error.strerror or str(error))
+
+    def _go_offline(self, error: OSError) -> None:
+        if self._refusal is None:
+            self._refusal = error.strerror or str(error)
+            _logger.error("%s goes offline: %s", self.path, self._refusal)
+            if self.on_storage_failure is not None:
+                self.on_storage_failure(self.path, error)
+
+    def _refused(self) -> LogClosedError | KafkaStorageError:
+        if self._is_closed:
+            return LogClosedError(f"{self.path} was closed")
+        return KafkaStorageError(self.path, self._refusal or "offline")
+
+
+def _base_offset(segment: LogSegment) -> int:
+    return segment.base_offset
+
+
+def _ignore(_: object) -> None:
+    """For syncs nobody waits for: the log itself takes note of how they ended."""

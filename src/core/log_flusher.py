@@ -1,0 +1,111 @@
+"""Group commit of one log: one sync in flight on the worker; who comes later shares the next.
+
+A failed sync is never tried again: the kernel may have dropped the dirty pages, and a second fsync
+would say that all is well.  The log goes offline and every waiter hears of it.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .checkpoint_file import sync_folder
+from .log_segment import LogSegment
+from .mapped_file import sync_descriptor
+from .worker import Worker
+
+OnFlushed = Callable[[int], None]
+OnError = Callable[[BaseException], None]
+
+
+@dataclass(slots=True)
+class FlushPlan:
+    """What one sync covers: descriptors of its own, and the folder if names in it are new."""
+
+    end_offset: int
+    descriptors: list[int]
+    folder: Path | None
+
+    def run(self) -> int:
+        """Sync it all; the offset everything below which is on disk.  For any thread."""
+        try:
+            for descriptor in self.descriptors:
+                sync_descriptor(descriptor)
+            if self.folder is not None:
+                sync_folder(self.folder)
+        finally:
+            for descriptor in self.descriptors:
+                os.close(descriptor)
+        return self.end_offset
+
+
+def plan_flush(
+    segments: Sequence[LogSegment], end_offset: int, *, folder: Path | None
+) -> FlushPlan:
+    """A plan for what these segments hold now; the indexes of all but the last are included."""
+    descriptors: list[int] = []
+    try:
+        for segment in segments:
+            descriptors.append(segment.log.duplicate_descriptor())
+            if segment is not segments[-1]:
+                descriptors.append(segment.offset_index.file.duplicate_descriptor())
+                descriptors.append(segment.time_index.file.duplicate_descriptor())
+    except BaseException:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise
+    return FlushPlan(end_offset, descriptors, folder)
+
+
+class LogFlusher:
+    """`make_plan` says what to sync; `on_flushed` and `on_failure` are the log's own."""
+
+    def __init__(
+        self,
+        worker: Worker,
+        *,
+        make_plan: Callable[[], FlushPlan],
+        on_flushed: OnFlushed,
+        on_failure: OnError,
+    ) -> None:
+        self._worker = worker
+        self._make_plan = make_plan
+        self._on_flushed = on_flushed
+        self._on_failure = on_failure
+        self._is_in_flight = False
+        self._waiters: list[tuple[OnFlushed, OnError]] = []
+
+    def request_flush(self, on_flushed: OnFlushed, on_error: OnError) -> None:
+        """Sync what is written by now; then call one of the two on the owner's thread."""
+        self._waiters.append((on_flushed, on_error))
+        if not self._is_in_flight:
+            self._start()
+
+    def _start(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        self._is_in_flight = True
+        try:
+            plan = self._make_plan()
+        except BaseException as error:
+            self._failed(waiters, error)
+            return
+        self._worker.submit(
+            plan.run,
+            lambda end_offset: self._finished(waiters, end_offset),
+            lambda error: self._failed(waiters, error),
+        )
+
+    def _finished(self, waiters: list[tuple[OnFlushed, OnError]], end_offset: int) -> None:
+        self._is_in_flight = False
+        self._on_flushed(end_offset)
+        if self._waiters:
+            self._start()
+        for on_flushed, _ in waiters:
+            on_flushed(end_offset)
+
+    def _failed(self, waiters: list[tuple[OnFlushed, OnError]], error: BaseException) -> None:
+        self._is_in_flight = False
+        self._on_failure(error)
+        waiters, self._waiters = [*waiters, *self._waiters], []
+        for _, on_error in waiters:
+            on_error(error)
