@@ -38,7 +38,6 @@ from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
 
 RAFT_FOLDER = "__headrace_raft"
-INCARNATION_BITS = 62
 
 Call = Callable[[], None]
 
@@ -106,6 +105,7 @@ class Broker:
             )
             self.cluster_group.add_listener(self._on_command_applied)
             self.replicas.start()
+            self.replicas.adopt_unclaimed_logs()
         except BaseException:
             self.close(clean=False)
             raise
@@ -125,9 +125,12 @@ class Broker:
         """Tell the cluster where this broker is reached, now that the ports are known."""
         self.advertised_listeners = tuple(advertised_listeners)
         first = self.advertised_listeners[0]
-        incarnation = int.from_bytes(self.clock.random_bytes(8), "big") >> (64 - INCARNATION_BITS)
         command = RegisterBroker(
-            self.node_id, incarnation, first.host, first.port, self.config.broker_rack
+            self.node_id,
+            self.replicas.incarnation,
+            first.host,
+            first.port,
+            self.config.broker_rack,
         )
         self.cluster_group.propose(command)
 
