@@ -10,9 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..broker import Broker
-
 if TYPE_CHECKING:
+    from ..broker import Broker
     from .connection_table import ConnectionTable
 
 # Kafka looks for unflushed logs every log.flush.scheduler.interval.ms, which is "never" by default;
@@ -32,7 +31,7 @@ class Job:
     run: Callable[[], object]
 
 
-def timetable(broker: Broker, table: "ConnectionTable") -> list[Job]:
+def timetable(broker: "Broker", table: "ConnectionTable") -> list[Job]:
     """Every recurring job of this broker."""
     config, logs = broker.config, broker.log_manager
     idle_ms = max(config.connections_max_idle_ms // 10, SHORTEST_IDLE_SCAN_MS)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import resource
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -423,3 +424,24 @@ def test_idle_connections_are_closed_and_waiting_ones_are_not(kind: str) -> None
         assert half.is_closed_by_peer()
         server.thread.call(server.handler.answer_later, 0)
         assert waiting.receive_frame() == b"~"
+
+
+def test_five_thousand_idle_connections_leave_the_others_unharmed() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    count = min(5000, hard // 2 - 100)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    try:
+        with Server("uvloop" if "uvloop" in LOOP_FACTORIES else "asyncio") as server:
+            idle = [server.client() for _ in range(count)]
+            server.wait_until(lambda: len(server.table) == count)
+            assert server.budget.held_bytes == 0
+            with server.client() as client:
+                client.send_frame(b"unharmed")
+                assert client.receive_frame() == b"unharmed"
+            idle[-1].send_frame(b"awake")
+            assert idle[-1].receive_frame() == b"awake"
+            for client in idle:
+                client.close()
+            server.wait_until(lambda: len(server.table) == 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
