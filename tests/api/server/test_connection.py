@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import resource
+import socket
 import struct
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -426,20 +427,33 @@ def test_idle_connections_are_closed_and_waiting_ones_are_not(kind: str) -> None
         assert waiting.receive_frame() == b"~"
 
 
+async def connect_many(port: int, count: int) -> list[socket.socket]:
+    """Sockets connected on the loop's own thread: two threads would wait for each other."""
+    loop = asyncio.get_running_loop()
+    sockets = []
+    for _ in range(count):
+        client = socket.socket()
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        sockets.append(client)
+    return sockets
+
+
 def test_five_thousand_idle_connections_leave_the_others_unharmed() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     count = min(5000, hard // 2 - 100)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     try:
         with Server("uvloop" if "uvloop" in LOOP_FACTORIES else "asyncio") as server:
-            idle = [server.client() for _ in range(count)]
+            idle = server.thread.run(connect_many(server.port, count), timeout_s=60)
             server.wait_until(lambda: len(server.table) == count)
             assert server.budget.held_bytes == 0
             with server.client() as client:
                 client.send_frame(b"unharmed")
                 assert client.receive_frame() == b"unharmed"
-            idle[-1].send_frame(b"awake")
-            assert idle[-1].receive_frame() == b"awake"
+            idle[-1].setblocking(True)
+            idle[-1].sendall(frame(b"awake"))
+            assert idle[-1].recv(100) == frame(b"awake")
             for client in idle:
                 client.close()
             server.wait_until(lambda: len(server.table) == 0)
