@@ -83,7 +83,7 @@ class Broker:
             self.log_manager.start()
             self._is_open = True
             folder = self.log_manager.log_dirs[0] / RAFT_FOLDER
-            self.wal = RaftWal(folder)
+            self.wal = RaftWal.open(folder)
             self.cluster_group = ClusterGroup(self.wal, broker_id=self.node_id)
             self._take_dynamic_settings()
             self.replicas = ReplicaManager(

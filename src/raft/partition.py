@@ -9,7 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..core.config_def import LONG_MAX
 from ..core.errors import KafkaStorageError, OffsetOutOfRangeError
+from ..core.record_batch import iter_batches
 from .errors import (
     FencedLeaderEpochError,
     InvalidRequestError,
@@ -65,12 +67,12 @@ class Partition:
     """One replica.  `log` is None while it is offline; `offline_reason` then says why."""
 
     __slots__ = (
-        "_commits_on_append",
+        "_commits_alone",
         "_fetch_waiters",
-        "_flushes_before_ack",
         "_group",
         "_is_deleted",
         "_is_under_min_isr",
+        "_may_flush",
         "_offset_waiters",
         "broker_id",
         "high_watermark",
@@ -98,8 +100,8 @@ class Partition:
         self._group = group
         self._is_deleted = False
         self._is_under_min_isr = False
-        self._flushes_before_ack = False
-        self._commits_on_append = False
+        self._may_flush = False
+        self._commits_alone = False
         self._offset_waiters = OffsetWaiters()
         self._fetch_waiters = FetchWaiters()
 
@@ -183,10 +185,11 @@ class Partition:
             origin=origin,
             produce_version=produce_version,
         )
-        if self._commits_on_append:
-            self.advance_high_watermark(info.last_offset + 1)
-        elif self._flushes_before_ack:
-            log.flush_async(self._on_flushed, self._on_flush_failed)
+        if self._commits_alone:
+            if self._may_flush and log.needs_flush_before_ack:
+                log.flush_async(self._on_flushed, self._on_flush_failed)
+            else:
+                self.advance_high_watermark(info.last_offset + 1)
         return info
 
     def fetch_records(
@@ -233,7 +236,9 @@ class Partition:
             records = _NOTHING
         else:
             raise OffsetOutOfRangeError(fetch_offset, log_start_offset, log.log_end_offset)
-        aborted: list[tuple[int, int]] | None = [] if isolation_level == READ_COMMITTED else None
+        aborted = None
+        if isolation_level == READ_COMMITTED:
+            aborted = _aborted_in(log, records, fetch_offset, upper_bound)
         return FetchedRecords(
             records, high_watermark, last_stable_offset, log_start_offset, aborted, None
         )
@@ -346,7 +351,7 @@ class Partition:
             self._fetch_waiters.wake_all()
 
     def _on_flushed(self, flushed_offset: int) -> None:
-        if self.is_leader and self.isr == (self.broker_id,):
+        if self.is_leader and self._commits_alone:
             self.advance_high_watermark(flushed_offset)
 
     def _on_flush_failed(self, error: BaseException) -> None:
@@ -381,13 +386,14 @@ class Partition:
             min_insync_replicas=log.config.min_insync_replicas,
             replica_count=len(self._group.state.replicas),
         )
-        is_alone = self.isr == (self.broker_id,)
-        self._flushes_before_ack = log.needs_flush_before_ack
-        self._commits_on_append = is_alone and not self._flushes_before_ack
-        if self._commits_on_append:
-            self.advance_high_watermark(log.log_end_offset)
-        elif self._flushes_before_ack and self.high_watermark < log.log_end_offset:
+        self._commits_alone = self.isr == (self.broker_id,)
+        self._may_flush = log.config.flush_messages < LONG_MAX
+        if not self._commits_alone:
+            return
+        if self._may_flush and log.needs_flush_before_ack:
             log.flush_async(self._on_flushed, self._on_flush_failed)
+        else:
+            self.advance_high_watermark(log.log_end_offset)
 
     def go_offline(self, reason: str) -> None:
         """The log cannot be used; clients get KafkaStorageError until the broker restarts."""
@@ -435,6 +441,21 @@ class Partition:
         return UnknownLeaderEpochError(
             f"epoch {current_leader_epoch} is newer than {self.leader_epoch}"
         )
+
+
+def _aborted_in(
+    log: ReplicaLog, records: memoryview, fetch_offset: int, upper_bound: int
+) -> list[tuple[int, int]]:
+    """(producer_id, first_offset) of the aborted transactions that overlap `records`."""
+    if not records:
+        return []
+    found = log.aborted_transactions(fetch_offset, upper_bound)
+    if not found:
+        return []
+    end_offset = max(batch.next_offset for batch in iter_batches(records))
+    return [
+        (each.producer_id, each.first_offset) for each in found if each.first_offset < end_offset
+    ]
 
 
 class _PassedWaiter:

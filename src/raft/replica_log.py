@@ -1,6 +1,6 @@
 """What a partition asks of the log beneath it: `core.log.Log`, or a simulated one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -47,6 +47,10 @@ class ReplicaLog(Protocol):
         upper_bound_offset: int,
         min_one_batch: bool = ...,
     ) -> memoryview: ...
+
+    def aborted_transactions(
+        self, start_offset: int, upper_bound_offset: int, /
+    ) -> Sequence[Any]: ...
 
     def update_high_watermark(self, offset: int, /) -> None: ...
     def epoch_at(self, offset: int, /) -> int: ...

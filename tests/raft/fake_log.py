@@ -39,6 +39,7 @@ class FakeLog:
         self.epochs: list[tuple[int, int]] = []
         self.content = b""
         self.is_deleted = False
+        self.aborted: list[Any] = []
         self.undecided_from: int | None = None
         self.pending: list[tuple[Callable[[int], None], Callable[[BaseException], None]]] = []
 
@@ -58,7 +59,7 @@ class FakeLog:
 
     @property
     def needs_flush_before_ack(self) -> bool:
-        return self.config.flush_messages == 1
+        return self.log_end_offset - self.recovery_point >= self.config.flush_messages
 
     def append_as_leader(
         self, records: Any, *, leader_epoch: int, origin: str = "client", produce_version: int = 99
@@ -80,6 +81,9 @@ class FakeLog:
         if not self.log_start_offset <= start_offset <= self.log_end_offset:
             raise OffsetOutOfRangeError(start_offset, self.log_start_offset, self.log_end_offset)
         return memoryview(self.content)[start_offset:upper_bound_offset][:max_bytes]
+
+    def aborted_transactions(self, start_offset: int, upper_bound_offset: int, /) -> list[Any]:
+        return self.aborted
 
     def update_high_watermark(self, offset: int, /) -> None:
         assert self.high_watermark <= offset <= self.log_end_offset

@@ -96,6 +96,16 @@ def test_a_flushed_topic_commits_when_its_log_is_on_disk(flushed: Lone) -> None:
     assert partition.fetch_records(fetch_offset=0, max_bytes=9).records == b"abc"
 
 
+def test_a_topic_may_ask_for_a_flush_every_so_many_records(tmp_path: Path) -> None:
+    lone = Lone(tmp_path, config=LogConfig(flush_messages=3))
+    lone.partition.append_records(b"ab", required_acks=-1)
+    assert (lone.partition.high_watermark, lone.log.pending) == (2, [])
+    lone.partition.append_records(b"c", required_acks=-1)
+    assert lone.partition.high_watermark == 2
+    lone.log.finish_flush()
+    assert lone.partition.high_watermark == 3
+
+
 def test_a_failed_flush_is_told_to_whoever_waits_and_commits_nothing(flushed: Lone) -> None:
     partition, passed = flushed.partition, []
     partition.append_records(b"abc", required_acks=-1)

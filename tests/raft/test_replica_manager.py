@@ -145,6 +145,22 @@ def test_adopting_a_known_topic_or_a_bad_setting_is_refused(node: Node) -> None:
     assert "new" not in node.cluster.state.topics
 
 
+def test_folders_nobody_claims_become_topics_with_the_ids_they_carry(node: Node) -> None:
+    node.decide(CreateTopic("known", ID_A, ((0,),)))
+    node.logs.by_name["old", 2] = FakeLog("old", 2, topic_id=ID_B)
+    node.logs.by_name["bare", 0] = FakeLog("bare", 0, topic_id=bytes(16))
+    node.logs.by_name["kn.own", 0] = FakeLog("kn.own", 0)
+    node.logs.by_name["kn_own", 0] = FakeLog("kn_own", 0)
+    node.replicas.adopt_unclaimed_logs(lambda name: {"retention.ms": "8"} if name == "old" else {})
+    topics = node.cluster.state.topics
+    assert list(topics) == ["known", "old", "bare", "kn.own"]
+    assert (topics["old"].topic_id, topics["old"].partition_count) == (ID_B, 3)
+    assert topics["bare"].topic_id != bytes(16)
+    assert node.replicas.partition("old", 2).log is node.logs.by_name["old", 2]
+    assert node.logs.by_name["old", 2].config.retention_ms == 8
+    assert [log.topic for log in node.replicas.unclaimed_logs()] == ["kn_own"]
+
+
 def test_a_topic_that_grows_keeps_its_old_partitions(node: Node) -> None:
     node.decide(CreateTopic("clicks", ID_A, ((0,),)))
     before = node.replicas.partition("clicks", 0)

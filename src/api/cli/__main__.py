@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "configs": ("configs", "read and change settings of topics and brokers"),
     "offsets": ("offsets", "first and next offsets of partitions, or offsets at a time"),
     "kafka-home": ("kafka_home", "write Kafka's scripts, so that tutorials run as printed"),
+    "completion": ("completion", "print a completion script for bash, zsh or fish"),
     "version": ("version", "print the version"),
 }
 

@@ -208,7 +208,7 @@ def _describe_fetched(index: int, fetched: "FetchedRecords", isolation_level: in
     if isolation_level:
         answer["aborted_transactions"] = [
             {"producer_id": producer_id, "first_offset": first_offset}
-            for producer_id, first_offset in fetched.aborted_transactions
+            for producer_id, first_offset in fetched.aborted_transactions or ()
         ]
     if fetched.diverging_epoch is not None:
         epoch, end_offset = fetched.diverging_epoch

@@ -14,9 +14,15 @@ def expired(offsets: GroupOffsets, now_ms: int, since_ms: int | None = None) -> 
     )
 
 
-def committed(**fields: int) -> GroupOffsets:
+def committed(
+    *, commit_timestamp_ms: int = -1, expire_timestamp_ms: int | None = None
+) -> GroupOffsets:
     offsets = GroupOffsets()
-    offsets.committed[KEY] = CommittedOffset(offset=1, **fields)
+    offsets.committed[KEY] = CommittedOffset(
+        offset=1,
+        commit_timestamp_ms=commit_timestamp_ms,
+        expire_timestamp_ms=expire_timestamp_ms,
+    )
     return offsets
 
 

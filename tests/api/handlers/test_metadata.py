@@ -1,0 +1,118 @@
+"""Metadata: who leads what, where, and which topics come into being by asking."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.in_process_broker import InProcessBroker
+from tests.support.requests import Requester
+
+ZERO = bytes(16)
+
+
+def ask(client: Requester, *names: str, api_version: int = 9, **fields: Any) -> dict[str, Any]:
+    topics = [{"name": name} for name in names]
+    return client.ask(3, api_version, {"topics": topics, **fields})
+
+
+@pytest.mark.parametrize("api_version", range(14))
+def test_every_version_describes_the_topic(
+    broker: InProcessBroker, client: Requester, topic: str, api_version: int
+) -> None:
+    answer = ask(client, topic, api_version=api_version)
+    (described,) = answer["topics"]
+    assert (described["error_code"], described["name"]) == (0, topic)
+    assert [row["partition_index"] for row in described["partitions"]] == [0, 1]
+    for row in described["partitions"]:
+        assert (row["leader_id"], row["replica_nodes"], row["isr_nodes"]) == (1, [1], [1])
+    assert [(one["node_id"], one["host"], one["port"]) for one in answer["brokers"]] == [
+        (1, "127.0.0.1", broker.port)
+    ]
+    if api_version >= 1:
+        assert answer["controller_id"] == 1
+    if api_version >= 2:
+        assert answer["cluster_id"] == broker.broker.cluster_id
+    if api_version >= 7:
+        epoch = broker.broker.replicas.partition(topic, 0).leader_epoch
+        assert described["partitions"][0]["leader_epoch"] == epoch
+    if api_version >= 8:
+        assert described["topic_authorized_operations"] == -(2**31)
+
+
+def test_none_asked_means_all_in_version_0_and_none_later(client: Requester, topic: str) -> None:
+    def names(api_version: int, topics: list[Any] | None) -> set[str]:
+        answer = client.ask(3, api_version, {"topics": topics})
+        return {described["name"] for described in answer["topics"]}
+
+    assert topic in names(0, [])
+    assert names(1, []) == set()
+    assert topic in names(1, None)
+
+
+def test_unknown_topic_is_created_if_both_sides_allow_it(client: Requester) -> None:
+    refused = ask(client, "made-by-asking", allow_auto_topic_creation=False)
+    assert refused["topics"][0]["error_code"] == 3
+    created = ask(client, "made-by-asking", allow_auto_topic_creation=True)
+    assert created["topics"][0]["error_code"] == 0
+    assert len(created["topics"][0]["partitions"]) == 1
+    assert ask(client, "old-client", api_version=1)["topics"][0]["error_code"] == 0
+
+
+def test_broker_that_does_not_create_topics_says_unknown(tmp_path: Path) -> None:
+    config = {"auto.create.topics.enable": "false"}
+    with InProcessBroker(tmp_path, config=config) as broker, broker.requester() as client:
+        assert ask(client, "never")["topics"][0]["error_code"] == 3
+
+
+def test_num_partitions_is_the_default_of_created_topics(tmp_path: Path) -> None:
+    with (
+        InProcessBroker(tmp_path, config={"num.partitions": "3"}) as broker,
+        broker.requester() as client,
+    ):
+        assert len(ask(client, "wide")["topics"][0]["partitions"]) == 3
+
+
+def test_invalid_name_fails_alone(client: Requester, topic: str) -> None:
+    answers = ask(client, "bad name", topic, "..", "x" * 250)["topics"]
+    assert [answer["error_code"] for answer in answers] == [17, 0, 17, 17]
+
+
+def test_name_that_collides_is_refused(client: Requester) -> None:
+    assert ask(client, "a.collision")["topics"][0]["error_code"] == 0
+    assert ask(client, "a_collision")["topics"][0]["error_code"] == 17
+
+
+def test_internal_topics_are_not_created_by_asking(client: Requester) -> None:
+    assert ask(client, "__transaction_state")["topics"][0]["error_code"] == 3
+
+
+def test_ids_are_stable_and_asked_for_from_version_12_on(
+    broker: InProcessBroker, client: Requester, topic: str
+) -> None:
+    topic_id = ask(client, topic, api_version=10)["topics"][0]["topic_id"]
+    assert topic_id not in (ZERO, None)
+    by_id = {"topics": [{"topic_id": topic_id, "name": None}]}
+    assert client.ask(3, 12, by_id)["topics"][0]["name"] == topic
+    assert client.ask(3, 10, by_id)["topics"][0]["error_code"] == 42
+    unknown = {"topics": [{"topic_id": b"y" * 16, "name": None}]}
+    answer = client.ask(3, 12, unknown)["topics"][0]
+    assert (answer["error_code"], answer["name"]) == (100, None)
+
+
+def test_recreated_topic_has_another_id(broker: InProcessBroker, client: Requester) -> None:
+    broker.create_topic("again")
+    first = ask(client, "again", api_version=10)["topics"][0]["topic_id"]
+    broker.delete_topic("again")
+    broker.create_topic("again")
+    assert ask(client, "again", api_version=10)["topics"][0]["topic_id"] != first
+
+
+def test_operations_are_told_where_they_are_asked_for(client: Requester, topic: str) -> None:
+    fields = {
+        "include_topic_authorized_operations": True,
+        "include_cluster_authorized_operations": True,
+    }
+    answer = ask(client, topic, api_version=8, **fields)
+    assert answer["topics"][0]["topic_authorized_operations"] == 0b110111111000
+    assert answer["cluster_authorized_operations"] > 0

@@ -1,0 +1,141 @@
+"""A real broker in a process of its own, which a test may kill and start again on its data."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+READY_WITHIN_S = 20.0
+STOP_WITHIN_S = 20.0
+
+
+def free_port() -> int:
+    """A port nobody listens on at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class BrokerProcess:
+    """`headrace server start FILE` on a free port, ready when the `with` block begins.
+
+    The port stays the same over restarts, as the clients of a restarted broker expect.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        topics: Mapping[str, int] | None = None,
+        config: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.log = folder / "broker.log"
+        self.port = free_port()
+        self.bootstrap = f"127.0.0.1:{self.port}"
+        self._topics = dict(topics or {})
+        self._environment = dict(environment or {})
+        self._settings = {
+            "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
+            "log.dirs": str(self.data),
+            "node.id": "1",
+            "group.initial.rebalance.delay.ms": "0",
+            "offsets.topic.num.partitions": "4",
+            **(config or {}),
+        }
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        if self._topics:
+            self._create_topics()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._process is not None:
+            self.kill()
+
+    @property
+    def pid(self) -> int:
+        return self._running().pid
+
+    def start(self) -> None:
+        """Start the broker and wait for the line that says it serves."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "server.properties"
+        file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+        with self.log.open("ab") as errors:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "headrace.api.cli", "server", "start", str(file)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env={**os.environ, **self._environment},
+                text=True,
+            )
+        self._process = process
+        assert process.stdout is not None
+        line = _read_line(process.stdout, READY_WITHIN_S)
+        if "bootstrap" not in line:
+            self.kill()
+            raise AssertionError(f"the broker did not start:\n{self.log.read_text()}")
+
+    def kill(self) -> None:
+        """SIGKILL: no last word, no marker."""
+        process, self._process = self._running(), None
+        process.send_signal(signal.SIGKILL)
+        process.wait(STOP_WITHIN_S)
+        _close(process)
+
+    def terminate(self) -> int:
+        """SIGTERM, and its exit code."""
+        process, self._process = self._running(), None
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(STOP_WITHIN_S)
+        _close(process)
+        return code
+
+    def restart(self) -> None:
+        """Kill it if it runs, and start it on the same data and port."""
+        if self._process is not None:
+            self.kill()
+        self.start()
+
+    def _running(self) -> "subprocess.Popen[str]":
+        assert self._process is not None, "the broker is not running"
+        return self._process
+
+    def _create_topics(self) -> None:
+        from tests.support.requests import Requester
+
+        with Requester(self.port) as requester:
+            requester.create_topics(self._topics)
+
+
+def _read_line(stream: IO[str], timeout_s: float) -> str:
+    """One line, or "" when the process ended; AssertionError when neither comes in time."""
+    lines: list[str] = []
+    reader = threading.Thread(target=lambda: lines.append(stream.readline()), daemon=True)
+    reader.start()
+    reader.join(timeout_s)
+    assert lines, f"the broker said nothing within {timeout_s} s"
+    return lines[0]
+
+
+def _close(process: "subprocess.Popen[str]") -> None:
+    if process.stdout is not None:
+        process.stdout.close()
