@@ -115,10 +115,12 @@ class Log:
         recovery_point: int = 0,
         log_start_offset: int = 0,
         producer_id_expiration_ms: int = 86_400_000,
+        allows_gaps: bool = False,
         metrics: Any = None,
     ) -> "Log":
         """The log in the folder `path`, which is made if it is not there.
 
+        `allows_gaps`: it was compacted, so offsets may be missing, whatever its policy says now.
         `is_clean`: a clean stop vouches for the files; else what lies behind `recovery_point` is
         recovered.  Raises LogCorruptedError, KafkaStorageError.
         """
@@ -133,7 +135,7 @@ class Log:
         )
         try:
             path.mkdir(parents=True, exist_ok=True)
-            log._load(is_clean, recovery_point, log_start_offset)
+            log._load(is_clean, recovery_point, log_start_offset, allows_gaps)
         except OSError as error:
             raise KafkaStorageError(path, str(error)) from error
         return log
@@ -457,7 +459,9 @@ class Log:
         self.path = renamed
         return renamed
 
-    def _load(self, is_clean: bool, recovery_point: int, log_start_offset: int) -> None:
+    def _load(
+        self, is_clean: bool, recovery_point: int, log_start_offset: int, allows_gaps: bool
+    ) -> None:
         self.topic_id = read_partition_metadata(self.path) or ZERO_UUID
         loader = LogLoader(
             self.path,
@@ -467,7 +471,7 @@ class Log:
             is_clean=is_clean,
             recovery_point=recovery_point,
             log_start_offset=log_start_offset,
-            allows_gaps=self.config.is_compacted,
+            allows_gaps=allows_gaps or self.config.is_compacted,
         )
         self.segments = loader.load()
         self.active_segment = self.segments[-1]

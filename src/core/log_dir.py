@@ -191,6 +191,10 @@ class LogDir:
                 write_offset_checkpoint(self.path / name, kept)
                 self._written[name] = kept
 
+    def written_offset(self, name: str, key: TopicPartition) -> int:
+        """What a checkpoint says of a partition; -1 where it says nothing."""
+        return self._written.get(name, {}).get(key, -1)
+
     def partition_folders(self) -> list[tuple[TopicPartition, Path]]:
         """The folders of logs, by name; what else lies here is left alone."""
         found = []
@@ -226,6 +230,11 @@ def parse_folder_name(name: str) -> TopicPartition | None:
     if match is None:
         return None
     return match[1], int(match[2])
+
+
+def deleted_folder_name(name: str, unique: bytes) -> str:
+    """What the folder `name` is called from its deletion on, cut to what file systems take."""
+    return f"{name[: 255 - 1 - 32 - len(DELETED_SUFFIX)]}.{unique.hex()}{DELETED_SUFFIX}"
 
 
 def _take_lock(descriptor: int, folder: Path) -> None:
