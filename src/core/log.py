@@ -9,11 +9,12 @@ and deletes.  A view that `read_records` lends stays readable after its segment 
 import errno
 import logging
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from .append_info import AppendInfo
 from .batch_validator import BatchValidator
@@ -57,7 +58,7 @@ _FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 class Log:
     """One partition's records; made by `Log.open`.
 
-    Plain attributes are for reading; only `topic_id` and `on_storage_failure` are set by the owner.
+    Attributes are for reading; only `topic_id` and `on_storage_failure` are set by the owner.
     `cut_bytes` says how much recovery had to cut off.
     """
 
@@ -116,7 +117,6 @@ class Log:
         log_start_offset: int = 0,
         producer_id_expiration_ms: int = 86_400_000,
         allows_gaps: bool = False,
-        metrics: Any = None,
     ) -> "Log":
         """The log in the folder `path`, which is made if it is not there.
 
@@ -243,12 +243,15 @@ class Log:
             raise OffsetOutOfRangeError(start_offset, self.log_start_offset, self.log_end_offset)
         if start_offset >= upper_bound_offset:
             return _EMPTY
-        for slot in range(self._slot_of(start_offset), len(self.segments)):
-            found = self.segments[slot].slice_from(
-                start_offset, max_bytes, upper_bound_offset, min_one_batch
-            )
-            if found is not None:
-                return found
+        try:
+            for slot in range(self._slot_of(start_offset), len(self.segments)):
+                found = self.segments[slot].slice_from(
+                    start_offset, max_bytes, upper_bound_offset, min_one_batch
+                )
+                if found is not None:
+                    return found
+        except OSError as error:
+            raise KafkaStorageError(self.path, str(error)) from error
         return _EMPTY
 
     def aborted_transactions(
@@ -276,10 +279,8 @@ class Log:
 
     def assign_epoch(self, leader_epoch: int, start_offset: int) -> None:
         """Note that `leader_epoch` writes from `start_offset` on."""
-        try:
+        with self._storage_guard():
             self._epochs.assign(leader_epoch, start_offset)
-        except OSError as error:
-            raise self._failed(error) from error
 
     def find_offset_by_timestamp(self, timestamp: int) -> TimestampOffset | None:
         """The earliest record no older than `timestamp` [ms]."""
@@ -291,10 +292,8 @@ class Log:
 
     def roll(self) -> LogSegment:
         """Close the active segment and begin a new one at log_end_offset."""
-        try:
+        with self._storage_guard():
             return self._roll(self._clock.now_ms())
-        except OSError as error:
-            raise self._failed(error) from error
 
     def truncate_to(self, offset: int) -> None:
         """Drop every batch that ends at `offset` or above."""
@@ -304,7 +303,7 @@ class Log:
             self.truncate_fully_and_start_at(offset)
             return
         keep = max(1, bisect_right(self.segments, offset, key=_base_offset))
-        try:
+        with self._storage_guard():
             if self.segments[keep:]:
                 self._delete_segments(self.segments[keep:])
             del self.segments[keep:]
@@ -313,12 +312,10 @@ class Log:
             self.active_segment.truncate_to(offset)
             self._txn_indexes.index_of(self.active_segment).truncate_to(offset)
             self._ended_at(self.active_segment.next_offset)
-        except OSError as error:
-            raise self._failed(error) from error
 
     def truncate_fully_and_start_at(self, offset: int) -> None:
         """Drop every record; the log is empty and goes on at `offset`."""
-        try:
+        with self._storage_guard():
             self._delete_segments(self.segments)
             self._producers.delete_all_snapshots()
             self.active_segment = self._make_segment(offset, -1, True)
@@ -327,8 +324,6 @@ class Log:
             self._ended_at(offset)
             self._epochs.clear()
             self.recovery_point = self.high_watermark = offset
-        except OSError as error:
-            raise self._failed(error) from error
 
     def increment_log_start_offset(self, offset: int) -> None:
         """Give up the records below `offset`; segments wholly below it are deleted."""
@@ -338,15 +333,13 @@ class Log:
             return
         self.log_start_offset = offset
         self.high_watermark = max(self.high_watermark, offset)
-        try:
+        with self._storage_guard():
             self._epochs.truncate_from_start(offset)
             self._drop_oldest(bisect_right(self.segments, offset, key=_base_offset) - 1)
-        except OSError as error:
-            raise self._failed(error) from error
 
     def delete_oldest_segments(self, count: int) -> None:
         """Delete the `count` oldest segments; a new one is begun if none would be left."""
-        try:
+        with self._storage_guard():
             if count >= len(self.segments) and self.active_segment.size_bytes:
                 self._roll(self._clock.now_ms())
             self._drop_oldest(min(count, len(self.segments) - 1))
@@ -354,8 +347,6 @@ class Log:
             if start > self.log_start_offset:
                 self.log_start_offset = start
                 self._epochs.truncate_from_start(start)
-        except OSError as error:
-            raise self._failed(error) from error
 
     def replace_segments(self, new: Sequence[LogSegment], old: Sequence[LogSegment]) -> None:
         """Put `.cleaned` segments in the place of closed ones, safe against a crash at any point.
@@ -365,10 +356,8 @@ class Log:
         assert self.active_segment not in old, self.active_segment.base_offset
         first = self.segments.index(old[0])
         assert self.segments[first : first + len(old)] == list(old), (first, len(old))
-        try:
+        with self._storage_guard():
             swap_segments(self.path, new, old)
-        except OSError as error:
-            raise self._failed(error) from error
         self.segments[first : first + len(old)] = new
         self._txn_indexes.forget((*old, *new))
         for segment, following in pairwise(self.segments):
@@ -409,7 +398,8 @@ class Log:
 
     def take_producer_snapshot(self) -> None:
         """Write the producers' state at log_end_offset."""
-        self._producers.take_snapshot(self.log_end_offset)
+        with self._storage_guard():
+            self._producers.take_snapshot(self.log_end_offset)
 
     def remove_expired_producers(self, now_ms: int) -> int:
         """Forget producers that wrote nothing for too long; how many."""
@@ -437,9 +427,7 @@ class Log:
         try:
             if is_clean:
                 self.flush()
-                self._producers.take_snapshot(self.log_end_offset)
-        except OSError as error:
-            raise self._failed(error) from error
+                self.take_producer_snapshot()
         finally:
             self._is_closed = True
             self._refusal = self._refusal or "the log was closed"
@@ -479,7 +467,7 @@ class Log:
         self.log_end_offset = self.active_segment.next_offset
         self.recovery_point = loader.recovery_point
         self.cut_bytes = loader.cut_bytes
-        self._has_new_names = not is_clean
+        self._has_new_names = not is_clean or self.active_segment.size_bytes == 0
 
     def _make_segment(self, base_offset: int, size_bytes: int, is_writable: bool) -> LogSegment:
         return LogSegment(
@@ -515,10 +503,8 @@ class Log:
     def _note_marker(self, records: "Buffer", info: AppendInfo) -> None:
         aborted = self._producers.note_marker(info, RecordBatch(records))
         if aborted is not None:
-            try:
+            with self._storage_guard():
                 self._txn_indexes.index_of(self.active_segment).append_entry(aborted)
-            except OSError as error:
-                raise self._failed(error) from error
 
     def _roll(self, now_ms: int) -> LogSegment:
         """Begin a new segment; the old one stays the active one if anything fails."""
@@ -578,6 +564,13 @@ class Log:
 
     def _flush_failed(self, error: BaseException) -> None:
         self._go_offline(error if isinstance(error, OSError) else OSError(errno.EIO, str(error)))
+
+    @contextmanager
+    def _storage_guard(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise self._failed(error) from error
 
     def _failed(self, error: OSError) -> KafkaStorageError:
         """What to raise for a failed write; anything but a full disk takes the log offline."""

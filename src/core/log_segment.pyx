@@ -357,6 +357,8 @@ cdef class LogSegment:
         cdef uint8_t head[BATCH_HEADER_BYTES]
         assert base_offset >= self.next_offset, (base_offset, self.next_offset)
         # Whatever may fail comes first: disk for the batch and for the entries it may need.
+        if position + size > self.log.max_bytes:
+            self.log.make_writable(position + size)
         self.log.reserve(position + size)
         if self.bytes_since_entry > self.index_interval_bytes:
             self.offsets().reserve_entry()
