@@ -57,16 +57,21 @@ def as_record(message: Any) -> SampleRecord:
     return SampleRecord(message.key, message.value, tuple(message.headers), message.timestamp)
 
 
+def sendable_records() -> list[SampleRecord]:
+    """Those that this client lets through: it wants a key or a value."""
+    return [record for record in sample_records() if (record.key, record.value) != (None, None)]
+
+
 @pytest.mark.parametrize("codec", CODECS)
 def test_records_come_back_unchanged(broker: BrokerProcess, codec: str) -> None:
     topic = f"aiokafka-{codec}"
 
     async def scenario() -> list[Any]:
         compression = None if codec == "none" else codec
-        await produce(broker, topic, sample_records(), compression_type=compression, acks="all")
-        return await consume(broker, topic, len(sample_records()))
+        await produce(broker, topic, sendable_records(), compression_type=compression, acks="all")
+        return await consume(broker, topic, len(sendable_records()))
 
-    assert [as_record(message) for message in run(scenario())] == sample_records()
+    assert [as_record(message) for message in run(scenario())] == sendable_records()
 
 
 def test_idempotent_producer_delivers_in_order(broker: BrokerProcess) -> None:

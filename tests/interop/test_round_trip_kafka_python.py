@@ -57,11 +57,12 @@ def as_record(message: Any) -> SampleRecord:
 
 
 def sendable_records() -> list[SampleRecord]:
-    """Those that this client lets through: it cannot send a header without a value."""
+    """Those that this client lets through: no header without a value, and a key or a value."""
     return [
         record
         for record in sample_records()
         if all(value is not None for _, value in record.headers)
+        and (record.key, record.value) != (None, None)
     ]
 
 
