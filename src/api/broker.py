@@ -36,6 +36,7 @@ from .coordinator.group_hosting import host_groups
 from .coordinator.group_settings import GroupSettings
 from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
+from .takeover import take_over
 
 RAFT_FOLDER = "__headrace_raft"
 
@@ -105,7 +106,12 @@ class Broker:
             )
             self.cluster_group.add_listener(self._on_command_applied)
             self.replicas.start()
-            self.replicas.adopt_unclaimed_logs()
+            take_over(
+                log_manager=self.log_manager,
+                cluster_group=self.cluster_group,
+                clock=self.clock,
+                default_config=self.config.log_config,
+            )
         except BaseException:
             self.close(clean=False)
             raise

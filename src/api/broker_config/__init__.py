@@ -10,6 +10,7 @@ from .config import (
 from .dynamic import check_dynamic_settings, with_dynamic_settings
 from .listeners import Listener
 from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS, BrokerConfigDef
+from .stored_identity import with_stored_node_id
 
 __all__ = [
     "BROKER_CONFIG_DEFS",
@@ -23,4 +24,5 @@ __all__ = [
     "named_listeners",
     "parse_server_properties",
     "with_dynamic_settings",
+    "with_stored_node_id",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from ...core.errors import HeadraceError, InvalidConfigError, LogDirLockedError
-from ..broker_config import BrokerConfig
+from ..broker_config import BrokerConfig, with_stored_node_id
 from .common import EXIT_FAILURE, EXIT_USAGE, CliError
 from .processes import describe_process, process_listening_on
 
@@ -44,6 +44,7 @@ def serve(
     from ..server.serve import run_server
 
     try:
+        config = with_stored_node_id(config)
         return run_server(config, topics=topics, on_started=on_started)
     except LogDirLockedError as error:
         raise CliError(_locked(error)) from error
