@@ -78,7 +78,7 @@ class LogDir:
         self.directory_id = ""
         self.was_clean = False
         self.failure: OSError | None = None
-        # Counts how often a name was taken out of the checkpoints.
+        # Moves on wherever checkpoints that were gathered before must not be written any more.
         self.generation = 0
         self._lock_descriptor = -1
         self._write_lock = threading.Lock()
@@ -190,6 +190,11 @@ class LogDir:
                 kept = {k: v for k, v in self._written[name].items() if k != key}
                 write_offset_checkpoint(self.path / name, kept)
                 self._written[name] = kept
+
+    def retire_checkpoints(self) -> None:
+        """Let no checkpoint gathered so far, and perhaps waiting on the worker, be written."""
+        with self._write_lock:
+            self.generation += 1
 
     def written_offset(self, name: str, key: TopicPartition) -> int:
         """What a checkpoint says of a partition; -1 where it says nothing."""

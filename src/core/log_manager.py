@@ -482,6 +482,7 @@ class LogManager:
         all_closed = all(self._dir_of[key] is not log_dir for key in self._offline_logs)
         for log in logs:
             all_closed = _try_close(log) and all_closed
+        log_dir.retire_checkpoints()
         for name, offset_of in (
             (RECOVERY_POINT_NAME, _recovery_point_of),
             (LOG_START_OFFSET_NAME, _log_start_offset_of),

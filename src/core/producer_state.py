@@ -102,7 +102,9 @@ class ProducerStateManager:
 
     def note_marker(self, info: AppendInfo, batch: RecordBatch) -> AbortedTransaction | None:
         """Remember a control batch; the transaction it aborts, if it aborts one."""
-        record = next(iter(batch.records()))
+        record = next(iter(batch.records()), None)
+        if record is None:  # compaction emptied it: its transaction is long gone
+            return None
         if record.key is None or len(record.key) < _MARKER_KEY.size or record.value is None:
             raise CorruptRecordError(f"no marker stands at offset {info.base_offset}")
         _, kind = _MARKER_KEY.unpack_from(record.key)

@@ -318,6 +318,21 @@ def test_aborted_records_go_and_their_marker_after_them(tmp_path: Path) -> None:
     assert table.log.aborted_transactions(0, table.log.log_end_offset) == []
 
 
+def test_marker_that_alone_stands_for_its_producer_survives_empty(tmp_path: Path) -> None:
+    table = Table(tmp_path, delete_retention_ms=0)
+    table.append_marker(8, commits=True)
+    for number in range(2):
+        table.append([(b"a", b"%d" % number)])
+        table.compact()
+        table.clock.advance(1)
+    assert [(b.is_control, b.record_count) for b in table.batches()] == [(True, 0), (False, 1)]
+    table.manager.close(clean=False)
+    for snapshot in table.log.path.glob("*.snapshot"):
+        snapshot.unlink()
+    table.start()
+    assert table.records() == [(2, b"a", b"1")]
+
+
 def test_marker_of_a_committed_transaction_stays_while_its_records_do(tmp_path: Path) -> None:
     table = Table(tmp_path, delete_retention_ms=0)
     table.append(

@@ -21,6 +21,7 @@ from headrace.core.log_config import LogConfig
 from headrace.core.log_manager import LogManager
 from headrace.core.worker import InlineWorker
 from tests.support.batches import make_batch
+from tests.support.held_worker import HeldWorker
 from tests.support.manual_clock import ManualClock
 
 TOPIC_ID = bytes(range(16))
@@ -181,6 +182,20 @@ def test_topic_made_anew_does_not_inherit_the_old_ones_checkpoints(tmp_path: Pat
     manager.get_or_create_log("clicks", 0, topic_id=OTHER_ID, config=LogConfig())
     assert read_offset_checkpoint(recovery_points) == {}
     manager.close()
+
+
+def test_checkpoint_that_waits_on_the_worker_does_not_follow_the_last_one(tmp_path: Path) -> None:
+    worker = HeldWorker()
+    manager = LogManager([tmp_path], clock=ManualClock(), worker=worker)
+    manager.start()
+    log = create(manager, "clicks")
+    append(log, b"1", b"2")
+    manager.checkpoint_high_watermarks()
+    log.update_high_watermark(2)
+    manager.close()
+    worker.run_all()
+    path = tmp_path / "replication-offset-checkpoint"
+    assert read_offset_checkpoint(path) == {("clicks", 0): 2}
 
 
 def test_log_start_is_checkpointed_only_where_segments_do_not_tell_it(tmp_path: Path) -> None:
