@@ -141,7 +141,7 @@ def test_table_agrees_with_a_dict_through_rounds_and_crashes(tmp_path: Path, see
         assert [offset for offset, _, _ in records] == sorted({each[0] for each in records})
         seen = {key: (offset, value) for offset, key, value in records}
         alive = {key: each for key, each in model.items() if each[1] is not None}
-        assert {key: each for key, each in seen.items() if each[1] is not None} == alive  # type: ignore[comparison-overlap]
+        assert {key: each for key, each in seen.items() if each[1] is not None} == alive
         assert not table.findings()
 
 

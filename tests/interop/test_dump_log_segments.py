@@ -1,79 +1,30 @@
 """Kafka's own DumpLogSegments reads folders that our engine wrote, and finds nothing wrong."""
 
 import re
+import threading
 from pathlib import Path
 
 import pytest
+from confluent_kafka import Consumer, TopicPartition
 
-from headrace.core.batch_builder import BatchBuilder
-from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
-from headrace.core.log_manager import LogManager
-from headrace.core.worker import InlineWorker
-from tests.support.batches import FIRST_TIMESTAMP_MS, make_batch
+from tests.support.batches import make_batch
+from tests.support.broker_process import BrokerProcess
 from tests.support.kafka_java import run_kafka_class
-from tests.support.manual_clock import ManualClock
+from tests.support.log_folders import (
+    BATCH_COUNT,
+    CODECS,
+    RECORD_COUNT,
+    TOPIC_ID,
+    open_manager,
+    write_sample_folder,
+)
 
 pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(300)]
 
 DUMP = "org.apache.kafka.tools.DumpLogSegments"
-CODECS = ("none", "gzip", "snappy", "lz4", "zstd")
-TOPIC_ID = bytes(range(16))
 # What the tool prints when a file is not as it must be.
 COMPLAINTS = re.compile(r"(?i)mismatch|isvalid: false|corrupt|exception|not in order|out of order")
-
-
-def open_manager(folder: Path) -> LogManager:
-    manager = LogManager([folder], clock=ManualClock(), worker=InlineWorker())
-    manager.start()
-    return manager
-
-
-def new_log(manager: LogManager, topic: str, **settings: int) -> Log:
-    config = LogConfig(index_interval_bytes=100, **settings)  # type: ignore[arg-type]
-    return manager.get_or_create_log(topic, 0, topic_id=TOPIC_ID, config=config)
-
-
-def fill_log(log: Log) -> int:
-    """Batches of every codec, an idempotent producer and two transactions; how many records."""
-    for number in range(40):
-        pairs = [(b"key-%d" % each, b"value " * 10) for each in range(5)]
-        log.append_as_leader(
-            make_batch(
-                pairs,
-                compression=CODECS[number % 5],
-                first_timestamp=FIRST_TIMESTAMP_MS + 10 * number,
-                producer_id=7,
-                producer_epoch=0,
-                base_sequence=5 * number,
-            ),
-            leader_epoch=number // 20,
-        )
-    for producer_id, marker in ((8, 0), (9, 1)):
-        log.append_as_leader(
-            make_batch(
-                [(b"a", b"b")],
-                producer_id=producer_id,
-                producer_epoch=3,
-                base_sequence=0,
-                is_transactional=True,
-            ),
-            leader_epoch=2,
-        )
-        log.append_as_leader(make_marker(producer_id, marker), leader_epoch=2, origin="coordinator")
-    return 40 * 5 + 2 * 2
-
-
-def make_marker(producer_id: int, marker: int) -> bytes:
-    builder = BatchBuilder(
-        producer_id=producer_id, producer_epoch=3, is_transactional=True, is_control=True
-    )
-    builder.append_record(
-        timestamp=FIRST_TIMESTAMP_MS + 1000,
-        key=b"\0\0" + marker.to_bytes(2, "big"),
-        value=b"\0\0\0\0\0\5",
-    )
-    return bytes(builder.build())
 
 
 def dump(files: list[Path], *flags: str) -> str:
@@ -85,20 +36,14 @@ def dump(files: list[Path], *flags: str) -> str:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("dump")
-    manager = open_manager(root)
-    log = new_log(manager, "clicks", segment_bytes=4000)
-    fill_log(log)
-    assert len(log.segments) >= 3
-    manager.close()
-    return root / "clicks-0"
+    return write_sample_folder(tmp_path_factory.mktemp("dump"))
 
 
 def test_every_record_is_read_deeply(folder: Path) -> None:
     printed = dump(sorted(folder.glob("*.log")), "--deep-iteration", "--print-data-log")
     offsets = [int(each) for each in re.findall(r"^\| offset: (\d+)", printed, re.MULTILINE)]
-    assert offsets == list(range(204))
-    assert printed.count("isvalid: true") == 44
+    assert offsets == list(range(RECORD_COUNT))
+    assert printed.count("isvalid: true") == BATCH_COUNT
     assert {each.lower() for each in re.findall(r"compresscodec: (\w+)", printed)} == set(CODECS)
     assert "endTxnMarker: ABORT" in printed
     assert "endTxnMarker: COMMIT" in printed
@@ -156,3 +101,32 @@ def test_compacted_segments_are_understood(tmp_path: Path) -> None:
     assert offsets[-1] == 119
     dump(sorted(folder.glob("*.index")), "--verify-index-only")
     dump(sorted(folder.glob("*.timeindex")), "--verify-index-only")
+
+
+def test_committed_offsets_are_decoded(tmp_path: Path) -> None:
+    settings = {"offsets.topic.num.partitions": "1"}
+    with BrokerProcess(tmp_path, topics={"clicks": 2}, config=settings) as broker:
+        consumer = Consumer(
+            {
+                "bootstrap.servers": broker.bootstrap,
+                "group.id": "readers",
+                "auto.offset.reset": "earliest",
+                "enable.auto.commit": False,
+            }
+        )
+        joined = threading.Event()
+        consumer.subscribe(["clicks"], on_assign=lambda *_: joined.set())
+        for _ in range(300):
+            consumer.poll(0.1)
+            if joined.is_set():
+                break
+        assert joined.is_set()
+        consumer.commit(offsets=[TopicPartition("clicks", 1, 42)], asynchronous=False)
+        consumer.close()
+        broker.terminate()
+    (folder,) = (tmp_path / "data").glob("__consumer_offsets-0")
+    printed = dump(sorted(folder.glob("*.log")), "--offsets-decoder")
+    assert '"group":"readers","topic":"clicks","partition":1' in printed, printed
+    assert '"offset":42' in printed, printed
+    assert '"protocolType":"consumer"' in printed, printed
+    dump(sorted(folder.glob("*.index")), "--verify-index-only")
