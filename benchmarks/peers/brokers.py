@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
-from importlib.metadata import version
 from pathlib import Path
+
+import headrace
 
 from .peer import BUILD, ROOT, Peer, run_quietly
 
@@ -86,7 +87,7 @@ def _headrace_version() -> str:
         capture_output=True,
         text=True,
     ).stdout.strip()
-    return f"{version('headrace')} {commit}"
+    return f"{headrace.__version__} {commit}"
 
 
 def _nothing() -> None:
