@@ -96,7 +96,7 @@ def _answer_asked(
             topics.append(
                 {
                     "error_code": error_code_of(error),
-                    "name": name,
+                    "name": _nameable(context, name),
                     "topic_id": topic_id,
                     "is_internal": name is not None and is_internal_topic(name),
                     "partitions": [],
@@ -105,6 +105,11 @@ def _answer_asked(
         else:
             topics.append(describe_topic(broker, image))
     return _answer(broker, context, request, topics)
+
+
+def _nameable(context: RequestContext, name: str | None) -> str | None:
+    """The name of a topic that was refused; versions before ids have no null for it."""
+    return "" if name is None and context.api_version < FIRST_VERSION_WITH_IDS_ASKED else name
 
 
 def _find_topic(

@@ -21,7 +21,7 @@ from .context import CloseConnectionError, RequestContext
 from .error_mapping import error_code_of
 
 if TYPE_CHECKING:
-    from ...core.log import AppendInfo
+    from ...core.append_info import AppendInfo
     from ...raft.offset_waiters import Waiter
     from ...raft.partition import Partition
     from ..broker import Broker
@@ -80,7 +80,10 @@ def append_batch(
     """Append one partition's records; raises what refused them."""
     if not records:
         raise InvalidRecordError("a produce request carries one batch for each partition it names")
-    return partition.append_records(records, required_acks=acks, produce_version=api_version)
+    info: AppendInfo = partition.append_records(
+        records, required_acks=acks, produce_version=api_version
+    )
+    return info
 
 
 class _CommitWait:

@@ -66,14 +66,14 @@ class Dispatcher:
             context = self._remember_context(connection, api_key, api_version, header.client_id)
         try:
             answer = route[2](self._broker, context, request)
+            if answer is None:
+                return None
+            if type(answer) is dict:
+                return encode_response_frame(api_key, api_version, correlation_id, answer)
         except CloseConnectionError:
             raise
         except Exception as error:
             raise self._unexpected(context, error) from error
-        if answer is None:
-            return None
-        if type(answer) is dict:
-            return encode_response_frame(api_key, api_version, correlation_id, answer)
         pending = PendingAnswer()
         pending.is_owed = api_key == PRODUCE
         pending.work = asyncio.ensure_future(cast(Awaitable[Any], answer))
@@ -91,20 +91,19 @@ class Dispatcher:
         if work.cancelled():
             pending.fail(CloseConnectionError("the broker stops", level=logging.DEBUG))
             return
-        error = work.exception()
-        if isinstance(error, CloseConnectionError):
-            pending.fail(error)
-        elif error is not None:
-            pending.fail(self._unexpected(context, error))
-        else:
+        try:
             body = work.result()
-            pending.complete(
-                []
-                if body is None
-                else encode_response_frame(
+            pieces: Pieces = []
+            if body is not None:
+                pieces = encode_response_frame(
                     context.api_key, context.api_version, correlation_id, body
                 )
-            )
+        except CloseConnectionError as error:
+            pending.fail(error)
+        except Exception as error:
+            pending.fail(self._unexpected(context, error))
+        else:
+            pending.complete(pieces)
 
     def _remember_context(
         self, connection: "Connection", api_key: int, api_version: int, client_id: str | None

@@ -1,11 +1,13 @@
 """Fetch: what is read, when it is answered, and what a client is told."""
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.core.record_batch import iter_batches
+from tests.api.handlers.test_list_offsets import list_offset
 from tests.support.in_process_broker import InProcessBroker, batch_of, fetch_body, produce_body
 from tests.support.requests import Requester
 
@@ -180,11 +182,18 @@ def test_clients_that_leave_while_waiting_leave_nothing_behind(
     broker.wait_until(lambda: len(partition._fetch_waiters) == 0)
 
 
-def test_epochs_fence(broker: InProcessBroker, client: Requester, topic: str) -> None:
-    epoch = broker.broker.replicas.partition(topic, 0).leader_epoch
-    for told, error_code in ((epoch, 0), (epoch - 1, 74), (epoch + 1, 75), (-1, 0)):
-        fields: dict[str, Any] = {"partition_fields": {"current_leader_epoch": told}}
-        assert fetch(client, topic, 0, **fields)[0]["error_code"] == error_code
+def test_epochs_fence(tmp_path: Path) -> None:
+    with InProcessBroker(tmp_path) as broker:
+        broker.create_topic("fenced")
+        broker.restart()
+        epoch = broker.broker.replicas.partition("fenced", 0).leader_epoch
+        assert epoch > 0
+        with broker.requester() as client:
+            for told, error_code in ((epoch, 0), (epoch - 1, 74), (epoch + 1, 75), (-1, 0)):
+                fields: dict[str, Any] = {"partition_fields": {"current_leader_epoch": told}}
+                assert fetch(client, "fenced", 0, **fields)[0]["error_code"] == error_code
+                answer = list_offset(client, "fenced", -1, current_leader_epoch=told)
+                assert answer["error_code"] == error_code
 
 
 def test_diverging_epoch_is_told_at_once(
