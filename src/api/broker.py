@@ -27,7 +27,7 @@ from ..raft.cluster_group import ClusterGroup
 from ..raft.cluster_state import ClusterState, TopicImage
 from ..raft.errors import ClusterStateError, TopicExistsError
 from ..raft.placement import place_partitions
-from ..raft.raft_wal import RaftWal
+from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_manager import ReplicaManager
 from ..raft.topic_names import validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
@@ -37,8 +37,6 @@ from .coordinator.group_settings import GroupSettings
 from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
 from .takeover import take_over
-
-RAFT_FOLDER = "__headrace_raft"
 
 Call = Callable[[], None]
 
@@ -83,8 +81,7 @@ class Broker:
         try:
             self.log_manager.start()
             self._is_open = True
-            folder = self.log_manager.log_dirs[0] / RAFT_FOLDER
-            self.wal = RaftWal.open(folder)
+            self.wal = RaftWal.open(wal_folder_in(self.log_manager.log_dirs))
             self.cluster_group = ClusterGroup(self.wal, broker_id=self.node_id)
             self._take_dynamic_settings()
             self.replicas = ReplicaManager(

@@ -5,6 +5,7 @@ from .cluster_state import ClusterState, TopicImage
 from .partition import FetchedRecords, ListedOffset, Partition
 from .raft_wal import WAL_FOLDER_NAME, RaftWal
 from .replica_manager import ReplicaManager
+from .wal_dump import dump_wal
 
 __all__ = [
     "WAL_FOLDER_NAME",
@@ -16,4 +17,5 @@ __all__ = [
     "RaftWal",
     "ReplicaManager",
     "TopicImage",
+    "dump_wal",
 ]

@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 
+from .errors import CorruptCommandError
 from .partition_state import (
     Outcome,
     PartitionCommand,
@@ -28,7 +29,10 @@ def parse_partition_group_id(group_id: str) -> tuple[bytes, int] | None:
     if not group_id.startswith(_PREFIX):
         return None
     topic_id, _, index = group_id.removeprefix(_PREFIX).partition("-")
-    return bytes.fromhex(topic_id), int(index)
+    try:
+        return bytes.fromhex(topic_id), int(index)
+    except ValueError as error:
+        raise CorruptCommandError(f"{group_id!r} names no partition's group") from error
 
 
 class PartitionGroup:
@@ -78,5 +82,7 @@ def propose_together(wal: RaftWal, decisions: Sequence[Decision]) -> None:
         entries.append(group.entry_of(command, ahead=ahead.get(group, 0)))
         ahead[group] = ahead.get(group, 0) + 1
     wal.append_entries(entries)
-    for group, command, on_done in decisions:
-        on_done(group.apply_next(command))
+    # All are applied before anyone is told: who is told may propose again and cause a checkpoint.
+    outcomes = [group.apply_next(command) for group, command, _ in decisions]
+    for (_, _, on_done), outcome in zip(decisions, outcomes, strict=True):
+        on_done(outcome)

@@ -2,24 +2,7 @@
 
 A file `<20-digit sequence>.wal` in `__headrace_raft/` holds a checkpoint of every group and, behind
 it, what was journaled since.  A checkpoint writes the next file whole, renames it into place and
-removes the old one, so the newest file alone is the truth.  Integers are big-endian:
-
-    OFFSET  SIZE  FIELD               the file's head
-         0     8  magic               "HRWAL\\0\\0\\1", the last byte is the version
-         8        batches             back to back; the first one is the checkpoint
-
-    OFFSET  SIZE  FIELD               one batch = everything of one turn, kept or lost together
-         0     4  size_bytes          of the records, without this head of 16 bytes
-         4     4  crc                 CRC-32 of batch_sequence and records
-         8     8  batch_sequence      grows by one a batch; the checkpoint has the file's sequence
-        16        records
-
-    OFFSET  SIZE  FIELD               one record
-         0     1  kind                1 entry, 2 snapshot, 3 forget
-         1     2  group_id_bytes      then the group id in UTF-8
-         +     8  entry_index         of the entry; the last one that the snapshot covers
-         +     8  term
-         +     4  payload_bytes       then the payload
+removes the old one, so the newest file alone is the truth.  `wal_format.py` has the layout.
 
 An entry whose index is not the next one replaces that entry and all behind it, as Raft asks. Space
 is reserved ahead, so zeros behind the last batch are an unwritten tail and a full disk is refused
@@ -32,29 +15,22 @@ good one is corruption.
 import errno
 import logging
 import os
-import struct
-import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import KafkaStorageError, LogClosedError
+from ..core.errors import InconsistentLogDirError, KafkaStorageError, LogClosedError
 from .errors import RaftWalCorruptedError
+from .wal_format import MAGIC, WalRecord, WalRecordKind, encode_wal_batch, read_wal_file
 
 logger = logging.getLogger(__name__)
 
 WAL_FOLDER_NAME = "__headrace_raft"
-MAX_BATCH_BYTES = 256 * 1024 * 1024
 DEFAULT_CHECKPOINT_BYTES = 1024 * 1024
 """The log is checkpointed once it has grown by this and by as much as its last checkpoint."""
 
 _RESERVE_BYTES = 64 * 1024
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
-_MAGIC = b"HRWAL\0\0\1"
-_BATCH_HEAD = struct.Struct(">IIq")
-_RECORD_HEAD = struct.Struct(">BH")
-_RECORD_BODY = struct.Struct(">qqI")
-_ENTRY, _SNAPSHOT, _FORGET = 1, 2, 3
 
 Entry = tuple[str, int, int, bytes]
 """(group_id, entry_index, term, payload)"""
@@ -80,6 +56,19 @@ class GroupImage:
     @property
     def last_term(self) -> int:
         return self.entries[-1][1] if self.entries else self.snapshot_term
+
+
+def wal_folder_in(log_dirs: Sequence[Path]) -> Path:
+    """Where the write-ahead log of these folders lives: in the one that has it, else the first.
+
+    Raises InconsistentLogDirError where two have one.
+    """
+    found = [folder for path in log_dirs if (folder := path / WAL_FOLDER_NAME).is_dir()]
+    if len(found) > 1:
+        raise InconsistentLogDirError(
+            f"{found[0]} and {found[1]} are both write-ahead logs; move the older one away"
+        )
+    return found[0] if found else log_dirs[0] / WAL_FOLDER_NAME
 
 
 class RaftWal:
@@ -141,7 +130,7 @@ class RaftWal:
         gone = list(group_ids)
         if not gone:
             return
-        self._write_batch(b"".join(_encode(_FORGET, gid, 0, 0, b"") for gid in gone))
+        self._write_batch([WalRecord(WalRecordKind.FORGET, gid, 0, 0, b"") for gid in gone])
         for group_id in gone:
             self._replayed.pop(group_id, None)
             self._attached.pop(group_id, None)
@@ -155,11 +144,7 @@ class RaftWal:
         grown_bytes = self._position - self._checkpoint_end
         if grown_bytes >= max(self._checkpoint_bytes, self._checkpoint_end):
             self.checkpoint()
-        self._write_batch(
-            b"".join(
-                [_encode(_ENTRY, gid, index, term, data) for gid, index, term, data in entries]
-            )
-        )
+        self._write_batch([WalRecord(WalRecordKind.ENTRY, *entry) for entry in entries])
 
     def checkpoint(self) -> None:
         """Write every group's present image to a new file and drop the old one.
@@ -183,9 +168,9 @@ class RaftWal:
             os.close(self._fd)
             self._fd = -1
 
-    def _write_batch(self, records: bytes) -> None:
+    def _write_batch(self, records: list[WalRecord]) -> None:
         self._check_usable()
-        batch = _encode_batch(self._next_sequence, records)
+        batch = encode_wal_batch(self._next_sequence, records)
         self._reserve(self._position + len(batch))
         try:
             _write_fully(self._fd, batch, self._position)
@@ -225,8 +210,8 @@ class RaftWal:
         sequence = self._next_sequence
         path = self.folder / f"{sequence:020d}.wal"
         unfinished = path.with_suffix(".wal.tmp")
-        records = b"".join(_encode_image(gid, image) for gid, image in images.items())
-        content = _MAGIC + _encode_batch(sequence, records)
+        records = [record for gid, image in images.items() for record in _records_of(gid, image)]
+        content = MAGIC + encode_wal_batch(sequence, records)
         fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
             _write_fully(fd, content, 0)
@@ -256,33 +241,23 @@ class RaftWal:
         if not files:
             self._start_file({})
             return
-        path = files[-1]
-        data = path.read_bytes()
-        if data[: len(_MAGIC)] != _MAGIC:
-            raise RaftWalCorruptedError(path, 0, "it is no write-ahead log of this version")
-        self._file_sequence = self._next_sequence = int(path.stem)
-        position = len(_MAGIC)
-        while (end := _batch_end(data, position, self._next_sequence)) > 0:
-            self._replay_records(path, data, position + _BATCH_HEAD.size, end)
-            if position == len(_MAGIC):
-                self._checkpoint_end = end
-            position = end
-            self._next_sequence += 1
-        if position == len(_MAGIC):
-            raise RaftWalCorruptedError(path, position, "its checkpoint is damaged")
-        if _has_batch_behind(data, position, self._next_sequence):
-            raise RaftWalCorruptedError(path, position, "a damaged batch stands before a good one")
-        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        self._position = self._reserved_end = position
-        self._cut_tail(data[position:])
+        content = read_wal_file(files[-1])
+        for batch in content.batches:
+            for record in batch.records:
+                self._replay_record(content.path, batch.position, record)
+        self._file_sequence = content.batches[0].sequence
+        self._next_sequence = content.batches[-1].sequence + 1
+        self._checkpoint_end = content.checkpoint_end
+        self._position = content.end_position
+        self._reserved_end = content.end_position + len(content.tail)
+        self._fd = os.open(content.path, os.O_RDWR | os.O_CLOEXEC)
+        if content.torn_bytes:
+            self._cut_tail(content.torn_bytes)
         self._remove_other_files()
 
-    def _cut_tail(self, tail: bytes) -> None:
-        torn_bytes = len(tail.rstrip(b"\0"))
-        if torn_bytes == 0:
-            self._reserved_end = self._position + len(tail)
-            return
+    def _cut_tail(self, torn_bytes: int) -> None:
         self.truncated_bytes = torn_bytes
+        self._reserved_end = self._position
         os.ftruncate(self._fd, self._position)
         os.fsync(self._fd)
         logger.warning(
@@ -291,24 +266,14 @@ class RaftWal:
             torn_bytes,
         )
 
-    def _replay_records(self, path: Path, data: bytes, position: int, end: int) -> None:
-        while position < end:
-            kind, name_bytes = _RECORD_HEAD.unpack_from(data, position)
-            name_start = position + _RECORD_HEAD.size
-            body_start = name_start + name_bytes
-            index, term, payload_bytes = _RECORD_BODY.unpack_from(data, body_start)
-            payload_start = body_start + _RECORD_BODY.size
-            group_id = data[name_start:body_start].decode()
-            payload = data[payload_start : payload_start + payload_bytes]
-            if kind == _ENTRY:
-                self._replay_entry(path, position, group_id, (index, term, payload))
-            elif kind == _SNAPSHOT:
-                self._replayed[group_id] = GroupImage(index, term, payload, [])
-            elif kind == _FORGET:
-                self._replayed.pop(group_id, None)
-            else:
-                raise RaftWalCorruptedError(path, position, f"record kind {kind} is unknown")
-            position = payload_start + payload_bytes
+    def _replay_record(self, path: Path, position: int, record: WalRecord) -> None:
+        kind, group_id, index, term, payload = record
+        if kind == WalRecordKind.ENTRY:
+            self._replay_entry(path, position, group_id, (index, term, payload))
+        elif kind == WalRecordKind.SNAPSHOT:
+            self._replayed[group_id] = GroupImage(index, term, payload, [])
+        else:
+            self._replayed.pop(group_id, None)
 
     def _replay_entry(
         self, path: Path, position: int, group_id: str, entry: tuple[int, int, bytes]
@@ -328,58 +293,12 @@ class RaftWal:
         image.entries.append(entry)
 
 
-def _encode(kind: int, group_id: str, index: int, term: int, payload: bytes) -> bytes:
-    name = group_id.encode()
-    return b"".join(
-        (
-            _RECORD_HEAD.pack(kind, len(name)),
-            name,
-            _RECORD_BODY.pack(index, term, len(payload)),
-            payload,
-        )
+def _records_of(group_id: str, image: GroupImage) -> list[WalRecord]:
+    snapshot = WalRecord(
+        WalRecordKind.SNAPSHOT, group_id, image.snapshot_index, image.snapshot_term, image.snapshot
     )
-
-
-def _encode_image(group_id: str, image: GroupImage) -> bytes:
-    records = [
-        _encode(_SNAPSHOT, group_id, image.snapshot_index, image.snapshot_term, image.snapshot)
-    ]
-    records += [_encode(_ENTRY, group_id, *entry) for entry in image.entries]
-    return b"".join(records)
-
-
-def _encode_batch(sequence: int, records: bytes) -> bytes:
-    if len(records) > MAX_BATCH_BYTES:
-        raise ValueError(f"a batch of {len(records)} bytes is above {MAX_BATCH_BYTES}")
-    crc = zlib.crc32(records, zlib.crc32(sequence.to_bytes(8, "big")))
-    return _BATCH_HEAD.pack(len(records), crc, sequence) + records
-
-
-def _batch_end(data: bytes, position: int, sequence: int) -> int:
-    """Where the intact batch number `sequence` at `position` ends; -1 if there is none."""
-    if position + _BATCH_HEAD.size > len(data):
-        return -1
-    size_bytes, crc, found_sequence = _BATCH_HEAD.unpack_from(data, position)
-    end = position + _BATCH_HEAD.size + int(size_bytes)
-    if found_sequence != sequence or size_bytes > MAX_BATCH_BYTES or end > len(data):
-        return -1
-    if zlib.crc32(memoryview(data)[position + 8 : end]) != crc:
-        return -1
-    return end
-
-
-def _has_batch_behind(data: bytes, position: int, sequence: int) -> bool:
-    """Whether an intact batch follows the damaged one: then it was no torn write.
-
-    One batch is written at a time, so behind a torn one the next sequence cannot stand.
-    """
-    wanted = (sequence + 1).to_bytes(8, "big")
-    found = data.find(wanted, position + 8)
-    while found >= 0:
-        if _batch_end(data, found - 8, sequence + 1) > 0:
-            return True
-        found = data.find(wanted, found + 1)
-    return False
+    entries = [WalRecord(WalRecordKind.ENTRY, group_id, *entry) for entry in image.entries]
+    return [snapshot, *entries]
 
 
 def _write_fully(fd: int, content: bytes, position: int) -> None:

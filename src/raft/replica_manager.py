@@ -6,7 +6,6 @@ occasion (the start of the broker, a new topic) are journaled in one batch.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,6 @@ from ..core.errors import (
     LogCorruptedError,
     RecordError,
 )
-from ..core.kafka_uuid import ZERO_UUID, random_uuid
 from ..core.log_config import LogConfig, parse_topic_configs
 from .cluster_commands import (
     RESOURCE_TOPIC,
@@ -31,7 +29,6 @@ from .cluster_commands import (
 from .cluster_group import ClusterGroup, OnDone
 from .cluster_state import TopicImage
 from .errors import (
-    ClusterStateError,
     NotLeaderOrFollowerError,
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
@@ -47,7 +44,7 @@ from .partition_group import (
 from .partition_state import Elect, ElectKind, Form, Outcome
 from .placement import choose_voters
 from .raft_wal import RaftWal
-from .replica_log import LogKeeper, ReplicaLog
+from .replica_log import LogKeeper
 
 logger = logging.getLogger(__name__)
 
@@ -91,7 +88,6 @@ class ReplicaManager:
         self._cluster_group = cluster_group
         self._wal = wal
         self._default_config = default_config or LogConfig()
-        self._clock = clock
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._partitions_by_id: dict[tuple[bytes, int], Partition] = {}
         self._is_started = False
@@ -143,11 +139,6 @@ class ReplicaManager:
         for partition in self._partitions.values():
             partition.stop()
 
-    def unclaimed_logs(self) -> list[ReplicaLog]:
-        """Logs on disk of topics that the cluster's state does not know: see `adopt_topic`."""
-        topics = self._cluster_group.state.topics
-        return [log for log in self._log_manager.logs() if log.topic not in topics]
-
     def adopt_topic(
         self,
         name: str,
@@ -166,27 +157,6 @@ class ReplicaManager:
         self._cluster_group.propose(
             CreateTopic(name, topic_id, assignments, tuple(configs.items())), on_done
         )
-
-    def adopt_unclaimed_logs(
-        self, configs_of: Callable[[str], Mapping[str, str]] | None = None
-    ) -> None:
-        """Make a topic of every name that `unclaimed_logs` has, with the id its folders carry.
-
-        A folder that carries another id than the first one stays offline, and a name that no
-        topic may have is left alone; both are logged.
-        """
-        by_topic: dict[str, list[ReplicaLog]] = {}
-        for log in self.unclaimed_logs():
-            by_topic.setdefault(log.topic, []).append(log)
-        for name, logs in by_topic.items():
-            topic_ids = [log.topic_id for log in logs if log.topic_id != ZERO_UUID]
-            self.adopt_topic(
-                name,
-                topic_ids[0] if topic_ids else random_uuid(self._clock),
-                max(log.partition for log in logs) + 1,
-                configs_of(name) if configs_of else {},
-                partial(_log_adoption, name),
-            )
 
     def set_default_config(self, config: LogConfig) -> None:
         """The broker-wide defaults changed: every topic's settings are worked out again."""
@@ -345,13 +315,6 @@ class ReplicaManager:
             if log is not None and path in log.path.parents:
                 partition.go_offline(f"the log directory {path} failed; see the log of the broker")
                 _call_each(self.on_partition_offline, partition)
-
-
-def _log_adoption(name: str, result: Any) -> None:
-    if isinstance(result, ClusterStateError):
-        logger.warning("the folders of %s stay unused: %s", name, result)
-    else:
-        logger.info("took over topic %s from its %d folders", name, result.partition_count)
 
 
 def _must_apply(outcome: Outcome) -> None:

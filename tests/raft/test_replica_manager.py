@@ -125,10 +125,8 @@ def test_leader_epochs_go_on_where_the_log_on_disk_ended(node: Node) -> None:
     log = node.logs.by_name["old", 0] = FakeLog("old", 0)
     log.epochs, log.content = [(41, 0)], b"abc"
     results: list[Any] = []
-    assert node.replicas.unclaimed_logs() == [log]
     node.replicas.adopt_topic("old", ID_A, 2, {"retention.ms": "9"}, results.append)
     assert results == [node.cluster.state.topics["old"]]
-    assert node.replicas.unclaimed_logs() == []
     partition = node.replicas.partition("old", 0)
     assert (partition.leader_epoch, partition.high_watermark) == (42, 3)
     assert node.replicas.partition("old", 1).leader_epoch == 0
@@ -143,22 +141,6 @@ def test_adopting_a_known_topic_or_a_bad_setting_is_refused(node: Node) -> None:
     with pytest.raises(InvalidConfigError):
         node.replicas.adopt_topic("new", ID_B, 1, {"retention.ms": "soon"})
     assert "new" not in node.cluster.state.topics
-
-
-def test_folders_nobody_claims_become_topics_with_the_ids_they_carry(node: Node) -> None:
-    node.decide(CreateTopic("known", ID_A, ((0,),)))
-    node.logs.by_name["old", 2] = FakeLog("old", 2, topic_id=ID_B)
-    node.logs.by_name["bare", 0] = FakeLog("bare", 0, topic_id=bytes(16))
-    node.logs.by_name["kn.own", 0] = FakeLog("kn.own", 0)
-    node.logs.by_name["kn_own", 0] = FakeLog("kn_own", 0)
-    node.replicas.adopt_unclaimed_logs(lambda name: {"retention.ms": "8"} if name == "old" else {})
-    topics = node.cluster.state.topics
-    assert list(topics) == ["known", "old", "bare", "kn.own"]
-    assert (topics["old"].topic_id, topics["old"].partition_count) == (ID_B, 3)
-    assert topics["bare"].topic_id != bytes(16)
-    assert node.replicas.partition("old", 2).log is node.logs.by_name["old", 2]
-    assert node.logs.by_name["old", 2].config.retention_ms == 8
-    assert [log.topic for log in node.replicas.unclaimed_logs()] == ["kn_own"]
 
 
 def test_a_topic_that_grows_keeps_its_old_partitions(node: Node) -> None:
