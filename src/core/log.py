@@ -362,6 +362,8 @@ class Log:
         self._txn_indexes.forget((*old, *new))
         for segment, following in pairwise(self.segments):
             segment.next_offset = following.base_offset
+        replaced = {each.base_offset for each in old} - {each.base_offset for each in new}
+        self._producers.delete_snapshots(replaced)
         self._worker.submit(partial(delete_segment_files, self.path, list(old)))
 
     def flush(self) -> None:

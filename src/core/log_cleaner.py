@@ -15,7 +15,7 @@ from pathlib import Path
 
 from .checkpoint_file import TopicPartition
 from .clock import Clock
-from .errors import HeadraceError
+from .errors import HeadraceError, KafkaStorageError
 from .log import Log
 from .log_compaction import Compaction, CompactionPlan, SegmentSource, remove_cleaned_files
 from .log_segment import LOG_SUFFIX, LogSegment
@@ -213,9 +213,9 @@ class LogCleaner:
             return
         try:
             run.log.replace_segments([segment], old)
-        except OSError as error:
+        except KafkaStorageError as error:  # the log has told its owner
+            _log.error("%s is not compacted: %s", run.log.path, error)
             self._end(run)
-            self._on_storage_failure(run.log, error)
             return
         self._clean_next_group(run)
 

@@ -200,6 +200,12 @@ class ProducerStateManager:
             if each < offset and each != self.snapshot_offset:
                 self._path_of(each).unlink(missing_ok=True)
 
+    def delete_snapshots(self, offsets: Iterable[int]) -> None:
+        """Delete the snapshots at segment bounds that are no more; the newest stays."""
+        for offset in offsets:
+            if offset != self.snapshot_offset:
+                self._path_of(offset).unlink(missing_ok=True)
+
     def delete_all_snapshots(self) -> None:
         """Delete every snapshot."""
         for each in self.snapshot_offsets():

@@ -1,7 +1,9 @@
 """Compaction: the last record of each key stays, at its offset, through every kind of batch."""
 
+import os
 import random
-from collections.abc import Sequence
+import shutil
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -422,6 +424,50 @@ def test_aborted_compaction_leaves_a_sound_log(tmp_path: Path, jobs_before: int)
     assert {key: value for _, key, value in table.records()} == expected
     assert table.compact()
     assert {key: value for _, key, value in table.records()} == expected
+
+
+def test_crash_at_any_rename_or_unlink_of_the_swap_loses_no_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = Table(tmp_path / "live", segment_bytes=700)
+    for number in range(14):
+        table.append([(b"%d" % (number % 5), b"%d" % number * 90)])
+    table.log.roll()
+    table.log.flush()
+    expected = {key: value for _, key, value in table.records()}
+    copies: list[Path] = []
+
+    def copying(change: Callable[..., None]) -> Callable[..., None]:
+        def copy_then_change(*arguments: Any, **named: Any) -> None:
+            copies.append(tmp_path / f"copy-{len(copies)}")
+            shutil.copytree(table.folder, copies[-1])
+            change(*arguments, **named)
+
+        return copy_then_change
+
+    renaming, unlinking = copying(os.rename), copying(os.unlink)
+    monkeypatch.setattr(os, "rename", renaming)
+    monkeypatch.setattr(os, "unlink", unlinking)
+    assert table.manager.compact()
+    monkeypatch.undo()
+    assert len(copies) > 20
+    for copy in copies:
+        crashed = Table(copy, segment_bytes=700)
+        assert {key: value for _, key, value in crashed.records()} == expected, copy
+        assert crashed.log.log_end_offset == 14
+        assert crashed.findings() == []
+        crashed.manager.close()
+
+
+def test_snapshots_of_replaced_segments_go(table: Table) -> None:
+    for number in range(30):
+        table.append([(b"a", b"x" * 300)], producer_id=7, producer_epoch=0, base_sequence=number)
+    before = len(list(table.log.path.glob("*.snapshot")))
+    table.compact()
+    table.append([(b"a", b"x")], producer_id=7, producer_epoch=0, base_sequence=30)
+    table.compact()
+    assert before > 8
+    assert len(list(table.log.path.glob("*.snapshot"))) <= len(table.log.segments) + 1
 
 
 def test_log_that_is_not_compacted_is_left_alone(tmp_path: Path) -> None:
