@@ -27,6 +27,7 @@ from .producer_state import ProducerStateManager
 from .segment_files import list_folder
 from .segment_recovery import (
     CORRUPT,
+    DAMAGED,
     LOST_PAGES,
     RESERVED,
     TORN,
@@ -139,7 +140,8 @@ class LogLoader:
         if scan.kind == WHOLE:
             return scan
         is_lost = scan.kind == LOST_PAGES and self._may_cut(scan.next_offset)
-        is_torn = scan.kind == TORN and (is_last or self._may_cut(scan.next_offset))
+        is_torn = scan.kind == TORN and self._may_cut(scan.next_offset)
+        is_torn = is_torn or (is_last and scan.kind in (TORN, DAMAGED))
         if not (is_lost or is_torn or scan.kind == RESERVED):
             raise LogCorruptedError(
                 Path(segment.log.path),

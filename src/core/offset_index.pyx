@@ -135,10 +135,10 @@ cdef class OffsetIndex:
                 high = middle
         return low - 1
 
-    cdef int64_t offset_at(self, int64_t slot) except -1:
+    cdef int64_t offset_at(self, int64_t slot) except? -1:
         return self.base_offset + load_i32(self.file.data() + slot * OFFSET_ENTRY_BYTES)
 
-    cdef int64_t position_at(self, int64_t slot) except -1:
+    cdef int64_t position_at(self, int64_t slot) except? -1:
         return load_i32(self.file.data() + slot * OFFSET_ENTRY_BYTES + 4)
 
     def _count_entries(self, int64_t whole) -> None:

@@ -9,7 +9,7 @@ cdef class SegmentScan:
     cdef readonly int64_t valid_bytes     # the batches before this byte are whole
     cdef readonly int64_t next_offset     # behind the last of them
     cdef readonly int64_t cut_bytes       # from valid_bytes to the last byte that is not zero
-    cdef readonly str kind                # WHOLE, RESERVED, TORN, LOST_PAGES or CORRUPT
+    cdef readonly str kind                # WHOLE, RESERVED, TORN, DAMAGED, LOST_PAGES, CORRUPT
     cdef readonly str reason              # what is wrong with the batch at valid_bytes
     cdef readonly int64_t intact_position # of the next whole batch behind it; -1
 
@@ -19,5 +19,9 @@ cdef class SegmentScan:
 cdef int64_t find_intact_batch(
     const uint8_t* data, int64_t start, int64_t size, int64_t offset
 ) noexcept nogil
-# Whether a whole aligned page within data[start:end] is zeros: one that never reached the disk.
-cdef bint has_zero_page(const uint8_t* data, int64_t start, int64_t end) noexcept nogil
+# Whether a page of data[start:end], or its part behind `start`, never reached the disk: it is zeros
+# where a batch at `offset` was expected.
+cdef bint has_lost_page(
+    const uint8_t* data, int64_t start, int64_t end, int64_t offset
+) noexcept nogil
+cdef bint is_zero(const uint8_t* data, int64_t count) noexcept nogil

@@ -7,6 +7,7 @@ from .log_segment import LogSegment
 WHOLE: str
 RESERVED: str
 TORN: str
+DAMAGED: str
 LOST_PAGES: str
 CORRUPT: str
 

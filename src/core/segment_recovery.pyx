@@ -4,7 +4,9 @@ What stands behind the last whole batch is one of:
 
     WHOLE        nothing: the file ends there
     RESERVED     zeros only: the tail that was reserved ahead of the writes
-    TORN         other bytes, and no whole batch after them: a write that was cut off
+    TORN         the beginning of a batch, and then the end of the file or zeros
+    DAMAGED      other bytes, with no whole batch after them: a write that was cut off, if this is
+                 the last segment
     LOST_PAGES   a whole batch follows, but pages of zeros lie between: the power failed while the
                  kernel was writing pages back in an order of its own
     CORRUPT      a whole batch follows, and the bytes between were changed
@@ -16,6 +18,7 @@ from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.string cimport memchr
 
 from .append_info cimport AppendInfo
+from .byteorder cimport store_i64
 from .log_segment cimport LogSegment
 from .record_batch cimport (
     BATCH_HEADER_BYTES,
@@ -29,8 +32,10 @@ from .record_batch cimport (
 WHOLE = "whole"
 RESERVED = "reserved"
 TORN = "torn"
+DAMAGED = "damaged"
 LOST_PAGES = "lost pages"
 CORRUPT = "corrupt"
+CUT_OFF = "the batch is cut off"
 
 cdef enum:
     MAGIC_POSITION = 16
@@ -90,7 +95,7 @@ cdef str _fault_of(
     cdef int found = read_batch_header(data, available, header)
     cdef bint crc_matches
     if found == BATCH_TRUNCATED:
-        return "the batch is cut off"
+        return CUT_OFF
     if found != BATCH_OK:
         return "no record batch starts here"
     with nogil:
@@ -118,8 +123,9 @@ cdef int _judge_rest(SegmentScan scan, const uint8_t* data, int64_t size) except
     with nogil:
         scan.intact_position = find_intact_batch(data, start, size, scan.next_offset)
     if scan.intact_position < 0:
-        scan.kind = TORN
-    elif has_zero_page(data, start, scan.intact_position):
+        is_torn = scan.reason == CUT_OFF or has_lost_page(data, start, size, scan.next_offset)
+        scan.kind = TORN if is_torn else DAMAGED
+    elif has_lost_page(data, start, scan.intact_position, scan.next_offset):
         scan.kind = LOST_PAGES
     else:
         scan.kind = CORRUPT
@@ -147,17 +153,30 @@ cdef int64_t find_intact_batch(
     return -1
 
 
-cdef bint has_zero_page(const uint8_t* data, int64_t start, int64_t end) noexcept nogil:
-    cdef int64_t page = (start + PAGE_BYTES - 1) // PAGE_BYTES * PAGE_BYTES
-    cdef int64_t byte
-    while page + PAGE_BYTES <= end:
-        byte = page
-        while byte < page + PAGE_BYTES and data[byte] == 0:
-            byte += 1
-        if byte == page + PAGE_BYTES:
+cdef bint has_lost_page(
+    const uint8_t* data, int64_t start, int64_t end, int64_t offset
+) noexcept nogil:
+    cdef int64_t page_end = (start // PAGE_BYTES + 1) * PAGE_BYTES
+    cdef int64_t tail_bytes = page_end - start
+    cdef uint8_t expected[8]
+    store_i64(expected, offset)
+    # The page that `start` lies in: synced up to there, perhaps, and zeros from there on.  A batch
+    # has zeros of its own in the first bytes, so those only count where others were expected.
+    if page_end <= end and is_zero(data + start, tail_bytes):
+        if tail_bytes > MAGIC_POSITION or not is_zero(expected, min(tail_bytes, 8)):
             return True
-        page += PAGE_BYTES
+    while page_end + PAGE_BYTES <= end:
+        if is_zero(data + page_end, PAGE_BYTES):
+            return True
+        page_end += PAGE_BYTES
     return False
+
+
+cdef bint is_zero(const uint8_t* data, int64_t count) noexcept nogil:
+    cdef int64_t position = 0
+    while position < count and data[position] == 0:
+        position += 1
+    return position == count
 
 
 def replay_segment(LogSegment segment, int64_t start_offset, on_batch) -> None:

@@ -23,4 +23,4 @@ cdef class TimeIndex:
     # The slot of the last entry with a timestamp <= `timestamp`; -1 when there is none.
     cdef int64_t slot_below(self, int64_t timestamp) except -2
     cdef int64_t timestamp_at(self, int64_t slot) except? -1
-    cdef int64_t offset_at(self, int64_t slot) except -1
+    cdef int64_t offset_at(self, int64_t slot) except? -1

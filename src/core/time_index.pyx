@@ -121,7 +121,7 @@ cdef class TimeIndex:
     cdef int64_t timestamp_at(self, int64_t slot) except? -1:
         return load_i64(self.file.data() + slot * TIME_ENTRY_BYTES)
 
-    cdef int64_t offset_at(self, int64_t slot) except -1:
+    cdef int64_t offset_at(self, int64_t slot) except? -1:
         return self.base_offset + load_i32(self.file.data() + slot * TIME_ENTRY_BYTES + 8)
 
     def _note_last(self) -> None:
