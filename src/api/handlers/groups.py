@@ -33,6 +33,7 @@ Answer = Body | Awaitable[Body]
 Result = TypeVar("Result")
 
 GROUP_KEY_TYPE = 0
+TRANSACTION_KEY_TYPE = 1
 CLASSIC_TYPE = "classic"
 DEAD_STATE = "Dead"
 NOT_ASKED_OPERATIONS = -(2**31)
@@ -77,11 +78,14 @@ def _find_coordinator(broker: "Broker", context: RequestContext, request: Body) 
             "error_message": None,
         }
     else:
+        # Of all codes only this one makes every client give up on transactions at once.
+        is_transaction = request["key_type"] == TRANSACTION_KEY_TYPE
+        refusal = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         found = {
             "node_id": -1,
             "host": "",
             "port": -1,
-            "error_code": ErrorCode.INVALID_REQUEST,
+            "error_code": refusal if is_transaction else ErrorCode.INVALID_REQUEST,
             "error_message": "this broker coordinates groups only, no transactions or share groups",
         }
     if context.api_version < FIND_MANY_KEYS_VERSION:

@@ -26,8 +26,9 @@ async def handle_init_producer_id(broker: "Broker", context: RequestContext, req
     Behaviour: a producer without a transactional id gets a new id at epoch 0, every time it asks.
     Versions: 2 is flexible; 3 may name the id the producer had (KIP-360), which changes nothing for
     one that has no transactional id.
-    Not done: transactions.  A transactional id is answered with UNSUPPORTED_VERSION, which no
-    client retries, and logged in words.
+    Not done: transactions.  A transactional id is answered with
+    TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as FindCoordinator does, since that is the one code that
+    every client takes as final; the log says it in words.
     """
     if request["transactional_id"] is not None:
         logger.warning(
@@ -37,7 +38,7 @@ async def handle_init_producer_id(broker: "Broker", context: RequestContext, req
             context.client_host,
             request["transactional_id"],
         )
-        return _refused(ErrorCode.UNSUPPORTED_VERSION)
+        return _refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     try:
         producer_id = await broker.producer_ids.next_producer_id()
     except HeadraceError as error:

@@ -192,7 +192,7 @@ def test_a_transaction_coordinator_is_refused_in_words(version: int) -> None:
         body = {"key": "t", "key_type": 1, "coordinator_keys": ["t"]}
         answer = await broker.ask(ApiKey.FIND_COORDINATOR, version, body)
         found = answer["coordinators"][0] if version >= 4 else answer
-        assert found["error_code"] == ErrorCode.INVALID_REQUEST
+        assert found["error_code"] == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         assert "groups only" in found["error_message"]
         assert not broker.exists
 

@@ -28,7 +28,7 @@ def test_transactional_id_is_refused_for_good_and_said_so(
     request = {"transactional_id": "tx", "transaction_timeout_ms": 1}
     with caplog.at_level(logging.WARNING):
         answer = ask_now(AdminBroker(), handle_init_producer_id, 22, 5, request)
-    assert ErrorCode(answer["error_code"]) == ErrorCode.UNSUPPORTED_VERSION
+    assert ErrorCode(answer["error_code"]) == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     assert not ErrorCode(answer["error_code"]).is_retriable
     assert (answer["producer_id"], answer["producer_epoch"]) == (-1, -1)
     assert "transactional.id=tx" in caplog.text
