@@ -18,6 +18,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "groups": ("groups", "list, describe, reset and delete consumer groups"),
     "configs": ("configs", "read and change settings of topics and brokers"),
     "offsets": ("offsets", "first and next offsets of partitions, or offsets at a time"),
+    "dump": ("dump", "print any file of a data folder in words"),
+    "verify": ("verify", "check every CRC, index and checkpoint of a data folder"),
     "kafka-home": ("kafka_home", "write Kafka's scripts, so that tutorials run as printed"),
     "completion": ("completion", "print a completion script for bash, zsh or fish"),
     "version": ("version", "print the version"),

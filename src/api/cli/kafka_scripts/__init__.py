@@ -12,6 +12,7 @@ SCRIPTS = {
     "kafka-consumer-groups": "consumer_groups",
     "kafka-consumer-perf-test": "consumer_perf_test",
     "kafka-delete-records": "delete_records",
+    "kafka-dump-log": "dump_log",
     "kafka-get-offsets": "get_offsets",
     "kafka-log-dirs": "log_dirs",
     "kafka-producer-perf-test": "producer_perf_test",
