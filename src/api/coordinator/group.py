@@ -150,13 +150,13 @@ class Group:
         self.awaiting_join += member.on_joined is not None
 
     def remove_member(self, member: GroupMember) -> None:
-        """Forget `member`, and its timer; the leadership passes on."""
+        """Forget `member`, whom nothing is owed any more, and its timer; the leadership passes."""
+        assert not member.is_awaited, member
         del self.members[member.member_id]
         self.pending_sync.discard(member.member_id)
         if member.group_instance_id is not None:
             self.static_members.pop(member.group_instance_id, None)
         self._count_protocols(member.protocols, -1)
-        self.awaiting_join -= member.on_joined is not None
         if member.session_timer is not None:
             member.session_timer.cancel()
             member.session_timer = None

@@ -120,8 +120,7 @@ class GroupTable:
             return
         del self._loads[index]
         self._groups[index] = groups = load.groups()
-        if groups:
-            logger.info("%s-%d: loaded %d groups", OFFSETS_TOPIC, index, len(groups))
+        logger.debug("%s-%d: loaded %d groups", OFFSETS_TOPIC, index, len(groups))
         for group in groups.values():
             self._on_loaded(group)
 

@@ -318,6 +318,8 @@ class Membership:
         """Give the members of a group that was read back one session to report."""
         for member in list(group.members.values()):
             self.rebalances.restart_session(group, member)
+        if len(group.members) > self._settings.group_max_size:  # lowered while it was away
+            self.rebalances.prepare_rebalance(group)
 
     def dismiss_members(self, group: Group, reason: GroupError) -> None:
         """Answer whoever waits in a group that is Dead, and stop its timers."""

@@ -14,9 +14,11 @@ Not done: transactional and share coordinators (INVALID_REQUEST), groups of KIP-
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from ...core.errors import HeadraceError
 from ..coordinator.errors import GroupError, GroupIdNotFoundError, MemberIdRequiredError
 from ..coordinator.group import Group, JoinResult, SyncResult
 from ..coordinator.group_state import GroupState
@@ -27,6 +29,8 @@ from .error_mapping import error_code_of
 
 if TYPE_CHECKING:
     from ..broker import Broker
+
+logger = logging.getLogger(__name__)
 
 Body = dict[str, Any]
 Answer = Body | Awaitable[Body]
@@ -59,7 +63,13 @@ def handle_find_coordinator(broker: "Broker", context: RequestContext, request: 
 
 
 async def _create_and_find(broker: "Broker", context: RequestContext, request: Body) -> Body:
-    await broker.groups.ensure_offsets_topic()
+    try:
+        await broker.groups.ensure_offsets_topic()
+    except HeadraceError as error:
+        logger.warning("__consumer_offsets cannot be created: %s", error)
+        return _found_body(
+            context, request, _refusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
+        )
     return _find_coordinator(broker, context, request)
 
 
@@ -80,14 +90,25 @@ def _find_coordinator(broker: "Broker", context: RequestContext, request: Body) 
     else:
         # Of all codes only this one makes every client give up on transactions at once.
         is_transaction = request["key_type"] == TRANSACTION_KEY_TYPE
-        refusal = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        found = {
-            "node_id": -1,
-            "host": "",
-            "port": -1,
-            "error_code": refusal if is_transaction else ErrorCode.INVALID_REQUEST,
-            "error_message": "this broker coordinates groups only, no transactions or share groups",
-        }
+        refused = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        found = _refusal(
+            refused if is_transaction else ErrorCode.INVALID_REQUEST,
+            "this broker coordinates groups only, no transactions or share groups",
+        )
+    return _found_body(context, request, found)
+
+
+def _refusal(error_code: ErrorCode, message: str) -> Body:
+    return {
+        "node_id": -1,
+        "host": "",
+        "port": -1,
+        "error_code": error_code,
+        "error_message": message,
+    }
+
+
+def _found_body(context: RequestContext, request: Body, found: Body) -> Body:
     if context.api_version < FIND_MANY_KEYS_VERSION:
         return found
     return {"coordinators": [{"key": key, **found} for key in request["coordinator_keys"]]}

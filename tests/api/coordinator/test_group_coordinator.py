@@ -287,6 +287,14 @@ def test_a_member_that_left_stays_away_after_a_restart() -> None:
     assert group.protocol_type == "consumer"
 
 
+def test_a_group_that_outgrew_its_limit_meanwhile_rebalances_when_it_is_back() -> None:
+    stage = Stage()
+    stage.member("g")
+    stage.settings = GroupSettings(group_initial_rebalance_delay_ms=0, group_max_size=0)
+    stage.start()
+    assert stage.groups.describe_group("g").state is GroupState.PREPARING_REBALANCE
+
+
 def test_groups_answer_that_they_are_loading_until_they_are_read() -> None:
     settings = GroupSettings(group_initial_rebalance_delay_ms=0, offsets_load_buffer_size=1)
     stage = Stage(settings=settings)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from headrace.api.wire.codec import (
     encode_response,
 )
 from headrace.api.wire.error_codes import ErrorCode
+from headrace.core.errors import HeadraceError, KafkaStorageError
 from headrace.raft.cluster_commands import CreateTopic
 from headrace.raft.cluster_state import ClusterState
 from tests.api.coordinator.test_subscription import subscription
@@ -38,6 +40,7 @@ class GroupBroker:
         self.scheduler = ManualScheduler(self.clock)
         self.replicas = FakeReplicas()
         self.exists = False
+        self.disk_failure: HeadraceError | None = None
         self.cluster_state = ClusterState()
         self.cluster_state.apply(CreateTopic("clicks", CLICKS_ID, ((5,), (5,)), ()))
         self.groups = GroupCoordinator(
@@ -52,6 +55,8 @@ class GroupBroker:
             self.lead()
 
     async def create_offsets_topic(self) -> None:
+        if self.disk_failure is not None:
+            raise self.disk_failure
         self.lead()
 
     def lead(self) -> None:
@@ -195,6 +200,19 @@ def test_a_transaction_coordinator_is_refused_in_words(version: int) -> None:
         assert found["error_code"] == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         assert "groups only" in found["error_message"]
         assert not broker.exists
+
+    run(story())
+
+
+@pytest.mark.parametrize("version", [0, 3, 6])
+def test_a_disk_that_cannot_hold_the_offsets_is_told_to_try_again(version: int) -> None:
+    async def story() -> None:
+        broker = GroupBroker(has_offsets_topic=False)
+        broker.disk_failure = KafkaStorageError(Path("/data"), "no space left")
+        body = {"key": "g", "coordinator_keys": ["g"]}
+        answer = await broker.ask(ApiKey.FIND_COORDINATOR, version, body)
+        found = answer["coordinators"][0] if version >= 4 else answer
+        assert found["error_code"] == ErrorCode.COORDINATOR_NOT_AVAILABLE
 
     run(story())
 
