@@ -255,6 +255,22 @@ def _take_lock(descriptor: int, folder: Path) -> None:
         raise LogDirLockedError(folder, _holder_pid(descriptor, wanted)) from error
 
 
+def find_lock_holder(folder: Path) -> int | None:
+    """The id of the process that holds the folder; 0 if it cannot be told, None if nobody does."""
+    try:
+        descriptor = os.open(folder / LOCK_NAME, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:  # never locked, or not ours to open
+        return None
+    try:
+        wanted = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)
+        assert isinstance(answer, bytes), answer
+        is_free = _FLOCK.unpack(answer)[0] == fcntl.F_UNLCK
+        return None if is_free else _holder_pid(descriptor, wanted)
+    finally:
+        os.close(descriptor)
+
+
 def _holder_pid(descriptor: int, wanted: bytes) -> int:
     """Who holds the lock: what the kernel knows (a JVM's kind of lock), else what the file says."""
     answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, wanted)

@@ -1,11 +1,11 @@
 """Which process listens on a port or holds a data folder, as far as /proc tells it."""
 
-import fcntl
 import os
 import select
-import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from ...core.log_dir import find_lock_holder
 
 _PROC = Path("/proc")
 _LISTEN = "0A"
@@ -59,19 +59,11 @@ def _descriptor_targets(pid: int) -> Iterator[str]:
 
 
 def process_holding(folder: Path) -> int | None:
-    """The id of the process that holds the `.lock` of a data folder; None if nobody does."""
-    try:
-        descriptor = os.open(folder / ".lock", os.O_RDWR)
-    except OSError:
-        return None
-    try:
-        # struct flock: type, whence, start, length, pid
-        asked = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
-        answer = fcntl.fcntl(descriptor, fcntl.F_GETLK, asked)
-    finally:
-        os.close(descriptor)
-    kind, _, _, _, pid = struct.unpack("hhqqi4x", answer)
-    return None if kind == fcntl.F_UNLCK else int(pid)
+    """The id of the process that holds the `.lock` of a data folder; None if nobody does.
+
+    0 where somebody does and cannot be told, as from another machine.
+    """
+    return find_lock_holder(folder)
 
 
 def command_line(pid: int) -> str:

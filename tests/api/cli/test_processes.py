@@ -13,6 +13,7 @@ from headrace.api.cli.processes import (
     process_listening_on,
     wait_for_exit,
 )
+from headrace.core.log_dir import LogDir
 
 _HOLD_LOCK = """
 import fcntl, sys
@@ -43,6 +44,14 @@ def test_holder_of_a_folder_is_found_by_its_lock(tmp_path: Path) -> None:
         assert process_holding(tmp_path) == holder.pid
         assert str(tmp_path) in describe_process(holder.pid)
         assert wait_for_exit(holder.pid, holder.stdin.close, 10)
+    assert process_holding(tmp_path) is None
+
+
+def test_holder_of_a_folder_that_our_engine_locked_is_found(tmp_path: Path) -> None:
+    log_dir = LogDir(tmp_path)
+    log_dir.lock()
+    assert process_holding(tmp_path) == os.getpid()
+    log_dir.unlock()
     assert process_holding(tmp_path) is None
 
 
