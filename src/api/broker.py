@@ -20,6 +20,7 @@ from ..raft.cluster_commands import (
     AlterConfigs,
     Assignments,
     Command,
+    CreatePartitions,
     CreateTopic,
     RegisterBroker,
 )
@@ -137,6 +138,11 @@ class Broker:
         )
         self.cluster_group.propose(command)
 
+    def check_disks(self) -> None:
+        """See whether the folders are still there, and open logs that waited for room."""
+        self.log_manager.check_dirs()
+        self.replicas.retry_unopened()
+
     def close(self, *, clean: bool = True) -> None:
         """Close every log and the journal; a clean close leaves the marker that spares a scan."""
         if self._is_open:
@@ -192,7 +198,12 @@ class Broker:
         return self._fetch_turn
 
     async def propose(self, command: Command) -> Any:
-        """The result of a command that the cluster agreed on; raises its ClusterStateError."""
+        """The result of a command that the cluster agreed on; raises its ClusterStateError.
+
+        Raises KafkaStorageError where a full disk cannot take what the command asks for.
+        """
+        if isinstance(command, CreateTopic | CreatePartitions):
+            self.log_manager.check_room(len(command.assignments))
         future: asyncio.Future[Any] = self._loop.create_future()
         self.cluster_group.propose(command, future.set_result)
         result = await future

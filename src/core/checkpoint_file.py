@@ -153,6 +153,17 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
         sync_folder(path.parent)
 
 
+def check_room(folder: Path, size_bytes: int) -> None:
+    """Raise OSError (ENOSPC, EDQUOT) unless `size_bytes` more can be reserved in `folder`."""
+    path = folder / ".room"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        os.posix_fallocate(descriptor, 0, size_bytes)
+    finally:
+        os.close(descriptor)
+        path.unlink()
+
+
 def sync_folder(folder: Path) -> None:
     """Make names created, renamed or removed in `folder` survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -13,6 +13,7 @@
 All names and formats are Kafka's.
 """
 
+import errno
 import fcntl
 import logging
 import os
@@ -108,6 +109,13 @@ class LogDir:
         if self._lock_descriptor >= 0:
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
+
+    def check_in_place(self) -> None:
+        """Raise OSError where somebody has removed or replaced the folder under us."""
+        held = os.fstat(self._lock_descriptor)
+        found = os.stat(self.path / LOCK_NAME)
+        if not os.path.samestat(held, found):
+            raise OSError(errno.ESTALE, "the folder was replaced by another one", str(self.path))
 
     def read_meta(self) -> MetaProperties | None:
         """What meta.properties says; None where there is none.  Raises InconsistentLogDirError."""

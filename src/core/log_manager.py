@@ -19,6 +19,7 @@ from .checkpoint_file import (
     LOG_START_OFFSET_NAME,
     RECOVERY_POINT_NAME,
     TopicPartition,
+    check_room,
     sync_folder,
     write_partition_metadata,
 )
@@ -44,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 # What a full disk says: appends fail until there is room again, but the folder stays online.
 _DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# What a new log takes at once: its folder, partition.metadata, and the first page of its files.
+_NEW_LOG_BYTES = 16 * 1024
 # What is wrong with one log alone, and is no failure of its disk.
 _LOG_FAULTS = (LogCorruptedError, CorruptRecordError, CorruptIndexError, InconsistentLogDirError)
 
@@ -169,6 +172,7 @@ class LogManager:
         log = self._logs.get(key)
         if log is None:
             return self._create_log(key, topic_id, config)
+        self._check_online(self._dir_of[key])
         if log.config != config:
             log.update_config(config)
         if topic_id not in (ZERO_UUID, log.topic_id):
@@ -180,6 +184,29 @@ class LogManager:
             write_partition_metadata(log.path, topic_id)
             log.topic_id = topic_id
         return log
+
+    def check_room(self, log_count: int) -> None:
+        """Raise KafkaStorageError unless a disk has room for this many new logs.
+
+        Asked before a topic is decided on, so that a full disk leaves nothing half made.
+        """
+        failure: OSError | None = None
+        for log_dir in self._online_dirs():
+            try:
+                check_room(log_dir.path, log_count * _NEW_LOG_BYTES)
+            except OSError as error:
+                failure = error
+                self._on_storage_failure(log_dir, log_dir.path, error)
+            else:
+                return
+        assert failure is not None
+        raise KafkaStorageError(Path(failure.filename or self._dirs[0].path), str(failure))
+
+    def check_dirs(self) -> None:
+        """Take folders offline that were removed: what is appended there would be lost."""
+        for log_dir in self._dirs:
+            if not log_dir.is_offline:
+                self._try_dir(log_dir, log_dir.check_in_place)
 
     def delete_log(self, topic: str, partition: int) -> None:
         """Take the log out of use at once; its files go after file.delete.delay.ms.
@@ -199,7 +226,10 @@ class LogManager:
         try:
             folder = log.rename_for_deletion()
         except KafkaStorageError as error:
-            self._take_offline(log_dir, OSError(errno.EIO, str(error)))
+            if isinstance(error.__cause__, FileNotFoundError) and log_dir.path.is_dir():
+                _log.warning("%s was removed by somebody else", log.path)
+            else:
+                self._take_offline(log_dir, OSError(errno.EIO, str(error)))
             return
         self._doomed.append((self._clock.monotonic_ms() + delay_ms, folder))
         self.delete_due_folders()
@@ -354,20 +384,45 @@ class LogManager:
         for each in self._dir_of.values():
             if each in counts:
                 counts[each] += 1
-        log_dir = min(online, key=lambda each: counts[each])
-        folder = log_dir.path / f"{key[0]}-{key[1]}"
+        failures = []
+        for log_dir in sorted(online, key=lambda each: counts[each]):
+            folder = log_dir.path / f"{key[0]}-{key[1]}"
+            try:
+                log = self._create_log_in(log_dir, folder, key, topic_id, config)
+            except OSError as error:
+                self._on_storage_failure(log_dir, folder, error)
+                failures.append(KafkaStorageError(folder, str(error)))
+                continue
+            self._adopt_log(log_dir, key, log)
+            self._sync_on_worker(log_dir, folder)
+            return log
+        raise failures[-1]
+
+    def _create_log_in(
+        self,
+        log_dir: LogDir,
+        folder: Path,
+        key: TopicPartition,
+        topic_id: bytes,
+        config: LogConfig,
+    ) -> Log:
+        log_dir.forget_partition(key)
         try:
-            log_dir.forget_partition(key)
             folder.mkdir()
+        except FileExistsError as error:
+            raise InconsistentLogDirError(
+                f"{folder} has appeared since the broker started; move it away"
+            ) from error
+        try:
             if topic_id != ZERO_UUID:
                 write_partition_metadata(folder, topic_id, sync=False)
-            log = self._open_log(log_dir, key, folder, config, None, is_clean=True)
-        except OSError as error:
-            self._on_storage_failure(log_dir, folder, error)
-            raise KafkaStorageError(folder, str(error)) from error
-        self._adopt_log(log_dir, key, log)
-        self._sync_on_worker(log_dir, folder)
-        return log
+            return self._open_log(log_dir, key, folder, config, None, is_clean=True)
+        except (OSError, KafkaStorageError) as error:
+            # Half a folder would stand in the way of the next attempt.
+            shutil.rmtree(folder, ignore_errors=True)
+            if isinstance(error.__cause__, OSError):
+                raise error.__cause__ from error
+            raise
 
     # -- folders --------------------------------------------------------------------------------
 
@@ -377,6 +432,10 @@ class LogManager:
             failed = self._dirs[0]
             raise KafkaStorageError(failed.path, f"no folder of log.dirs works: {failed.failure}")
         return online
+
+    def _check_online(self, log_dir: LogDir) -> None:
+        if log_dir.is_offline:
+            raise KafkaStorageError(log_dir.path, f"the folder is offline: {log_dir.failure}")
 
     def _online_logs(self) -> list[Log]:
         return [log for log in self._logs.values() if not self._dir_of_log(log).is_offline]

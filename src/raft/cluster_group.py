@@ -7,13 +7,24 @@ three happen at once; with more the journal is a quorum's.  Callers must be righ
 from collections.abc import Callable
 from typing import Any
 
-from .cluster_commands import Command, decode_command, encode_command
+from .cluster_commands import (
+    Command,
+    CreatePartitions,
+    CreateTopic,
+    DeleteTopic,
+    decode_command,
+    encode_command,
+)
 from .cluster_state import ClusterState
 from .errors import ClusterStateError
 from .raft_wal import GroupImage, RaftWal
 
 CLUSTER_GROUP_ID = "cluster"
 FIRST_TERM = 1
+
+# Journal bytes that a new partition takes at most: its share of the command, forming its group,
+# its first election, and forgetting it.
+_PARTITION_BYTES = 768
 
 OnApplied = Callable[[Command, Any], None]
 OnDone = Callable[[Any], None]
@@ -50,7 +61,13 @@ class ClusterGroup:
         Raises KafkaStorageError if the journal cannot be written: then nothing was decided.
         """
         index = self._last_index + 1
-        self._wal.append_entries([(CLUSTER_GROUP_ID, index, self._term, encode_command(command))])
+        if isinstance(command, CreateTopic | CreatePartitions):
+            # Else a full disk could leave a topic whose partitions nobody may lead.
+            self._wal.reserve_room(len(command.assignments) * _PARTITION_BYTES)
+        self._wal.append_entries(
+            [(CLUSTER_GROUP_ID, index, self._term, encode_command(command))],
+            makes_room=isinstance(command, DeleteTopic),
+        )
         self._last_index = index
         result = self._apply(command)
         if not isinstance(result, ClusterStateError):

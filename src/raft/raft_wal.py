@@ -30,6 +30,8 @@ DEFAULT_CHECKPOINT_BYTES = 1024 * 1024
 """The log is checkpointed once it has grown by this and by as much as its last checkpoint."""
 
 _RESERVE_BYTES = 64 * 1024
+# Of the reservation, what only deletions may use: they are what makes room on a full disk.
+_KEPT_BYTES = 16 * 1024
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Entry = tuple[str, int, int, bytes]
@@ -130,21 +132,33 @@ class RaftWal:
         gone = list(group_ids)
         if not gone:
             return
-        self._write_batch([WalRecord(WalRecordKind.FORGET, gid, 0, 0, b"") for gid in gone])
+        records = [WalRecord(WalRecordKind.FORGET, gid, 0, 0, b"") for gid in gone]
+        self._write_batch(records, kept_bytes=0)
         for group_id in gone:
             self._replayed.pop(group_id, None)
             self._attached.pop(group_id, None)
 
     # -- writing
 
-    def append_entries(self, entries: Sequence[Entry]) -> None:
-        """Make `entries` durable, all or none of them, in one write and one fdatasync."""
+    def append_entries(self, entries: Sequence[Entry], *, makes_room: bool = False) -> None:
+        """Make `entries` durable, all or none of them, in one write and one fdatasync.
+
+        What `makes_room` may use the last of the reservation, so a full disk does not refuse it.
+        """
         if not entries:
             return
-        grown_bytes = self._position - self._checkpoint_end
-        if grown_bytes >= max(self._checkpoint_bytes, self._checkpoint_end):
-            self.checkpoint()
-        self._write_batch([WalRecord(WalRecordKind.ENTRY, *entry) for entry in entries])
+        self._checkpoint_if_due()
+        records = [WalRecord(WalRecordKind.ENTRY, *entry) for entry in entries]
+        self._write_batch(records, kept_bytes=0 if makes_room else _KEPT_BYTES)
+
+    def reserve_room(self, size_bytes: int) -> None:
+        """See to it that a full disk does not refuse the next `size_bytes` of batches.
+
+        Raises KafkaStorageError where there is no room for them now.
+        """
+        self._check_usable()
+        self._checkpoint_if_due()
+        self._reserve(self._position + size_bytes + _KEPT_BYTES)
 
     def checkpoint(self) -> None:
         """Write every group's present image to a new file and drop the old one.
@@ -168,12 +182,22 @@ class RaftWal:
             os.close(self._fd)
             self._fd = -1
 
-    def _write_batch(self, records: list[WalRecord]) -> None:
+    def _checkpoint_if_due(self) -> None:
+        grown_bytes = self._position - self._checkpoint_end
+        if grown_bytes >= max(self._checkpoint_bytes, self._checkpoint_end):
+            self.checkpoint()
+
+    def _write_batch(self, records: list[WalRecord], *, kept_bytes: int) -> None:
         self._check_usable()
         batch = encode_wal_batch(self._next_sequence, records)
-        self._reserve(self._position + len(batch))
+        self._reserve(self._position + len(batch) + kept_bytes)
         try:
             _write_fully(self._fd, batch, self._position)
+        except OSError as error:
+            # Where a disk copies on write, reserved space may be refused too; the next batch
+            # begins at the same place.
+            raise self._refused(error) from error
+        try:
             os.fdatasync(self._fd)
         except OSError as error:
             raise self._failed(error) from error
@@ -187,11 +211,7 @@ class RaftWal:
         try:
             os.posix_fallocate(self._fd, self._reserved_end, wanted_end - self._reserved_end)
         except OSError as error:
-            if error.errno in _DISK_FULL:
-                raise KafkaStorageError(
-                    self.folder, f"no space for the write-ahead log ({error}); free some"
-                ) from error
-            raise self._failed(error) from error
+            raise self._refused(error) from error
         self._reserved_end = wanted_end
 
     def _check_usable(self) -> None:
@@ -199,6 +219,14 @@ class RaftWal:
             raise KafkaStorageError(self.folder, self._failure)
         if self._fd < 0:
             raise LogClosedError(f"the write-ahead log in {self.folder} is closed")
+
+    def _refused(self, error: OSError) -> KafkaStorageError:
+        """What to raise where nothing was written: a full disk may be tried again."""
+        if error.errno not in _DISK_FULL:
+            return self._failed(error)
+        return KafkaStorageError(
+            self.folder, f"no space for the write-ahead log ({error}); free some"
+        )
 
     def _failed(self, error: OSError) -> KafkaStorageError:
         self._failure = f"the write-ahead log cannot be written ({error}); restart the broker"
@@ -212,8 +240,10 @@ class RaftWal:
         unfinished = path.with_suffix(".wal.tmp")
         records = [record for gid, image in images.items() for record in _records_of(gid, image)]
         content = MAGIC + encode_wal_batch(sequence, records)
+        room = max(_RESERVE_BYTES, self._reserved_end - self._position)
         fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
+            os.posix_fallocate(fd, 0, len(content) + room)
             _write_fully(fd, content, 0)
             os.fdatasync(fd)
         except OSError:
@@ -225,7 +255,8 @@ class RaftWal:
         self._fd = fd
         _sync_folder(self.folder)
         self._file_sequence = sequence
-        self._position = self._checkpoint_end = self._reserved_end = len(content)
+        self._position = self._checkpoint_end = len(content)
+        self._reserved_end = len(content) + room
         self._next_sequence = sequence + 1
         self._remove_other_files()
 

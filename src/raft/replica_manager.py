@@ -90,6 +90,7 @@ class ReplicaManager:
         self._default_config = default_config or LogConfig()
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._partitions_by_id: dict[tuple[bytes, int], Partition] = {}
+        self._unopened: dict[Partition, str] = {}
         self._is_started = False
         cluster_group.add_listener(self._on_applied)
 
@@ -210,10 +211,30 @@ class ReplicaManager:
                 partition.topic, partition.index, topic_id=partition.topic_id, config=config
             )
         except _LOG_FAULTS as error:
-            logger.error("%s-%d is offline: %s", partition.topic, partition.index, error)
-            partition.go_offline(str(error))
+            reason = str(error)
+            if self._unopened.get(partition) != reason:
+                logger.error("%s-%d is offline: %s", partition.topic, partition.index, reason)
+            partition.go_offline(reason)
+            if isinstance(error, KafkaStorageError):
+                self._unopened[partition] = reason
         else:
+            self._unopened.pop(partition, None)
             partition.take_log(log)
+
+    def retry_unopened(self) -> None:
+        """Try again what storage refused to open: the disk may have room by now."""
+        waiting = list(self._unopened)
+        for partition in waiting:
+            config, _ = self._config_of(self._cluster_group.state.topics[partition.topic])
+            if config is not None:
+                self._open_log(partition, config)
+        opened = [partition for partition in waiting if partition.log is not None]
+        try:
+            self._elect(opened)
+        except KafkaStorageError as error:
+            for partition in opened:
+                partition.go_offline(str(error))
+                self._unopened[partition] = str(error)
 
     def _config_of(self, topic: TopicImage) -> tuple[LogConfig | None, str]:
         if not topic.configs:
@@ -247,6 +268,7 @@ class ReplicaManager:
             if partition is None:
                 continue
             del self._partitions_by_id[topic.topic_id, index]
+            self._unopened.pop(partition, None)
             dropped.append(partition)
         for partition in dropped:
             partition.mark_deleted()

@@ -201,9 +201,32 @@ def test_a_full_disk_is_refused_before_anything_is_written_and_may_recover(
     with monkeypatch.context() as patched:
         patched.setattr(os, "posix_fallocate", full)
         with pytest.raises(KafkaStorageError, match="free some"):
-            wal.append_entries([("a", 1, 1, b"1")])
+            wal.append_entries([("a", 1, 1, bytes(100_000))])
     wal.append_entries([("a", 1, 1, b"1")])
     assert entries_of(reopen(wal), "a") == [(1, 1, b"1")]
+
+
+def test_a_full_disk_keeps_room_for_what_was_reserved_and_for_deletions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal = RaftWal.open(tmp_path)
+    wal.reserve_room(200_000)
+
+    def full(_fd: int, _offset: int, _size: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "posix_fallocate", full)
+        for index in range(1, 191):
+            wal.append_entries([("a", index, 1, bytes(1000))])
+        with pytest.raises(KafkaStorageError, match="free some"):
+            wal.append_entries([("a", 191, 1, bytes(80_000))])
+        wal.append_entries([("a", 191, 1, bytes(60_000))])
+        with pytest.raises(KafkaStorageError, match="free some"):
+            wal.append_entries([("a", 192, 1, bytes(12_000))])
+        wal.append_entries([("a", 192, 1, bytes(12_000))], makes_room=True)
+        wal.forget_groups(["b"])
+    assert len(entries_of(reopen(wal), "a")) == 192
 
 
 def test_a_checkpoint_on_a_full_disk_goes_on_with_the_old_file(

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -36,6 +36,7 @@ class BrokerProcess:
         topics: Mapping[str, int] | None = None,
         config: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        before_exec: Callable[[], None] | None = None,
     ) -> None:
         self.folder = folder
         self.data = folder / "data"
@@ -44,6 +45,7 @@ class BrokerProcess:
         self.bootstrap = f"127.0.0.1:{self.port}"
         self._topics = dict(topics or {})
         self._environment = dict(environment or {})
+        self._before_exec = before_exec
         self._settings = {
             "listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
             "log.dirs": str(self.data),
@@ -85,6 +87,7 @@ class BrokerProcess:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env={**os.environ, **self._environment},
+                preexec_fn=self._before_exec,  # noqa: PLW1509 - only sets limits
                 text=True,
             )
         self._process = process
@@ -105,6 +108,13 @@ class BrokerProcess:
         """SIGTERM, and its exit code."""
         process, self._process = self._running(), None
         process.send_signal(signal.SIGTERM)
+        code = process.wait(STOP_WITHIN_S)
+        _close(process)
+        return code
+
+    def wait_for_exit(self) -> int:
+        """Its exit code, once it has stopped by itself."""
+        process, self._process = self._running(), None
         code = process.wait(STOP_WITHIN_S)
         _close(process)
         return code

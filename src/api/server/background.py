@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 # a topic's flush.ms is then not kept.  Here it is, to within a second.
 LONGEST_FLUSH_INTERVAL_MS = 1000
 SHORTEST_IDLE_SCAN_MS = 1000
+DISK_CHECK_MS = 1000
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def timetable(broker: "Broker", table: "ConnectionTable") -> list[Job]:
             config.offsets_retention_check_interval_ms,
             lambda: broker.groups.expire_offsets(broker.clock.now_ms()),
         ),
+        Job("log.dirs", DISK_CHECK_MS, broker.check_disks),
         Job("connections.max.idle.ms", idle_ms, lambda: table.close_idle(loop.time())),
     ]
     if config.log_cleaner_enable:
