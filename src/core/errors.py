@@ -78,6 +78,10 @@ class InvalidProducerEpochError(SequenceError):
     """A producer epoch older than the one seen (INVALID_PRODUCER_EPOCH)."""
 
 
+class InvalidTxnStateError(HeadraceError):
+    """A transactional batch outside of any transaction (INVALID_TXN_STATE)."""
+
+
 @dataclass
 class OffsetOutOfRangeError(HeadraceError):
     """An offset outside log_start_offset..log_end_offset, both inclusive for a fetch."""

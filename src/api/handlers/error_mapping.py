@@ -22,6 +22,7 @@ _CODES: dict[type[BaseException], ErrorCode] = {
     core.UnsupportedCompressionTypeError: ErrorCode.UNSUPPORTED_COMPRESSION_TYPE,
     core.OutOfOrderSequenceError: ErrorCode.OUT_OF_ORDER_SEQUENCE_NUMBER,
     core.InvalidProducerEpochError: ErrorCode.INVALID_PRODUCER_EPOCH,
+    core.InvalidTxnStateError: ErrorCode.INVALID_TXN_STATE,
     core.OffsetOutOfRangeError: ErrorCode.OFFSET_OUT_OF_RANGE,
     core.KafkaStorageError: ErrorCode.KAFKA_STORAGE_ERROR,
     core.LogCorruptedError: ErrorCode.KAFKA_STORAGE_ERROR,

@@ -13,7 +13,7 @@ Not done: transactions (a transactional batch is refused), versions 12 (KIP-890)
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-from ...core.errors import InvalidRecordError
+from ...core.errors import InvalidRecordError, InvalidTxnStateError
 from ...raft.errors import InvalidTopicError, NotLeaderOrFollowerError
 from ...raft.topic_names import is_internal_topic
 from ..wire.error_codes import ErrorCode
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 ACKS_ALL = -1
 ACKS_NONE = 0
+ATTRIBUTES_BYTE = 22  # the low byte of a batch's attributes
+TRANSACTIONAL_BIT = 0x10
 
 Body = dict[str, Any]
 
@@ -80,6 +82,9 @@ def append_batch(
     """Append one partition's records; raises what refused them."""
     if not records:
         raise InvalidRecordError("a produce request carries one batch for each partition it names")
+    # Without an end of its transaction such a batch would hold back read_committed for ever.
+    if len(records) > ATTRIBUTES_BYTE and records[ATTRIBUTES_BYTE] & TRANSACTIONAL_BIT:
+        raise InvalidTxnStateError("transactions are not supported; leave transactional.id out")
     info: AppendInfo = partition.append_records(
         records, required_acks=acks, produce_version=api_version
     )

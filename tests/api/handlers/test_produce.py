@@ -158,3 +158,13 @@ def test_acks_all_waits_for_the_disk_where_the_topic_says_so(
     log = broker.broker.replicas.partition("synced", 0).log
     assert log is not None
     assert log.recovery_point == 5
+
+
+def test_transactional_batch_is_refused_so_that_no_reader_waits_for_its_end(
+    client: Requester, topic: str
+) -> None:
+    batch = batch_of(
+        b"v", is_transactional=True, producer_id=6000, producer_epoch=0, base_sequence=0
+    )
+    assert ask(client, produce_body(topic, batch))["error_code"] == 48
+    assert ask(client, produce_body(topic, batch_of(b"v")))["base_offset"] == 0
