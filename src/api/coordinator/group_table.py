@@ -134,6 +134,7 @@ class _Load:
         self._max_bytes = max_bytes
         self._metadata: dict[str, GroupRecord] = {}
         self._offsets: dict[tuple[str, str, int], OffsetRecord] = {}
+        self._foreign_count = 0  # records of group kinds that we do not speak
 
     def read_slice(self) -> bool:
         """Read one slice; whether that was the last."""
@@ -159,9 +160,19 @@ class _Load:
             self._offsets.pop(place, None)
             if record.committed is not None:
                 self._offsets[place] = record
+        else:
+            self._foreign_count += 1
 
     def groups(self) -> dict[str, Group]:
         """The groups as their last records leave them."""
+        if self._foreign_count:
+            logger.warning(
+                "%s-%d: %d records of consumer (KIP-848), share or streams groups are passed over; "
+                "their members must join again, committed offsets are kept",
+                OFFSETS_TOPIC,
+                self.partition.index,
+                self._foreign_count,
+            )
         groups: dict[str, Group] = {}
         for group_id, record in self._metadata.items():
             group = groups[group_id] = Group(group_id, self.partition.index)

@@ -353,6 +353,19 @@ def test_a_broken_record_is_passed_over_with_a_warning(caplog: pytest.LogCapture
     assert "passed over" in caplog.text
 
 
+def test_groups_of_other_kinds_are_named_and_their_offsets_kept(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stage = Stage()
+    stage.commit("g", 4)
+    builder = BatchBuilder()
+    builder.append_record(timestamp=0, key=b"\x00\x03\x00\x01g", value=b"\x00\x00\x00\x00")
+    stage.replicas.partitions[0].log.append_batch(bytes(builder.build()))
+    stage.start()
+    assert stage.offset("g") == 4
+    assert "1 records of consumer (KIP-848)" in caplog.text
+
+
 def transactional(stage: Stage, producer_id: int) -> None:
     """Move the latest commit into a transaction of `producer_id`."""
     log = stage.replicas.partitions[0].log
