@@ -185,7 +185,7 @@ class GroupCoordinator:
         if group is None:
             if generation_id >= 0:
                 if unknown_group_is_not_found:
-                    raise GroupIdNotFoundError(f"there is no group {group_id}")
+                    raise GroupIdNotFoundError(f"Group {group_id} not found.")
                 raise IllegalGenerationError(f"there is no group {group_id}")
             group = self._table.get_or_create(group_id)
         self._membership.validate_commit(
@@ -245,7 +245,7 @@ class GroupCoordinator:
         """OffsetDelete: drop the offsets of `keys`, unless the group consumes their topics."""
         group = self._table.get(group_id)
         if group is None:
-            raise GroupIdNotFoundError(f"there is no group {group_id}")
+            raise GroupIdNotFoundError(f"Group {group_id} not found.")
         if group.members and not group.is_consumer_group:
             raise NonEmptyGroupError(f"group {group_id} has {len(group.members)} members")
         errors: dict[TopicPartition, GroupError] = {}
@@ -304,7 +304,7 @@ class GroupCoordinator:
         """One group, to be read only; raises GroupIdNotFoundError."""
         group = self._table.get(group_id)
         if group is None or group.state is GroupState.DEAD:
-            raise GroupIdNotFoundError(f"there is no group {group_id}")
+            raise GroupIdNotFoundError(f"Group {group_id} not found.")
         return group
 
     def delete_group(self, group_id: str) -> None:

@@ -8,6 +8,7 @@ protocol's group management; KIP-134 (initial delay), KIP-345 (static members), 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from uuid import UUID
 
 from ...core.clock import Clock
 from .errors import (
@@ -241,8 +242,7 @@ class Membership:
         self.rebalances.restart_session(group, member)
 
     def _make_member_id(self, request: JoinRequest) -> str:
-        raw = self._clock.random_bytes(16).hex()
-        unique = f"{raw[:8]}-{raw[8:12]}-{raw[12:16]}-{raw[16:20]}-{raw[20:]}"
+        unique = UUID(bytes=self._clock.random_bytes(16), version=4)
         return f"{request.group_instance_id or request.client_id}-{unique}"
 
     def _on_pending_timeout(self, group: Group, member_id: str) -> None:
