@@ -362,8 +362,7 @@ class Log:
         self._txn_indexes.forget((*old, *new))
         for segment, following in pairwise(self.segments):
             segment.next_offset = following.base_offset
-        replaced = {each.base_offset for each in old} - {each.base_offset for each in new}
-        self._producers.delete_snapshots(replaced)
+        self._producers.delete_snapshots(set(map(_base_offset, old)) - set(map(_base_offset, new)))
         self._worker.submit(partial(delete_segment_files, self.path, list(old)))
 
     def flush(self) -> None:

@@ -63,12 +63,19 @@ class MetaProperties:
 
 @dataclass(frozen=True, slots=True)
 class Checkpoints:
-    """What the checkpoint files of one folder said at the start."""
+    """What the checkpoint files of one folder said at the start.
+
+    `cleaner_offsets` None: the file is missing or damaged, so nobody knows which logs have gaps.
+    """
 
     recovery_points: Mapping[TopicPartition, int]
     log_start_offsets: Mapping[TopicPartition, int]
     high_watermarks: Mapping[TopicPartition, int]
-    cleaner_offsets: Mapping[TopicPartition, int]
+    cleaner_offsets: Mapping[TopicPartition, int] | None
+
+    def may_have_gaps(self, key: TopicPartition) -> bool:
+        """Whether offsets may be missing from the log because it was compacted."""
+        return self.cleaner_offsets is None or key in self.cleaner_offsets
 
 
 class LogDir:
@@ -162,11 +169,12 @@ class LogDir:
 
     def read_checkpoints(self) -> Checkpoints:
         """All four; a damaged one counts as empty, which costs a longer recovery, and is logged."""
+        has_cleaner_offsets = (self.path / CLEANER_OFFSET_NAME).exists()
         return Checkpoints(
-            self._read_checkpoint(RECOVERY_POINT_NAME),
-            self._read_checkpoint(LOG_START_OFFSET_NAME),
-            self._read_checkpoint(HIGH_WATERMARK_NAME),
-            self._read_checkpoint(CLEANER_OFFSET_NAME),
+            self._read_checkpoint(RECOVERY_POINT_NAME) or {},
+            self._read_checkpoint(LOG_START_OFFSET_NAME) or {},
+            self._read_checkpoint(HIGH_WATERMARK_NAME) or {},
+            self._read_checkpoint(CLEANER_OFFSET_NAME) if has_cleaner_offsets else None,
         )
 
     def write_checkpoint(
@@ -227,12 +235,13 @@ class LogDir:
                 if entry.name.endswith(DELETED_SUFFIX) and entry.is_dir()
             )
 
-    def _read_checkpoint(self, name: str) -> dict[TopicPartition, int]:
+    def _read_checkpoint(self, name: str) -> dict[TopicPartition, int] | None:
+        """What it says; nothing where there is none; None where it is damaged."""
         try:
             offsets = read_offset_checkpoint(self.path / name)
         except CheckpointFormatError as error:
             _log.warning("%s; taken as empty, the logs are scanned instead", error)
-            return {}
+            return None
         self._written[name] = offsets
         return dict(offsets)
 

@@ -142,6 +142,7 @@ class LogManager:
             for log_dir in self._online_dirs():
                 self._try_dir(log_dir, partial(self._load_dir, log_dir, choose_config))
             self._online_dirs()
+            self._checkpoint_cleaner_offsets()
         except BaseException:
             self._abandon()
             raise
@@ -326,7 +327,7 @@ class LogManager:
             self._remove_on_worker(folder)
         is_clean = log_dir.take_clean_marker()
         checkpoints = log_dir.read_checkpoints()
-        self._cleaner.restore_offsets(checkpoints.cleaner_offsets)
+        self._cleaner.restore_offsets(checkpoints.cleaner_offsets or {})
         for key, folder in log_dir.partition_folders():
             if key in self._dir_of:
                 raise InconsistentLogDirError(
@@ -343,6 +344,9 @@ class LogManager:
                 self._dir_of[key] = log_dir
                 continue
             self._adopt_log(log_dir, key, log)
+            if checkpoints.cleaner_offsets is None:
+                # From here on the new file says that this log may have gaps.
+                self._cleaner.restore_offsets({key: log.log_start_offset})
 
     def _open_log(
         self,
@@ -367,7 +371,7 @@ class LogManager:
             recovery_point=points.get(key, 0),
             log_start_offset=starts.get(key, 0),
             producer_id_expiration_ms=self._settings.producer_id_expiration_ms,
-            allows_gaps=checkpoints is not None and key in checkpoints.cleaner_offsets,
+            allows_gaps=checkpoints is not None and checkpoints.may_have_gaps(key),
         )
         committed = checkpoints.high_watermarks.get(key, 0) if checkpoints else 0
         log.update_high_watermark(min(max(committed, log.log_start_offset), log.log_end_offset))

@@ -4,6 +4,7 @@ import os
 import random
 import shutil
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -244,6 +245,30 @@ def test_clean_part_is_not_read_again_after_a_restart(table: Table) -> None:
     assert checkpoint == {("table", 0): 20}
     table.restart()
     assert not table.manager.compact()
+
+
+@pytest.mark.parametrize("content", [None, b"0\n9\n"])
+def test_lost_cleaner_checkpoint_does_not_make_gaps_look_like_lost_records(
+    tmp_path: Path, content: bytes | None
+) -> None:
+    table = Table(tmp_path)
+    for number in range(40):
+        table.append([(b"first" if number == 0 else b"%d" % (number % 4), b"x" * 200)])
+    table.compact()
+    table.append([(b"a", b"x")])
+    expected = table.records()
+    assert any(two.base_offset > one.next_offset for one, two in pairwise(table.batches()))
+    path = tmp_path / "cleaner-offset-checkpoint"
+    # The second crash finds the file that the first start wrote.
+    for crash in range(2):
+        table.manager.close(clean=False)
+        (tmp_path / "recovery-point-offset-checkpoint").unlink(missing_ok=True)
+        if crash == 0:
+            path.unlink()
+            if content is not None:
+                path.write_bytes(content)
+        table.start()
+        assert table.records() == expected
 
 
 def test_memory_too_small_for_all_keys_takes_several_rounds(tmp_path: Path) -> None:

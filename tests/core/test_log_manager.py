@@ -2,7 +2,6 @@
 
 import errno
 import shutil
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -321,17 +320,3 @@ def test_what_is_no_log_is_left_alone(tmp_path: Path) -> None:
     assert manager.logs() == []
     manager.close()
     assert folder_names(tmp_path) == sorted(names_of_other_things(tmp_path))
-
-
-def test_thousand_partitions_open_fast_after_a_clean_stop(tmp_path: Path) -> None:
-    manager = started(tmp_path)
-    for partition in range(1000):
-        append(create(manager, "clicks", partition), b"1")
-    manager.close()
-    again = new_manager(tmp_path)
-    began = time.process_time()
-    again.start()
-    spent = time.process_time() - began
-    assert len(again.logs()) == 1000
-    assert spent < 1.0, f"{spent:.2f} s of CPU"
-    again.close()
