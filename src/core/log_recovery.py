@@ -96,7 +96,7 @@ class LogLoader:
             return None
         segments = self._make_closed(bases[:-1], sizes, bases[-1])
         last = self.make_segment(bases[-1], sizes[bases[-1]], True)
-        if last.size_bytes and not last.offset_index.slot_count:
+        if last.size_bytes > last.index_interval_bytes and not last.offset_index.slot_count:
             last.rebuild_indexes()
         if not last.load_end():
             _logger.warning("%s: the last segment is not as a clean stop leaves it", self.folder)

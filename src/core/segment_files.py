@@ -48,22 +48,25 @@ class FolderListing:
 
 def list_folder(folder: Path) -> FolderListing:
     """Finish what was interrupted in `folder`, then tell what it holds."""
-    names = os.listdir(folder)
+    with os.scandir(folder) as found:
+        entries = list(found)
+    names = [entry.name for entry in entries]
     if any(name.endswith((DELETED_SUFFIX, CLEANED_SUFFIX, SWAP_SUFFIX)) for name in names):
         _finish_interrupted(folder, names)
+        with os.scandir(folder) as found:
+            entries = list(found)
     listing = FolderListing()
     indexes = []
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            stem, kind = os.path.splitext(entry.name)
-            if len(stem) != _OFFSET_DIGITS or not stem.isdigit():
-                continue
-            if kind == LOG_SUFFIX:
-                listing.log_sizes[int(stem)] = entry.stat().st_size
-            elif kind == SNAPSHOT_SUFFIX:
-                listing.snapshot_offsets.append(int(stem))
-            elif kind in _INDEX_KINDS:
-                indexes.append((int(stem), entry.name))
+    for entry in entries:
+        stem, kind = os.path.splitext(entry.name)
+        if len(stem) != _OFFSET_DIGITS or not stem.isdigit():
+            continue
+        if kind == LOG_SUFFIX:
+            listing.log_sizes[int(stem)] = entry.stat().st_size
+        elif kind == SNAPSHOT_SUFFIX:
+            listing.snapshot_offsets.append(int(stem))
+        elif kind in _INDEX_KINDS:
+            indexes.append((int(stem), entry.name))
     listing.orphans = [name for offset, name in indexes if offset not in listing.log_sizes]
     for name in listing.orphans:
         os.unlink(folder / name)
