@@ -108,6 +108,7 @@ def _is_broker(words: list[str]) -> bool:
 
 def wait_for_exit(pid: int, ask: Callable[[], None], timeout_s: float) -> bool:
     """Asks process `pid` to end and waits; whether it ended.  One that is gone has ended."""
+    assert pid > 0, pid  # 0 and below would mean whole groups of processes
     try:
         descriptor = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -150,6 +150,8 @@ def _process_to_stop(args: argparse.Namespace) -> int:
         if not holders:
             named = ", ".join(str(folder) for folder in folders)
             raise CliError(f"no broker to stop: nobody holds {named}")
+        if holders[0] <= 0:
+            raise CliError("the folder is in use, but the system does not tell by which process")
         return holders[0]
     found = running_brokers()
     if not found:
