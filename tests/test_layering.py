@@ -1,8 +1,13 @@
 """Imports run downward only: `core` <- `raft` <- `api`, and the finer table inside `api`."""
 
+import re
+import sys
+import tomllib
+
 import pytest
 
 from tests.support.source_tree import (
+    ROOT,
     SOURCE,
     Arrow,
     absolute_imports,
@@ -139,4 +144,26 @@ def test_single_doors_are_the_only_importers() -> None:
         for library in absolute_imports(path.read_text()) & set(SINGLE_DOORS):
             if name not in SINGLE_DOORS[library]:
                 wrong.append(f"{name} imports {library}")
+    assert not wrong, wrong
+
+
+_TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
+
+
+def test_only_declared_libraries_are_imported_at_run_time() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    declared = {
+        re.split(r"[<>=;\[ ]", requirement)[0].replace("-", "_")
+        for requirement in project["dependencies"]
+    }
+    extras = {"pytest", "pluggy"}  # the plugin is loaded by pytest itself
+    wrong = []
+    for path in source_files():
+        without_types = re.sub(
+            r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(), flags=re.M
+        )
+        foreign = absolute_imports(without_types) - set(sys.stdlib_module_names)
+        foreign -= declared | extras | {"libc", "cpython", "cython", "posix", "numpy"}
+        if foreign:
+            wrong.append(f"{path.relative_to(SOURCE)} imports {sorted(foreign)}")
     assert not wrong, wrong

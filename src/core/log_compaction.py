@@ -19,8 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-from typing_extensions import Buffer
+from typing import TYPE_CHECKING
 
 from .batch_builder import BatchBuilder
 from .batch_file import BATCH_HEADER_BYTES, READ_BYTES, read_file_batches
@@ -31,6 +30,9 @@ from .mapped_file import sync_descriptor
 from .offset_map import OffsetMap, judge_batch
 from .record_batch import RecordBatch
 from .transaction_index import AbortedTransaction, TransactionIndex
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 MAX_OFFSET_SPAN = 2**31 - 1
 INDEX_ENTRY_BYTES = 12
