@@ -1,0 +1,156 @@
+"""Files that grow at their end: reserve, write, lend views, cut, pool their descriptors."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from headrace.core.errors import LogClosedError
+from headrace.core.mapped_file import (
+    MAX_OPEN_DESCRIPTORS,
+    MappedFile,
+    open_descriptor_count,
+    sync_descriptor,
+)
+
+
+def open_file(tmp_path: Path, *, max_bytes: int = 1 << 20, is_writable: bool = True) -> MappedFile:
+    return MappedFile(str(tmp_path / "file"), max_bytes=max_bytes, is_writable=is_writable)
+
+
+def test_small_and_large_appends_stand_one_after_the_other(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    pieces = [b"a" * 100, b"b" * 16_383, b"c" * 16_384, b"d" * 200_000, b"e"]
+    positions = [file.append_bytes(piece) for piece in pieces]
+    assert positions == [0, 100, 16_483, 32_867, 232_867]
+    content = b"".join(pieces)
+    assert bytes(file.view(0, file.size_bytes)) == content
+    file.close()
+    assert (tmp_path / "file").read_bytes() == content
+
+
+def test_disk_is_reserved_ahead_and_given_back_on_close(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(b"x")
+    assert file.reserved_bytes == os.stat(file.path).st_size == 4096
+    for _ in range(100):
+        file.append_bytes(bytes(1000))
+        assert file.size_bytes <= file.reserved_bytes == os.stat(file.path).st_size
+    file.close()
+    assert os.stat(file.path).st_size == 100_001
+
+
+def test_file_never_grows_past_its_bound(tmp_path: Path) -> None:
+    file = open_file(tmp_path, max_bytes=5000)
+    file.append_bytes(bytes(5000))
+    with pytest.raises(ValueError, match="cannot grow"):
+        file.append_bytes(b"x")
+    assert file.size_bytes == 5000
+    file.close()
+
+
+def test_view_outlives_growth_rename_unlink_and_close(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(b"first")
+    view = file.view(0, 5)
+    assert view.readonly
+    file.append_bytes(bytes(300_000))
+    file.rename(str(tmp_path / "renamed"))
+    os.unlink(file.path)
+    file.close()
+    assert bytes(view) == b"first"
+
+
+def test_truncation_under_a_view_writes_zeros_and_cuts_when_it_is_gone(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(b"0123456789" * 1000)
+    view = file.view(0, 10_000)
+    file.truncate(5)
+    assert file.has_views
+    assert bytes(view[:5]) == b"01234"
+    assert bytes(view[5:]) == bytes(9995)
+    assert os.stat(file.path).st_size >= 10_000
+    view.release()
+    assert not file.has_views
+    file.append_bytes(b"x")
+    file.close()
+    assert (tmp_path / "file").read_bytes() == b"01234x"
+
+
+def test_trim_keeps_the_bytes_a_view_still_reaches(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(bytes(10_000))
+    view = file.view(9000, 10_000)
+    file.truncate(100)
+    file.close()
+    assert bytes(view) == bytes(1000)
+
+
+def test_closed_file_refuses_everything_but_its_views(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(b"x")
+    file.close()
+    file.close()
+    for attempt in (lambda: file.append_bytes(b"y"), lambda: file.view(0, 1), file.flush):
+        with pytest.raises(LogClosedError):
+            attempt()
+
+
+def test_file_opened_for_reading_is_not_made_and_not_written(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        open_file(tmp_path, is_writable=False)
+    (tmp_path / "file").write_bytes(b"abc")
+    file = open_file(tmp_path, is_writable=False)
+    assert bytes(file.view(0, 3)) == b"abc"
+    with pytest.raises(LogClosedError):
+        file.append_bytes(b"d")
+    file.close()
+
+
+def test_many_files_share_few_descriptors(tmp_path: Path) -> None:
+    files = [
+        MappedFile(str(tmp_path / str(number)), max_bytes=1 << 20)
+        for number in range(2 * MAX_OPEN_DESCRIPTORS)
+    ]
+    for _ in range(2):
+        for file in files:
+            file.append_bytes(bytes(20_000))
+    assert open_descriptor_count() <= MAX_OPEN_DESCRIPTORS
+    for file in files:
+        file.flush()
+        assert file.size_bytes == 40_000
+        file.close()
+    assert open_descriptor_count() < MAX_OPEN_DESCRIPTORS
+
+
+def test_dropped_file_gives_its_descriptor_back(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for number in range(10):
+        MappedFile(str(tmp_path / str(number)), max_bytes=4096)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_duplicate_descriptor_syncs_after_the_file_was_closed(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(b"x")
+    descriptor = file.duplicate_descriptor()
+    file.close()
+    sync_descriptor(descriptor)
+    os.close(descriptor)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        sync_descriptor(descriptor)
+
+
+def test_forked_child_cannot_write(tmp_path: Path) -> None:
+    file = open_file(tmp_path)
+    file.append_bytes(b"parent")
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            file.append_bytes(bytes(100_000))
+        except LogClosedError:
+            status = 0
+        os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    file.close()
