@@ -1,8 +1,8 @@
 """Which leader epoch wrote from which offset on: the answer to OffsetForLeaderEpoch.
 
 Kept in `leader-epoch-checkpoint` (checkpoint_file), one line an epoch: epoch, its first offset.
-Both columns grow strictly.  The file is written without a sync: after a crash the epochs are read
-from the batches again, which carry them.
+Both columns grow strictly.  The file is synced together with the log; what was written since is
+read from the batches again after a crash, because they carry their epoch.
 """
 
 from bisect import bisect_right
@@ -27,6 +27,12 @@ class LeaderEpochCache:
         self._path = folder / LEADER_EPOCH_NAME
         self._entries: list[tuple[int, int]] = []
         self.latest_epoch = UNDEFINED_EPOCH
+        self.is_unsynced = False
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self._path
 
     def load(self) -> bool:
         """Read the file; False where it cannot be read or its columns do not grow."""
@@ -94,6 +100,7 @@ class LeaderEpochCache:
     def save(self) -> None:
         """Write the file."""
         write_epoch_checkpoint(self._path, self._entries, sync=False)
+        self.is_unsynced = True
 
     def folder_moved(self, folder: Path) -> None:
         """Take note that the partition's folder has a new name."""

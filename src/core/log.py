@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from itertools import pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 _logger = logging.getLogger(__name__)
 _EMPTY = memoryview(b"")
+_base_offset = attrgetter("base_offset")
 # The disk is full, not broken: the next append may succeed.
 _FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
@@ -58,8 +60,7 @@ _FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 class Log:
     """One partition's records; made by `Log.open`.
 
-    Attributes are for reading; only `topic_id` and `on_storage_failure` are set by the owner.
-    `cut_bytes` says how much recovery had to cut off.
+    Attributes are for reading, but `topic_id` and `on_storage_failure`; `cut_bytes`: by recovery.
     """
 
     def __init__(
@@ -555,9 +556,11 @@ class Log:
 
     def _plan_flush(self) -> FlushPlan:
         unsynced = self.segments[self._slot_of(self.recovery_point) :]
-        folder = self.path if self._has_new_names else None
-        self._has_new_names = False
-        return plan_flush(unsynced, self.log_end_offset, folder=folder)
+        changed = [self._epochs.path] if self._epochs.is_unsynced else []
+        folder = self.path if changed or self._has_new_names else None
+        plan = plan_flush(unsynced, self.log_end_offset, changed, folder)
+        self._has_new_names = self._epochs.is_unsynced = False
+        return plan
 
     def _flushed(self, end_offset: int) -> None:
         self._last_flush_ms = self._clock.now_ms()
@@ -592,9 +595,5 @@ class Log:
         return KafkaStorageError(self.path, self._refusal or "offline")
 
 
-def _base_offset(segment: LogSegment) -> int:
-    return segment.base_offset
-
-
 def _ignore(_: object) -> None:
-    """For syncs nobody waits for: the log itself takes note of how they ended."""
+    """For syncs nobody waits for: the log itself takes note of how they end."""

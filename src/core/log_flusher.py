@@ -40,9 +40,12 @@ class FlushPlan:
 
 
 def plan_flush(
-    segments: Sequence[LogSegment], end_offset: int, *, folder: Path | None
+    segments: Sequence[LogSegment], end_offset: int, files: Sequence[Path], folder: Path | None
 ) -> FlushPlan:
-    """A plan for what these segments hold now; the indexes of all but the last are included."""
+    """A plan for what these segments and files hold now.
+
+    The indexes of all segments but the last are included, because nobody rebuilds them.
+    """
     descriptors: list[int] = []
     try:
         for segment in segments:
@@ -50,6 +53,8 @@ def plan_flush(
             if segment is not segments[-1]:
                 descriptors.append(segment.offset_index.file.duplicate_descriptor())
                 descriptors.append(segment.time_index.file.duplicate_descriptor())
+        for path in files:
+            descriptors.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
     except BaseException:
         for descriptor in descriptors:
             os.close(descriptor)
@@ -83,12 +88,12 @@ class LogFlusher:
 
     def _start(self) -> None:
         waiters, self._waiters = self._waiters, []
-        self._is_in_flight = True
         try:
             plan = self._make_plan()
-        except BaseException as error:
+        except OSError as error:
             self._failed(waiters, error)
             return
+        self._is_in_flight = True
         self._worker.submit(
             plan.run,
             lambda end_offset: self._finished(waiters, end_offset),

@@ -71,12 +71,12 @@ class LogLoader:
             bases = [self.log_start_offset]
             listing.log_sizes[bases[0]] = -1
         self.log_start_offset = max(self.log_start_offset, bases[0])
-        has_epochs = self.epochs.load()
+        has_epochs = self.epochs.load() and self.epochs.latest_epoch >= 0
         segments = self._load_clean(bases, listing.log_sizes, listing.snapshot_offsets)
         if segments is None:
             segments = self._recover(bases, listing.log_sizes, listing.snapshot_offsets)
         end_offset = segments[-1].next_offset
-        if not has_epochs or (not self.epochs.entries and end_offset > bases[0]):
+        if not has_epochs and end_offset > bases[0]:
             self._rebuild_epochs(segments)
         if end_offset < self.log_start_offset:
             segments = self._start_anew(segments)
@@ -96,7 +96,7 @@ class LogLoader:
             return None
         segments = self._make_closed(bases[:-1], sizes, bases[-1])
         last = self.make_segment(bases[-1], sizes[bases[-1]], True)
-        if last.size_bytes > last.index_interval_bytes and not last.offset_index.slot_count:
+        if not last.offset_index.slot_count and last.size_bytes > 2 * last.index_interval_bytes:
             last.rebuild_indexes()
         if not last.load_end():
             _logger.warning("%s: the last segment is not as a clean stop leaves it", self.folder)

@@ -127,6 +127,8 @@ def test_waiters_share_one_sync(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     worker = HeldWorker()
     stage = LogStage(tmp_path, worker=worker, config=ONE_SEGMENT)
     log = stage.open(is_clean=True)
+    log.assign_epoch(1, 0)
+    log.flush()
     syncs: list[int] = []
     real = log_flusher.sync_descriptor
     monkeypatch.setattr(log_flusher, "sync_descriptor", lambda fd: (syncs.append(fd), real(fd))[1])
