@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 
 cdef class BatchColumns:
     cdef readonly Py_ssize_t record_count
+    cdef readonly int64_t next_offset   # where to read on; start_offset if there was no batch
     # What the positions count in: the buffer that was read, or its records unpacked.
     cdef readonly object data
     cdef Py_buffer _data

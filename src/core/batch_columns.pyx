@@ -20,7 +20,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndS
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
-from libc.stdint cimport int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 
 from .record cimport RecordFields, hr_copy_short, read_record
 from .record_batch cimport BATCH_HEADER_BYTES, COMPRESSION_MASK, CONTROL_BIT, RecordBatch
@@ -220,30 +220,42 @@ def read_columns(
 ):
     """The records from `start_offset` on of the batches back to back in `buffer`, as columns.
 
-    At most `max_records`; transaction markers are left out.  `max_bytes` bounds what the compressed
-    batches may unfold to, all together.  Raises CorruptRecordError for bytes that are no whole
-    batch, records that are malformed or do not match record_count, or (with `check_crc`) a wrong
-    CRC; UnsupportedCompressionTypeError for an unassigned codec.
+    At most `max_records`; transaction markers are left out, and `next_offset` stands behind them.
+    `max_bytes` bounds what the compressed batches may unfold to, all together.  Raises
+    CorruptRecordError for bytes that are no whole batch, records that are malformed or do not match
+    record_count, or (with `check_crc`) a wrong CRC; UnsupportedCompressionTypeError for an
+    unassigned codec.
     """
     cdef list batches = []
     cdef bint is_compressed = False
     cdef Py_ssize_t position = 0, size_bytes = memoryview(buffer).nbytes
+    cdef int64_t limit = INT64_MAX if max_records is None else max(0, max_records)
+    cdef int64_t next_offset = start_offset, counted = 0
     cdef RecordBatch batch
-    while position < size_bytes:
+    # Invariant: `counted` records, at least, stand in the batches before `position`.
+    while position < size_bytes and counted < limit:
         batch = RecordBatch(buffer, position)
         position += batch.header.size_bytes
+        next_offset = max(next_offset, batch.next_offset)
         if batch.header.attributes & CONTROL_BIT or batch.last_offset < start_offset:
             continue
         if check_crc and not batch.crc_is_valid():
             raise CorruptRecordError(f"the CRC of {batch!r} does not match its bytes")
         is_compressed |= (batch.header.attributes & COMPRESSION_MASK) != 0
         batches.append(batch)
-    cdef int64_t limit = 0x7FFFFFFFFFFFFFFF if max_records is None else max_records
+        if batch.header.base_offset >= start_offset:
+            counted += batch.header.record_count
     if is_compressed:
         data, places = unpack_batches(batches, max_bytes)
     else:
         data, places = buffer, payload_places(batches, buffer)
-    return fill_columns(data, batches, places, start_offset, limit)
+    cdef BatchColumns columns = fill_columns(data, batches, places, start_offset, limit)
+    columns.next_offset = next_offset
+    if columns.record_count == limit:
+        columns.next_offset = start_offset
+        if limit:
+            columns.next_offset = columns.column(OFFSETS)[limit - 1] + 1
+    return columns
 
 
 cdef list payload_places(list batches, buffer):

@@ -192,3 +192,28 @@ def test_hostile_bytes_raise_only_record_errors() -> None:
 
 def test_no_batches_are_no_records() -> None:
     assert facts(read_columns(b"")) == []
+
+
+def test_next_offset_stands_behind_what_was_read() -> None:
+    raw = bytes(encode_values([b"a", b"b", b"c"], timestamp=1, base_offset=10)) + bytes(
+        encode_values([b"d", b"e"], timestamp=1, base_offset=13)
+    )
+    assert read_columns(raw).next_offset == 15
+    assert read_columns(raw, start_offset=11, max_records=1).next_offset == 12
+    assert read_columns(raw, start_offset=11, max_records=3).next_offset == 14
+    assert read_columns(raw, start_offset=12, max_records=0).next_offset == 12
+    assert read_columns(b"", start_offset=7).next_offset == 7
+
+
+def test_next_offset_passes_a_marker_without_records() -> None:
+    builder = BatchBuilder(is_control=True, is_transactional=True, producer_id=1, base_offset=5)
+    builder.append_record(timestamp=1, key=b"\0\0\0\1", value=b"\0\0\0\0\0\0")
+    columns = read_columns(bytes(builder.build()), start_offset=5)
+    assert (len(columns), columns.next_offset) == (0, 6)
+
+
+def test_no_batch_behind_the_limit_is_looked_at() -> None:
+    raw = bytes(encode_values([b"a", b"b"], timestamp=1)) + b"this is no batch"
+    assert read_columns(raw, max_records=2).values_to_list() == [b"a", b"b"]
+    with pytest.raises(CorruptRecordError):
+        read_columns(raw, max_records=3)
