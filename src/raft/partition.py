@@ -5,7 +5,7 @@ moves the high watermark and releases who waits for it.  One thread, the loop th
 everything.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -191,6 +191,38 @@ class Partition:
             else:
                 self.advance_high_watermark(info.last_offset + 1)
         return info
+
+    def append_together(
+        self, batches: Iterable[Any], *, origin: str = "client"
+    ) -> tuple[int, int, int]:
+        """Append batches with nothing between them; gives (first_offset, end_offset, leader_epoch).
+
+        All or none: where one is refused, or `batches` raises, those before it are cut off again.
+        Nobody saw them, so this is only for a partition whose one copy is here; raises
+        NotLeaderOrFollowerError for any other, and what `append_records` raises.
+        """
+        if not self.is_leader:
+            raise self._why_not_leader()
+        if self.replicas != (self.broker_id,):
+            raise NotLeaderOrFollowerError(
+                f"{self.topic}-{self.index} has replicas {self.replicas}: append batch by batch"
+            )
+        log = self.log
+        assert log is not None, self
+        first_offset = log.log_end_offset
+        try:
+            for batch in batches:
+                log.append_as_leader(batch, leader_epoch=self.leader_epoch, origin=origin)
+        except BaseException:
+            if log.log_end_offset > first_offset and not log.is_offline:
+                log.truncate_to(first_offset)
+            raise
+        end_offset = log.log_end_offset
+        if self._may_flush and log.needs_flush_before_ack:
+            log.flush_async(self._on_flushed, self._on_flush_failed)
+        else:
+            self.advance_high_watermark(end_offset)
+        return first_offset, end_offset, self.leader_epoch
 
     def fetch_records(
         self,

@@ -39,6 +39,7 @@ class FakeLog:
         self.epochs: list[tuple[int, int]] = []
         self.content = b""
         self.is_deleted = False
+        self.is_offline = False
         self.aborted: list[Any] = []
         self.undecided_from: int | None = None
         self.pending: list[tuple[Callable[[int], None], Callable[[BaseException], None]]] = []
@@ -69,6 +70,9 @@ class FakeLog:
         base_offset = self.log_end_offset
         self.content += bytes(records)
         return FakeAppendInfo(base_offset, self.log_end_offset - 1)
+
+    def truncate_to(self, offset: int) -> None:
+        self.content = self.content[:offset]
 
     def read_records(
         self,

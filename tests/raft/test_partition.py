@@ -1,5 +1,6 @@
 """One partition: roles, epochs, the high watermark, and who waits for it."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +54,42 @@ def lone(tmp_path: Path) -> Lone:
 @pytest.fixture
 def flushed(tmp_path: Path) -> Lone:
     return Lone(tmp_path, config=FLUSHED)
+
+
+def test_batches_appended_together_are_committed_at_once(lone: Lone) -> None:
+    lone.partition.append_records(b"a", required_acks=-1)
+    woken: list[int] = []
+    lone.partition.add_fetch_waiter(lambda: woken.append(lone.partition.high_watermark))
+    assert lone.partition.append_together([b"bc", b"d"]) == (1, 4, lone.partition.leader_epoch)
+    assert woken == [4]
+
+
+def test_of_batches_appended_together_none_is_left_where_one_fails(lone: Lone) -> None:
+    lone.partition.append_records(b"a", required_acks=-1)
+
+    def batches() -> Iterator[bytes]:
+        yield b"bc"
+        raise OSError("the source broke")
+
+    with pytest.raises(OSError, match="the source broke"):
+        lone.partition.append_together(batches())
+    assert (lone.log.content, lone.partition.high_watermark) == (b"a", 1)
+
+
+def test_batches_are_not_appended_together_where_a_follower_might_see_them(tmp_path: Path) -> None:
+    pair = Lone(tmp_path, replicas=(0, 1))
+    with pytest.raises(NotLeaderOrFollowerError):
+        pair.partition.append_together([b"a"])
+    assert pair.log.content == b""
+
+
+def test_batches_appended_together_wait_for_the_sync_that_the_topic_asks_for(
+    flushed: Lone,
+) -> None:
+    flushed.partition.append_together([b"a", b"b"])
+    assert flushed.partition.high_watermark == 0
+    flushed.log.finish_flush()
+    assert flushed.partition.high_watermark == 2
 
 
 def test_a_lone_leader_commits_what_it_appends(lone: Lone) -> None:
