@@ -1,5 +1,70 @@
-"""headrace: a Kafka-compatible, Raft-replicated log for Python."""
+"""headrace: a Kafka-compatible, Raft-replicated log for Python.
+
+    with headrace.open("data") as store:
+        store.topic("clicks").append(b"value", key=b"user-1")
+
+Nothing is imported before it is used: `import headrace` costs next to nothing, and `open` imports
+neither the server nor numpy.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api.embedded.columns import BinaryView, RecordBatchView
+    from .api.embedded.log_store import LogStore
+    from .api.embedded.receipt import Receipt
+    from .api.embedded.topic import Topic
+    from .api.embedded.topic_partition import TopicPartition
+    from .core.errors import HeadraceError
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__"]
+__all__ = [
+    "BinaryView",
+    "HeadraceError",
+    "LogStore",
+    "Receipt",
+    "RecordBatchView",
+    "Topic",
+    "TopicPartition",
+    "__version__",
+    "open",
+]
+
+_HOMES = {
+    "BinaryView": "api.embedded.columns",
+    "HeadraceError": "core.errors",
+    "LogStore": "api.embedded.log_store",
+    "Receipt": "api.embedded.receipt",
+    "RecordBatchView": "api.embedded.columns",
+    "Topic": "api.embedded.topic",
+    "TopicPartition": "api.embedded.topic_partition",
+}
+
+
+def open(path: str | os.PathLike[str], *, durability: str = "page-cache") -> "LogStore":
+    """The topics in the folder `path`, which is made if it is not there, open for writing.
+
+    One process writes a folder at a time.  `durability` says when an append is done: "page-cache"
+    (as Kafka: survives a killed process, not a power cut), "fsync", or "fsync-every=100ms"; a call
+    may say otherwise for itself.
+
+    Raises LogDirLockedError, which names the process that writes here; InconsistentLogDirError
+    where the folder holds something else, or is one broker's part of a cluster; KafkaStorageError;
+    InvalidConfigError for a durability that is none.
+    """
+    from .api.embedded.log_store import open_store
+
+    return open_store(path, durability=durability)
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    found = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = found
+    return found

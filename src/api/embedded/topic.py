@@ -1,0 +1,201 @@
+"""`Topic`: a name, its partitions, and which of them a record goes to."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from ...raft import Partition, TopicImage
+from ...raft.errors import UnknownTopicOrPartitionError
+from .columns import RecordBatchView
+from .durability import Durability
+from .inputs import as_list, as_timestamps, check_lengths
+from .node import Node
+from .partitioner import Partitioner
+from .receipt import Receipt
+from .topic_partition import DEFAULT_READ_BYTES, TopicPartition
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Buffer
+
+    from .batching import Headers
+
+
+class Topic:
+    """One topic of a store; any thread may use it.  Made by `LogStore.topic` and `store[name]`."""
+
+    def __init__(
+        self,
+        node: Node,
+        image: TopicImage,
+        partitions: Iterable[Partition],
+        durability: Durability,
+    ) -> None:
+        self.name = image.name
+        self.partitions = tuple(
+            TopicPartition(node, partition, durability) for partition in partitions
+        )
+        self._node = node
+        start = int(node.clock.random_float() * len(self.partitions))
+        self._partitioner = Partitioner(len(self.partitions), start)
+
+    def __repr__(self) -> str:
+        return f"<Topic {self.name}: {len(self.partitions)} partitions>"
+
+    def __len__(self) -> int:
+        """How many records can be read; gaps that compaction left are counted."""
+        return sum(each.log_end_offset - each.log_start_offset for each in self.partitions)
+
+    @property
+    def config(self) -> Mapping[str, str]:
+        """The settings that differ from the defaults, as Kafka names and prints them."""
+        return self._node.run(
+            lambda: dict(self._node.cluster_group.state.topics[self.name].configs)
+        )
+
+    def partition(self, index: int) -> TopicPartition:
+        """One of `partitions`; raises UnknownTopicOrPartitionError."""
+        if not 0 <= index < len(self.partitions):
+            raise UnknownTopicOrPartitionError(
+                f"{self.name} has the partitions 0 to {len(self.partitions) - 1}, not {index}"
+            )
+        return self.partitions[index]
+
+    def append(
+        self,
+        value: "Buffer | None",
+        *,
+        key: "Buffer | None" = None,
+        headers: "Headers | None" = None,
+        timestamp: int | None = None,
+        partition: int | None = None,
+        durability: str | None = None,
+    ) -> int:
+        """Append one record; its offset in the partition it went to.
+
+        Where `partition` is None it is chosen as Kafka's clients do: by murmur2 of the key; without
+        a key one partition is filled for 16 KiB, then the next.  See `TopicPartition.append`.
+        """
+        if partition is None:
+            size_bytes = len(value) if isinstance(value, bytes) else 0
+            partition = self._partitioner.partition_of(key, size_bytes)
+        return self.partition(partition).append(
+            value, key=key, headers=headers, timestamp=timestamp, durability=durability
+        )
+
+    def append_many(
+        self,
+        values: "Iterable[Buffer | None] | ArrayLike",
+        keys: "Iterable[Buffer | None] | ArrayLike | None" = None,
+        *,
+        timestamps: "ArrayLike | None" = None,
+        partition: int | None = None,
+        durability: str | None = None,
+    ) -> Receipt:
+        """Append records to one partition, all or none; unpacks as (first offset, count).
+
+        Without `partition`, records without keys go to the partition that is being filled; with
+        keys and more than one partition, say which, or use `append_by_key` to spread them.  See
+        `TopicPartition.append_many`.
+        """
+        if partition is None:
+            partition = self._one_partition(has_keys=keys is not None)
+        return self.partition(partition).append_many(
+            values, keys, timestamps=timestamps, durability=durability
+        )
+
+    def append_by_key(
+        self,
+        values: "Iterable[Buffer | None] | ArrayLike",
+        keys: "Iterable[Buffer | None] | ArrayLike",
+        *,
+        timestamps: "ArrayLike | None" = None,
+        durability: str | None = None,
+    ) -> list[Receipt]:
+        """Append each record to the partition of its key; a receipt a partition that got some.
+
+        Records keep their order within a partition.  What one partition refuses does not undo what
+        others took.  A key of None goes to the partition that is being filled.
+        """
+        value_list, key_list = as_list(values, "values"), as_list(keys, "keys")
+        check_lengths(len(value_list), len(key_list))
+        stamps = as_timestamps(timestamps, len(value_list))
+        rows_of: dict[int, list[int]] = {}
+        for row, key in enumerate(key_list):
+            index = self._partitioner.partition_of(key, 0)
+            rows_of.setdefault(index, []).append(row)
+        return [
+            self.partitions[index].append_many(
+                [value_list[row] for row in rows],
+                [key_list[row] for row in rows],
+                timestamps=None if stamps is None else stamps[rows],
+                durability=durability,
+            )
+            for index, rows in sorted(rows_of.items())
+        ]
+
+    def append_array(
+        self,
+        array: "ArrayLike",
+        keys: "ArrayLike | None" = None,
+        *,
+        timestamps: "ArrayLike | None" = None,
+        partition: int | None = None,
+        durability: str | None = None,
+    ) -> Receipt:
+        """Append fixed-width records to one partition, all or none; unpacks as (first, count).
+
+        See `TopicPartition.append_array`, and `append_many` for `partition`.
+        """
+        if partition is None:
+            partition = self._one_partition(has_keys=keys is not None)
+        return self.partition(partition).append_array(
+            array, keys, timestamps=timestamps, durability=durability
+        )
+
+    def read(
+        self,
+        start_offset: int | None = None,
+        *,
+        partition: int | None = None,
+        max_bytes: int = DEFAULT_READ_BYTES,
+        max_records: int | None = None,
+    ) -> RecordBatchView:
+        """Records of one partition as columns; `partition` may be left out where there is one.
+
+        See `TopicPartition.read`.
+        """
+        if partition is None:
+            partition = self._only_partition("partition(i).read, or scan")
+        return self.partition(partition).read(
+            start_offset, max_bytes=max_bytes, max_records=max_records
+        )
+
+    def scan(self, *, max_bytes: int = DEFAULT_READ_BYTES) -> Iterator[RecordBatchView]:
+        """Everything that can be read by now, partition by partition, as views."""
+        for each in self.partitions:
+            yield from each.scan(max_bytes=max_bytes)
+
+    def offset_for(self, timestamp: int) -> list[int | None]:
+        """A partition each: the offset of its earliest record at or after `timestamp` [ms]."""
+        return [each.offset_for(timestamp) for each in self.partitions]
+
+    def flush(self) -> None:
+        """Return when all that was appended before is on disk."""
+        for each in self.partitions:
+            each.flush()
+
+    def _one_partition(self, *, has_keys: bool) -> int:
+        if has_keys and len(self.partitions) > 1:
+            raise ValueError(
+                f"{self.name} has {len(self.partitions)} partitions: give partition=, or use "
+                "append_by_key to put each record where its key belongs"
+            )
+        return self._partitioner.partition_of(None, 1 << 20)
+
+    def _only_partition(self, instead: str) -> int:
+        if len(self.partitions) > 1:
+            raise ValueError(
+                f"{self.name} has {len(self.partitions)} partitions: give partition=, or use "
+                f"{instead}"
+            )
+        return 0

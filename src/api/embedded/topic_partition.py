@@ -1,0 +1,271 @@
+"""`TopicPartition`: append to and read from one partition of a store."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import KafkaStorageError
+from ...raft import Partition
+from ...raft.replica_log import ReplicaLog
+from .batching import cut_array, cut_values, encode_record
+from .columns import RecordBatchView
+from .durability import Durability, is_synced_by
+from .inputs import as_list, as_rows, as_timestamps, check_lengths
+from .node import Node
+from .receipt import Receipt
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+    from typing_extensions import Buffer
+
+    from .batching import Headers
+
+DEFAULT_READ_BYTES = 64 * 1024 * 1024
+# Our own batches need no second look at each record, save for what their topic asks of them.
+_TRUSTED, _INSPECTED = "coordinator", "client"
+
+
+class TopicPartition:
+    """One partition; any thread may use it.  Offsets are those of this partition.
+
+    Every method raises LogClosedError after the store was closed, KafkaStorageError where the disk
+    refused, UnknownTopicOrPartitionError once the topic was deleted.
+    """
+
+    def __init__(self, node: Node, partition: Partition, durability: Durability) -> None:
+        self.topic = partition.topic
+        self.index = partition.index
+        self._node = node
+        self._partition = partition
+        self._durability = durability
+
+    def __repr__(self) -> str:
+        return f"<TopicPartition {self.topic}-{self.index}>"
+
+    # -- append
+
+    def append(
+        self,
+        value: "Buffer | None",
+        *,
+        key: "Buffer | None" = None,
+        headers: "Headers | None" = None,
+        timestamp: int | None = None,
+        durability: str | None = None,
+    ) -> int:
+        """Append one record; its offset.
+
+        `timestamp` [ms since the epoch], now where it is None.  Raises TypeError for a key or value
+        that is not bytes-like, RecordTooLargeError above max.message.bytes, InvalidRecordError for
+        a missing key in a compacted topic, InvalidTimestampError.
+        """
+        is_inspected = timestamp is not None
+        batch = encode_record(
+            value,
+            key,
+            headers,
+            timestamp=self._node.clock.now_ms() if timestamp is None else timestamp,
+            compression=self._compression,
+        )
+        receipt = self._append_batches(
+            [batch],
+            is_inspected=is_inspected or self._needs_keys,
+            is_synced=is_synced_by(durability, self._durability),
+        )
+        return receipt.first_offset
+
+    def append_many(
+        self,
+        values: "Iterable[Buffer | None] | ArrayLike",
+        keys: "Iterable[Buffer | None] | ArrayLike | None" = None,
+        *,
+        timestamps: "ArrayLike | None" = None,
+        durability: str | None = None,
+    ) -> Receipt:
+        """Append records with nothing between them, all or none; unpacks as (first, count).
+
+        `values` and `keys`: bytes-likes or None for null, in a list (fastest) or another iterable,
+        or a numpy array of S, U (as UTF-8) or objects.  `timestamps`: one a record, int64
+        [ms] or datetime64.  Raises what `append` raises, and ValueError for unequal lengths.
+        """
+        value_list = as_list(values, "values")
+        key_list = None if keys is None else as_list(keys, "keys")
+        check_lengths(len(value_list), None if key_list is None else len(key_list))
+        batches = cut_values(
+            value_list,
+            key_list,
+            timestamp=self._node.clock.now_ms(),
+            timestamps=as_timestamps(timestamps, len(value_list)),
+            compression=self._compression,
+            max_bytes=self._max_message_bytes,
+        )
+        return self._append_batches(
+            batches,
+            is_inspected=timestamps is not None or self._needs_keys,
+            is_synced=is_synced_by(durability, self._durability),
+        )
+
+    def append_array(
+        self,
+        array: "ArrayLike",
+        keys: "ArrayLike | None" = None,
+        *,
+        timestamps: "ArrayLike | None" = None,
+        durability: str | None = None,
+    ) -> Receipt:
+        """Append fixed-width records: the rows of uint8[n, width], or the items of one axis.
+
+        `keys`: an array of the same kinds.  All or none; unpacks as (first, count).  Raises what
+        `append_many` raises, and ValueError for other shapes.
+        """
+        rows = as_rows(array, "array")
+        key_rows = None if keys is None else as_rows(keys, "keys")
+        check_lengths(len(rows), None if key_rows is None else len(key_rows))
+        batches = cut_array(
+            rows,
+            key_rows,
+            timestamp=self._node.clock.now_ms(),
+            timestamps=as_timestamps(timestamps, len(rows)),
+            compression=self._compression,
+            max_bytes=self._max_message_bytes,
+        )
+        return self._append_batches(
+            batches,
+            is_inspected=timestamps is not None or self._needs_keys,
+            is_synced=is_synced_by(durability, self._durability),
+        )
+
+    # -- read
+
+    def read(
+        self,
+        start_offset: int | None = None,
+        *,
+        max_bytes: int = DEFAULT_READ_BYTES,
+        max_records: int | None = None,
+    ) -> RecordBatchView:
+        """The records from `start_offset` on (None: the log's start), as columns.
+
+        At most about `max_bytes` (the first batch even above it), at most `max_records`, and of one
+        segment: go on at the view's `next_offset`.  Empty at the end of the log.  Transactions are
+        read uncommitted.  Raises OffsetOutOfRangeError outside of log_start_offset..log_end_offset.
+        """
+
+        def fetch() -> tuple[int, memoryview]:
+            partition = self._partition
+            start = partition.log_start_offset if start_offset is None else start_offset
+            fetched = partition.fetch_records(fetch_offset=start, max_bytes=max_bytes)
+            return start, fetched.records
+
+        start, records = self._node.run(fetch)
+        return RecordBatchView(
+            records,
+            topic=self.topic,
+            partition=self.index,
+            start_offset=start,
+            max_records=max_records,
+        )
+
+    def scan(
+        self,
+        start_offset: int | None = None,
+        end_offset: int | None = None,
+        *,
+        max_bytes: int = DEFAULT_READ_BYTES,
+    ) -> Iterator[RecordBatchView]:
+        """Views one after the other, up to `end_offset` (exclusive; None: the log's end by now)."""
+        end = self.log_end_offset if end_offset is None else end_offset
+        offset = self.log_start_offset if start_offset is None else start_offset
+        while offset < end:
+            view = self.read(offset, max_bytes=max_bytes, max_records=end - offset)
+            if len(view) and view.offsets[-1] >= end:
+                below_end = int(view.offsets.searchsorted(end))
+                view = self.read(offset, max_bytes=max_bytes, max_records=below_end)
+            if view.next_offset == offset:
+                return
+            if len(view):
+                yield view
+            offset = view.next_offset
+
+    def offset_for(self, timestamp: int) -> int | None:
+        """The earliest record's offset at or after `timestamp` [ms]; None where there is none."""
+        found = self._node.run(lambda: self._partition.offset_for_timestamp(timestamp))
+        return found.offset if found.offset >= 0 else None
+
+    @property
+    def log_start_offset(self) -> int:
+        """The first offset that can be read."""
+        return self._node.run(lambda: self._partition.log_start_offset)
+
+    @property
+    def log_end_offset(self) -> int:
+        """The offset that the next record gets."""
+        return self._node.run(lambda: self._partition.log_end_offset)
+
+    @property
+    def durable_offset(self) -> int:
+        """Everything below it is on disk for certain."""
+        return self._node.run(lambda: self._usable_log().recovery_point)
+
+    # -- change
+
+    def truncate_before(self, offset: int) -> int:
+        """Give up the records below `offset` (Kafka's DeleteRecords); the new log_start_offset.
+
+        Their segments are deleted; views on them stay readable.  Raises OffsetOutOfRangeError
+        above the log's end.
+        """
+        return self._node.run(lambda: self._partition.delete_records(offset))
+
+    def flush(self) -> int:
+        """Return when all that was appended before is on disk; `durable_offset` by then."""
+        self._node.run(lambda: self._node.start_flush(self._partition)).wait()
+        return self.durable_offset
+
+    def _append_batches(
+        self, batches: Iterable[bytearray], *, is_inspected: bool, is_synced: bool
+    ) -> Receipt:
+        partition = self._partition
+        node = self._node
+        origin = _INSPECTED if is_inspected else _TRUSTED
+        wait = None
+        if is_synced or self._usable_log().config.flush_messages == 1:
+
+            def append_and_flush() -> Any:
+                placed = partition.append_together(batches, origin=origin)
+                return placed, node.start_flush(partition)
+
+            placed, wait = node.run(append_and_flush)
+            wait.wait()
+        else:
+            placed = node.run(lambda: partition.append_together(batches, origin=origin))
+        first_offset, end_offset, leader_epoch = placed
+        return Receipt(
+            self.topic,
+            self.index,
+            first_offset,
+            end_offset - first_offset,
+            leader_epoch,
+            wait is not None,
+        )
+
+    def _usable_log(self) -> ReplicaLog:
+        partition = self._partition
+        log = partition.log
+        if log is None:
+            raise KafkaStorageError(Path(f"{self.topic}-{self.index}"), partition.offline_reason)
+        return log
+
+    @property
+    def _compression(self) -> str:
+        name = self._usable_log().config.compression_type
+        return "none" if name in ("producer", "uncompressed") else name
+
+    @property
+    def _needs_keys(self) -> bool:
+        return self._usable_log().config.is_compacted
+
+    @property
+    def _max_message_bytes(self) -> int:
+        config = self._usable_log().config
+        return min(config.max_message_bytes, config.segment_bytes)
