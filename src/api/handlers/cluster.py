@@ -4,8 +4,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...core.kafka_uuid import ZERO_UUID
+from ...raft.errors import InvalidTopicError
+from ...raft.topic_names import validate_topic_name
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
+from .error_mapping import error_code_of
 from .metadata import (
     ALL_CLUSTER_OPERATIONS,
     ALL_TOPIC_OPERATIONS,
@@ -19,19 +22,25 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 BROKERS_ENDPOINT = 1
+CONTROLLERS_ENDPOINT = 2
 
 
 def handle_describe_cluster(broker: "Broker", context: RequestContext, request: Body) -> Body:
     """DescribeCluster (API key 60), versions 0-2 (KIP-700).
 
     Behaviour: the brokers at their addresses on the listener that was asked, and the controller.
-    Versions: 1 may ask for the controllers' addresses (KIP-919), which no client listener has here:
-    UNSUPPORTED_ENDPOINT_TYPE; 2 may ask for fenced brokers, of which there are none.
+    Versions: 1 may ask for the controllers' addresses (KIP-919), which no client listener tells:
+    MISMATCHED_ENDPOINT_TYPE; 2 may ask for fenced brokers, of which there are none.
     """
     if request["endpoint_type"] != BROKERS_ENDPOINT:
+        is_known = request["endpoint_type"] == CONTROLLERS_ENDPOINT
+        mismatched, unsupported = (
+            ErrorCode.MISMATCHED_ENDPOINT_TYPE,
+            ErrorCode.UNSUPPORTED_ENDPOINT_TYPE,
+        )
         return {
-            "error_code": ErrorCode.UNSUPPORTED_ENDPOINT_TYPE,
-            "error_message": "only brokers can be asked for (endpoint type 1)",
+            "error_code": mismatched if is_known else unsupported,
+            "error_message": "only brokers can be asked for here (endpoint type 1)",
             "endpoint_type": BROKERS_ENDPOINT,
         }
     brokers = [
@@ -58,12 +67,17 @@ def handle_describe_topic_partitions(
 
     Behaviour: topics in the order of their names, from the cursor on, until as many partitions are
     told as the request or max.request.partition.size.limit allows; then a cursor says where to go
-    on.  No topics named: all of them.
+    on.  No topics named: all of them.  A cursor that is not among the topics named, or stands below
+    partition 0: INVALID_REQUEST.
     """
     state = broker.cluster_state
     names = sorted({topic["name"] for topic in request["topics"]} or state.topics)
     cursor = request["cursor"]
-    first_name, first_index = ("", 0) if cursor is None else _position(cursor)
+    if cursor is not None and not _is_valid(cursor, request["topics"]):
+        return {"topics": [_refused_topic(name, ErrorCode.INVALID_REQUEST) for name in names]}
+    first_name, first_index = ("", 0)
+    if cursor is not None:
+        first_name, first_index = cursor["topic_name"], cursor["partition_index"]
     budget = min(
         max(request["response_partition_limit"], 1), broker.config.max_request_partition_size_limit
     )
@@ -88,17 +102,24 @@ def handle_describe_topic_partitions(
     return {"topics": answers, "next_cursor": None}
 
 
-def _position(cursor: Body) -> tuple[str, int]:
-    return cursor["topic_name"], max(cursor["partition_index"], 0)
+def _is_valid(cursor: Body, topics: list[Body]) -> bool:
+    """Whether the cursor stands at a topic that was asked for, if any were, and a partition."""
+    is_among = not topics or any(topic["name"] == cursor["topic_name"] for topic in topics)
+    return is_among and cursor["partition_index"] >= 0
 
 
 def _unknown_topic(name: str) -> Body:
-    return {
-        "error_code": ErrorCode.UNKNOWN_TOPIC_OR_PARTITION,
-        "name": name,
-        "topic_id": ZERO_UUID,
-        "partitions": [],
-    }
+    try:
+        validate_topic_name(name)
+    except InvalidTopicError as error:
+        code = error_code_of(error)
+    else:
+        code = ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+    return _refused_topic(name, code) | {"topic_authorized_operations": ALL_TOPIC_OPERATIONS}
+
+
+def _refused_topic(name: str, code: ErrorCode) -> Body:
+    return {"error_code": code, "name": name, "topic_id": ZERO_UUID, "partitions": []}
 
 
 def _describe(topic: Body, start: int, limit: int) -> Body:

@@ -13,6 +13,7 @@ from ...raft.cluster_state import TopicImage
 from ...raft.errors import InvalidRequestError, UnknownTopicOrPartitionError
 from ...raft.topic_names import validate_topic_name
 from ..broker_config import BROKER_CONFIG_DEFS, check_dynamic_settings
+from ..wire.error_codes import ErrorCode
 from .broker_settings import broker_settings
 from .config_entries import broker_default_entries, broker_entries, topic_entries
 from .context import RequestContext
@@ -64,7 +65,7 @@ def handle_describe_configs(
                 entry["synonyms"] = []
             if not request.get("include_documentation", False):
                 entry["documentation"] = None
-        results.append({**fields, "error_code": 0, "error_message": None, "configs": entries})
+        results.append({**fields, "error_code": 0, "error_message": "", "configs": entries})
     return {"results": results}
 
 
@@ -84,7 +85,8 @@ def _failure(error: HeadraceError) -> dict[str, Any]:
 
 
 def _entries_of(broker: "Broker", resource: Mapping[str, Any]) -> list[dict[str, Any]]:
-    name, names = resource["resource_name"], resource["configuration_keys"]
+    name = resource["resource_name"]
+    names = resource["configuration_keys"] or None  # Kafka: no names mean all of them
     match resource["resource_type"]:
         case ResourceType.TOPIC:
             topic = _known_topic(broker, name)
@@ -248,24 +250,35 @@ def _value_in_force(broker: "Broker", resource: Mapping[str, Any], name: str) ->
 def _alteration(
     resource: Mapping[str, Any], sets: Mapping[str, str], deletes: tuple[str, ...]
 ) -> AlterConfigs:
-    is_topic = resource["resource_type"] == ResourceType.TOPIC
-    kind = RESOURCE_TOPIC if is_topic else RESOURCE_BROKER
+    kinds: dict[int, str] = {
+        ResourceType.TOPIC: RESOURCE_TOPIC,
+        ResourceType.BROKER: RESOURCE_BROKER,
+    }
+    kind = kinds.get(resource["resource_type"])
+    if kind is None:
+        raise _unsupported_resource(resource["resource_type"])
     return AlterConfigs(kind, resource["resource_name"], sets, deletes)
 
 
 def _check_alteration(broker: "Broker", command: AlterConfigs) -> None:
-    """Refuses what would leave the resource with a setting that is unknown or out of bounds."""
+    """Refuses what would leave the resource with a setting that is unknown or out of bounds.
+
+    To delete what is not set, or not known, is no error.  Kafka calls a refused setting of a broker
+    INVALID_REQUEST, and one of a topic INVALID_CONFIG.
+    """
     is_topic = command.resource_type == RESOURCE_TOPIC
     kind = ResourceType.TOPIC if is_topic else ResourceType.BROKER
     resource = {"resource_type": kind, "resource_name": command.resource_name}
     after = {**_current_overrides(broker, resource), **command.sets}
     for name in command.deletes:
-        _definition(kind, name)
         after.pop(name, None)
     if is_topic:
         parse_topic_configs(after, broker.config.log_config)
-    else:
+        return
+    try:
         check_dynamic_settings(broker.started_with, after, {})
+    except InvalidConfigError as error:
+        raise InvalidRequestError(str(error)) from error
 
 
 def handle_list_config_resources(
@@ -274,11 +287,14 @@ def handle_list_config_resources(
     """ListConfigResources (API key 74), versions 0-1 (KIP-714, KIP-1142).
 
     Behaviour: version 0 lists client metrics subscriptions, of which there are none; version 1
-    lists the resources of the types asked for, all types when none is named.
+    lists the resources of the types asked for, all types when none is named, and refuses types
+    that Kafka does not know either: UNSUPPORTED_VERSION.
     """
     asked = set(request.get("resource_types") or ResourceType)
     if context.api_version == 0:
         asked = {ResourceType.CLIENT_METRICS}
+    if not asked <= set(ResourceType):
+        return {"error_code": ErrorCode.UNSUPPORTED_VERSION, "config_resources": []}
     state = broker.cluster_state
     names: dict[int, list[str]] = {
         ResourceType.TOPIC: sorted(state.topics),

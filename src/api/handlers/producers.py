@@ -30,6 +30,8 @@ async def handle_init_producer_id(broker: "Broker", context: RequestContext, req
     TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as FindCoordinator does, since that is the one code that
     every client takes as final; the log says it in words.
     """
+    if request["transactional_id"] == "":
+        return _refused(ErrorCode.INVALID_REQUEST)
     if request["transactional_id"] is not None:
         logger.warning(
             "client %s at %s asks for transactions (transactional.id=%s), which are not supported; "

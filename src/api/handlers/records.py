@@ -1,8 +1,8 @@
 """DeleteRecords (API key 21), versions 0-2.
 
-Behaviour: per partition everything below an offset goes, the high watermark for -1.  Above the high
-    watermark: OFFSET_OUT_OF_RANGE.  The answer holds the new low watermark, -1 on an error.  Kafka
-    refuses topics whose cleanup.policy has no delete: POLICY_VIOLATION.
+Behaviour: per partition everything below an offset goes, the high watermark for -1.  Above the
+    high watermark, or below -1: OFFSET_OUT_OF_RANGE.  The answer holds the new low watermark, -1
+    on an error.  Topics whose cleanup.policy has no delete are refused: POLICY_VIOLATION.
 Versions: 2 is flexible.
 Not done: timeout_ms is not read, as no other replica has to follow.
 """
@@ -10,7 +10,6 @@ Not done: timeout_ms is not read, as no other replica has to follow.
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
-from ...raft.errors import InvalidRequestError
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .error_mapping import error_code_of
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 FAILED_LOW_WATERMARK = -1
+HIGH_WATERMARK_OFFSET = -1
 
 
 def handle_delete_records(broker: "Broker", context: RequestContext, request: Body) -> Body:
@@ -44,8 +44,8 @@ def _delete_records(broker: "Broker", name: str, asked: Body) -> Body:
         partition = broker.replicas.partition(name, asked["partition_index"])
         if partition.log is not None and not partition.log.config.is_deleted:
             return {**answer, "error_code": ErrorCode.POLICY_VIOLATION}
-        if asked["offset"] < -1:
-            raise InvalidRequestError(f"offset {asked['offset']}: give an offset, or -1 for all")
+        if asked["offset"] < HIGH_WATERMARK_OFFSET:
+            return {**answer, "error_code": ErrorCode.OFFSET_OUT_OF_RANGE}
         low_watermark = partition.delete_records(asked["offset"])
     except HeadraceError as error:
         return {**answer, "error_code": error_code_of(error)}

@@ -45,9 +45,31 @@ def test_cluster_is_described_with_its_controller(version: int) -> None:
     assert allowed["cluster_authorized_operations"] > 0
 
 
-def test_controllers_have_no_endpoint_to_tell() -> None:
-    answer = ask_now(AdminBroker(), handle_describe_cluster, 60, 1, {"endpoint_type": 2})
-    assert ErrorCode(answer["error_code"]) == ErrorCode.UNSUPPORTED_ENDPOINT_TYPE
+@pytest.mark.parametrize(
+    ("endpoint_type", "code"),
+    [(2, ErrorCode.MISMATCHED_ENDPOINT_TYPE), (3, ErrorCode.UNSUPPORTED_ENDPOINT_TYPE)],
+)
+def test_only_brokers_can_be_asked_for(endpoint_type: int, code: ErrorCode) -> None:
+    request = {"endpoint_type": endpoint_type}
+    answer = ask_now(AdminBroker(), handle_describe_cluster, 60, 1, request)
+    assert ErrorCode(answer["error_code"]) == code
+
+
+@pytest.mark.parametrize("cursor", [("b", 0), ("a", -1)])
+def test_cursor_beside_what_is_asked_for_is_refused(cursor: tuple[str, int]) -> None:
+    position = {"topic_name": cursor[0], "partition_index": cursor[1]}
+    request = {"topics": [{"name": "a"}, {"name": "c"}], "cursor": position}
+    answer = ask_now(broker_with_topics(a=1, c=1), handle_describe_topic_partitions, 75, 0, request)
+    codes = {topic["name"]: ErrorCode(topic["error_code"]) for topic in answer["topics"]}
+    assert codes == {"a": ErrorCode.INVALID_REQUEST, "c": ErrorCode.INVALID_REQUEST}
+
+
+def test_name_that_no_topic_may_have_is_told_apart_from_an_unknown_one() -> None:
+    request = {"topics": [{"name": "no name"}]}
+    (topic,) = ask_now(broker_with_topics(), handle_describe_topic_partitions, 75, 0, request)[
+        "topics"
+    ]
+    assert ErrorCode(topic["error_code"]) == ErrorCode.INVALID_TOPIC_EXCEPTION
 
 
 def page(broker: AdminBroker, *names: str, **more: Any) -> tuple[list[Any], Any]:

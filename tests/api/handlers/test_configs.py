@@ -87,6 +87,11 @@ def test_synonyms_and_documentation_come_only_when_asked_for() -> None:
     assert "keeps them" in told["configs"]["retention.ms"]["documentation"]
 
 
+def test_no_names_ask_for_every_setting() -> None:
+    broker = broker_with_topic()
+    assert len(describe(broker, TOPIC, "clicks", [])["configs"]) > 30
+
+
 def test_every_setting_of_a_broker_is_described() -> None:
     broker = AdminBroker(make_broker_config({"num.partitions": "3"}))
     broker.cluster_state.apply(AlterConfigs("broker", "1", {"message.max.bytes": "9"}))
@@ -176,7 +181,7 @@ def test_dynamic_setting_of_a_broker_is_kept_and_a_fixed_one_refused() -> None:
     assert alter(broker, {"message.max.bytes": "9"}, kind=BROKER, name="1")["error_code"] == 0
     assert broker.cluster_state.broker_configs(1) == {"message.max.bytes": "9"}
     refused = alter(broker, {"num.partitions": "9"}, kind=BROKER, name="")
-    assert ErrorCode(refused["error_code"]) == ErrorCode.INVALID_CONFIG
+    assert ErrorCode(refused["error_code"]) == ErrorCode.INVALID_REQUEST
     assert "server.properties" in refused["error_message"]
     other = alter(broker, {"message.max.bytes": "9"}, kind=BROKER, name="5")
     assert ErrorCode(other["error_code"]) == ErrorCode.INVALID_REQUEST
@@ -224,7 +229,6 @@ def test_lists_are_appended_to_and_subtracted_from_starting_at_the_value_in_forc
         ((("retention.ms", APPEND, "1"),), ErrorCode.INVALID_CONFIG),
         ((("retention.ms", 7, "1"),), ErrorCode.INVALID_REQUEST),
         ((("retention.ms", SET, None),), ErrorCode.INVALID_REQUEST),
-        ((("nope", DELETE, None),), ErrorCode.INVALID_CONFIG),
         ((("retention.ms", SET, "1"), ("segment.ms", SET, "0")), ErrorCode.INVALID_CONFIG),
         ((("retention.ms", SET, "1"), ("retention.ms", SET, "2")), ErrorCode.INVALID_REQUEST),
     ],
@@ -235,6 +239,18 @@ def test_incremental_change_is_done_whole_or_not_at_all(
     broker = broker_with_topic()
     assert ErrorCode(change(broker, *changes)["error_code"]) == code
     assert broker.proposed == []
+
+
+def test_deleting_what_is_not_set_or_not_known_is_no_error() -> None:
+    broker = broker_with_topic({"retention.ms": "5"})
+    assert change(broker, ("nope", DELETE, None), ("segment.ms", DELETE, None))["error_code"] == 0
+    assert broker.cluster_state.topics["clicks"].configs == {"retention.ms": "5"}
+
+
+@pytest.mark.parametrize("kind", [8, 16, 32, 99])
+def test_other_resources_cannot_be_altered(kind: int) -> None:
+    answer = change(AdminBroker(), ("x", SET, "1"), kind=kind, name="x")
+    assert ErrorCode(answer["error_code"]) == ErrorCode.INVALID_REQUEST
 
 
 def test_resource_named_twice_is_refused_once() -> None:
@@ -256,4 +272,6 @@ def test_config_resources_are_listed_by_type() -> None:
 
     assert names(0) == []
     assert names(1, [TOPIC]) == [(TOPIC, "clicks")]
+    refused = ask_now(broker, handle_list_config_resources, 74, 1, {"resource_types": [99]})
+    assert ErrorCode(refused["error_code"]) == ErrorCode.UNSUPPORTED_VERSION
     assert names(1, []) == [(TOPIC, "clicks"), (BROKER, "1"), (8, "1")]

@@ -34,6 +34,12 @@ def test_transactional_id_is_refused_for_good_and_said_so(
     assert "transactional.id=tx" in caplog.text
 
 
+def test_empty_transactional_id_is_an_invalid_request() -> None:
+    request = {"transactional_id": "", "transaction_timeout_ms": 1}
+    answer = ask_now(AdminBroker(), handle_init_producer_id, 22, 5, request)
+    assert ErrorCode(answer["error_code"]) == ErrorCode.INVALID_REQUEST
+
+
 class Partitions:
     """One partition with one producer; as replica manager and log manager in one."""
 

@@ -57,7 +57,7 @@ def test_minus_one_deletes_up_to_the_high_watermark() -> None:
 
 def test_what_cannot_be_deleted_is_told_with_a_code() -> None:
     assert delete(11) == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
-    assert delete(-2) == (ErrorCode.INVALID_REQUEST, -1)
+    assert delete(-2) == (ErrorCode.OFFSET_OUT_OF_RANGE, -1)
     assert delete(1, index=1) == (ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, -1)
 
 
