@@ -20,7 +20,6 @@ from .checkpoint_file import (
     RECOVERY_POINT_NAME,
     TopicPartition,
     check_room,
-    sync_folder,
     write_partition_metadata,
 )
 from .clock import Clock
@@ -32,6 +31,7 @@ from .errors import (
     KafkaStorageError,
     LogCorruptedError,
 )
+from .folder_keeper import FolderKeeper
 from .kafka_uuid import ZERO_UUID, uuid_to_text
 from .log import Log
 from .log_cleaner import LogCleaner
@@ -84,8 +84,7 @@ class LogManager:
         self._logs: dict[TopicPartition, Log] = {}
         self._dir_of: dict[TopicPartition, LogDir] = {}
         self._offline_logs: dict[TopicPartition, HeadraceError] = {}
-        self._doomed: list[tuple[int, Path]] = []
-        self._unsynced: dict[Path, list[Path]] = {}
+        self._folders = FolderKeeper(clock, worker)
         self._cleaner = LogCleaner(
             clock,
             worker,
@@ -232,8 +231,7 @@ class LogManager:
             else:
                 self._take_offline(log_dir, OSError(errno.EIO, str(error)))
             return
-        self._doomed.append((self._clock.monotonic_ms() + delay_ms, folder))
-        self.delete_due_folders()
+        self._folders.remove_later(folder, delay_ms)
 
     def _delete_offline_log(self, key: TopicPartition) -> None:
         del self._offline_logs[key]
@@ -245,15 +243,11 @@ class LogManager:
         except OSError as error:
             self._take_offline(log_dir, error)
             return
-        self._remove_on_worker(doomed)
+        self._folders.remove(doomed)
 
     def delete_due_folders(self) -> None:
         """Remove the folders of deleted logs whose delay is over, on the worker."""
-        now_ms = self._clock.monotonic_ms()
-        due = [folder for due_ms, folder in self._doomed if due_ms <= now_ms]
-        self._doomed = [each for each in self._doomed if each[0] > now_ms]
-        for folder in due:
-            self._remove_on_worker(folder)
+        self._folders.remove_due()
 
     def checkpoint_recovery_points(self) -> None:
         """Write, on the worker, up to where each log is on disk for certain."""
@@ -324,7 +318,7 @@ class LogManager:
 
     def _load_dir(self, log_dir: LogDir, config_of: Callable[[str], LogConfig]) -> None:
         for folder in log_dir.deleted_folders():
-            self._remove_on_worker(folder)
+            self._folders.remove(folder)
         is_clean = log_dir.take_clean_marker()
         checkpoints = log_dir.read_checkpoints()
         self._cleaner.restore_offsets(checkpoints.cleaner_offsets or {})
@@ -398,7 +392,7 @@ class LogManager:
                 failures.append(KafkaStorageError(folder, str(error)))
                 continue
             self._adopt_log(log_dir, key, log)
-            self._sync_on_worker(log_dir, folder)
+            self._folders.sync_new(folder, partial(self._on_worker_error, log_dir))
             return log
         raise failures[-1]
 
@@ -512,31 +506,10 @@ class LogManager:
                 gathered[key] = kept
         return gathered
 
-    def _sync_on_worker(self, log_dir: LogDir, folder: Path) -> None:
-        """Make a new folder's name durable before anything else the worker syncs; many at once."""
-        waiting = self._unsynced.get(log_dir.path)
-        if waiting is not None:
-            waiting.append(folder)
-            return
-        self._unsynced[log_dir.path] = [folder]
-
-        def sync_names() -> None:
-            for new_folder in self._unsynced.pop(log_dir.path):
-                sync_folder(new_folder)
-            sync_folder(log_dir.path)
-
-        self._worker.submit(sync_names, None, partial(self._on_worker_error, log_dir))
-
     def _on_worker_error(self, log_dir: LogDir, error: BaseException) -> None:
         if not isinstance(error, OSError):
             raise error
         self._on_storage_failure(log_dir, log_dir.path, error)
-
-    def _remove_on_worker(self, folder: Path) -> None:
-        def report(error: BaseException) -> None:
-            _log.warning("%s could not be removed: %s; the next start tries again", folder, error)
-
-        self._worker.submit(lambda: shutil.rmtree(folder), None, report)
 
     # -- closing --------------------------------------------------------------------------------
 

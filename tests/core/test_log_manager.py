@@ -197,6 +197,22 @@ def test_checkpoint_that_waits_on_the_worker_does_not_follow_the_last_one(tmp_pa
     assert read_offset_checkpoint(path) == {("clicks", 0): 2}
 
 
+def test_topic_deleted_before_its_folder_was_synced_leaves_the_folder_online(
+    tmp_path: Path,
+) -> None:
+    worker = HeldWorker()
+    manager = LogManager([tmp_path], clock=ManualClock(), worker=worker)
+    manager.start()
+    create(manager, "clicks")
+    create(manager, "orders")
+    manager.delete_log("clicks", 0)
+    worker.run_all()
+    assert manager.offline_dirs == []
+    create(manager, "clicks")
+    worker.run_all()
+    manager.close()
+
+
 def test_log_start_is_checkpointed_only_where_segments_do_not_tell_it(tmp_path: Path) -> None:
     manager = started(tmp_path)
     log = create(manager, "clicks")
