@@ -213,6 +213,24 @@ def test_topic_deleted_before_its_folder_was_synced_leaves_the_folder_online(
     manager.close()
 
 
+def test_everyone_who_waits_for_a_flush_hears_that_the_topic_was_deleted(tmp_path: Path) -> None:
+    worker = HeldWorker()
+    manager = LogManager([tmp_path], clock=ManualClock(), worker=worker)
+    manager.start()
+    log = create(manager, "clicks", file_delete_delay_ms=0)
+    heard: list[object] = []
+    append(log, b"1")
+    log.flush_async(heard.append, heard.append)
+    append(log, b"2")
+    log.flush_async(heard.append, heard.append)
+    manager.delete_log("clicks", 0)
+    worker.run_all()
+    assert len(heard) == 2
+    assert isinstance(heard[1], Exception)
+    assert manager.offline_dirs == []
+    manager.close()
+
+
 def test_log_start_is_checkpointed_only_where_segments_do_not_tell_it(tmp_path: Path) -> None:
     manager = started(tmp_path)
     log = create(manager, "clicks")
