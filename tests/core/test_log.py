@@ -174,3 +174,130 @@ def test_truncation_drops_whole_batches(tmp_path: Path) -> None:
     log = open_log(tmp_path)
     assert read_all(log) == [(500, 1)]
     log.close()
+
+
+def test_follower_keeps_the_offsets_and_epochs_of_the_leader(tmp_path: Path) -> None:
+    leader, follower = open_log(tmp_path / "leader"), open_log(tmp_path / "follower")
+    for epoch in (1, 1, 3):
+        leader.append_as_leader(make_batch(2), leader_epoch=epoch)
+    view = leader.read_records(start_offset=0, max_bytes=1 << 20, upper_bound_offset=6)
+    info = follower.append_as_follower(view)
+    assert (info.base_offset, info.last_offset) == (4, 5)
+    assert follower.end_offset_for_epoch(1) == (1, 4)
+    copy = follower.read_records(start_offset=0, max_bytes=1 << 20, upper_bound_offset=6)
+    assert bytes(copy) == bytes(view)
+    with pytest.raises(CorruptRecordError, match="does not continue"):
+        follower.append_as_follower(view)
+    damaged = bytearray(view)
+    damaged[-2] ^= 1
+    fresh = open_log(tmp_path / "fresh")
+    with pytest.raises(CorruptRecordError, match="CRC"):
+        fresh.append_as_follower(damaged)
+    assert fresh.log_end_offset == 4
+    for log in (leader, follower, fresh):
+        log.close()
+
+
+def test_segments_below_the_log_start_are_deleted_under_their_readers(tmp_path: Path) -> None:
+    log = open_log(tmp_path, config=LogConfig(segment_bytes=2048, index_interval_bytes=256))
+    for _ in range(60):
+        log.append_as_leader(make_batch(), leader_epoch=1)
+    view = log.read_records(start_offset=0, max_bytes=1 << 20, upper_bound_offset=60)
+    kept = bytes(view)
+    log.increment_log_start_offset(35)
+    assert log.log_start_offset == 35
+    assert log.segments[0].base_offset <= 35 < log.segments[1].base_offset
+    assert bytes(view) == kept
+    with pytest.raises(OffsetOutOfRangeError):
+        log.read_records(start_offset=34, max_bytes=100, upper_bound_offset=60)
+    with pytest.raises(OffsetOutOfRangeError):
+        log.increment_log_start_offset(61)
+    log.delete_oldest_segments(1)
+    assert log.log_start_offset == log.segments[0].base_offset
+    log.delete_oldest_segments(len(log.segments))
+    assert (log.log_start_offset, log.log_end_offset, log.size_bytes) == (60, 60, 0)
+    log.append_as_leader(make_batch(), leader_epoch=1)
+    log.close()
+    names = {path.name for path in (tmp_path / "clicks-0").iterdir()}
+    assert not [name for name in names if name.endswith(".deleted")]
+    assert [name for name in names if name.endswith(".log")] == [f"{60:020d}.log"]
+
+
+def test_segment_is_rolled_by_age_of_its_records(tmp_path: Path) -> None:
+    log = open_log(tmp_path, config=LogConfig(segment_ms=1000))
+    start = CLOCK.now_ms()
+    for age_ms in (0, 500, 1000, 1001, 1500):
+        log.append_as_leader(make_batch(timestamp=start + age_ms), leader_epoch=1)
+    assert [segment.base_offset for segment in log.segments] == [0, 3]
+    log.close()
+
+
+def test_full_index_rolls_the_segment(tmp_path: Path) -> None:
+    log = open_log(tmp_path, config=LogConfig(index_interval_bytes=0, segment_index_bytes=80))
+    for _ in range(40):
+        log.append_as_leader(make_batch(), leader_epoch=1)
+    # Ten entries, none of them for the first batch.
+    assert [segment.base_offset for segment in log.segments] == [0, 11, 22, 33]
+    assert read_all(log) == [(n, 1) for n in range(40)]
+    log.close()
+
+
+def test_answer_holds_whole_batches_below_the_bound(tmp_path: Path) -> None:
+    log = open_log(tmp_path, config=LogConfig(segment_bytes=20_000, index_interval_bytes=500))
+    for _ in range(150):
+        log.append_as_leader(make_batch(2), leader_epoch=1)
+    batch_bytes = len(make_batch(2))
+    for start in range(0, 299, 7):
+        for max_bytes in (1, batch_bytes, 5 * batch_bytes + 1, 1 << 20):
+            for bound in sorted({start, start + 1, min(start + 20, 300), 300}):
+                view = log.read_records(
+                    start_offset=start, max_bytes=max_bytes, upper_bound_offset=bound
+                )
+                batches = list(iter_batches(view))
+                if batches:
+                    assert batches[0].base_offset <= start <= batches[0].last_offset
+                    assert batches[-1].last_offset < bound
+                    assert len(view) <= max(max_bytes, batch_bytes)
+                else:
+                    assert bound <= start // 2 * 2 + 1
+    nothing = log.read_records(
+        start_offset=0, max_bytes=10, upper_bound_offset=300, min_one_batch=False
+    )
+    assert len(nothing) == 0
+    log.close()
+
+
+def test_deleted_log_is_renamed_and_stays_readable(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.append_as_leader(make_batch(), leader_epoch=1)
+    view = log.read_records(start_offset=0, max_bytes=100, upper_bound_offset=1)
+    renamed = log.rename_for_deletion()
+    assert renamed.name.startswith("clicks-0.")
+    assert renamed.name.endswith("-delete")
+    assert renamed.is_dir()
+    assert not (tmp_path / "clicks-0").exists()
+    assert [batch.base_offset for batch in iter_batches(view)] == [0]
+    with pytest.raises(LogClosedError):
+        log.append_as_leader(make_batch(), leader_epoch=1)
+
+
+def test_topic_with_log_append_time_answers_and_stores_it(tmp_path: Path) -> None:
+    log = open_log(tmp_path, config=LogConfig(message_timestamp_type="LogAppendTime"))
+    info = log.append_as_leader(make_batch(2, timestamp=5), leader_epoch=1)
+    assert info.log_append_time_ms == CLOCK.now_ms()
+    found = log.find_offset_by_timestamp(CLOCK.now_ms())
+    assert found is not None
+    assert (found.offset, found.timestamp) == (0, CLOCK.now_ms())
+    log.close()
+
+
+def test_thousand_logs_need_few_descriptors_and_little_disk(tmp_path: Path) -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    logs = [open_log(tmp_path / str(number)) for number in range(1000)]
+    for log in logs:
+        log.append_as_leader(make_batch(), leader_epoch=1)
+    assert len(list(Path("/proc/self/fd").iterdir())) - before < 200
+    used = sum(path.stat().st_blocks * 512 for path in tmp_path.rglob("*") if path.is_file())
+    assert used <= 1000 * 16_384
+    for log in logs:
+        log.close(clean=False)
