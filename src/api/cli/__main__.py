@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "groups": ("groups", "list, describe, reset and delete consumer groups"),
     "configs": ("configs", "read and change settings of topics and brokers"),
     "offsets": ("offsets", "first and next offsets of partitions, or offsets at a time"),
+    "bench": ("bench", "measure a broker: produce, consume, latency, end-to-end"),
     "dump": ("dump", "print any file of a data folder in words"),
     "verify": ("verify", "check every CRC, index and checkpoint of a data folder"),
     "kafka-home": ("kafka_home", "write Kafka's scripts, so that tutorials run as printed"),

@@ -3,6 +3,7 @@
 Not for records at speed: `headrace produce` and `consume` use a kept Kafka client.
 """
 
+import select
 import socket
 import struct
 from typing import Any
@@ -69,22 +70,38 @@ class BrokerConnection:
             }
         return self._versions
 
-    def request(
-        self, api_key: ApiKey, body: dict[str, Any], *, max_version: int = 32767
-    ) -> dict[str, Any]:
-        """The decoded answer; raises UnsupportedByBrokerError where no version is shared."""
+    def version_of(self, api_key: ApiKey, max_version: int = 32767) -> int:
+        """The newest version both sides know; raises UnsupportedByBrokerError if there is none."""
         lowest, highest = self.api_versions().get(api_key, (0, -1))
         our_lowest, our_highest = schema_versions(api_key)
         version = min(highest, our_highest, max_version)
         if version < max(lowest, our_lowest):
             raise UnsupportedByBrokerError(self.address, api_key)
-        return self._exchange(api_key, version, body)
+        return version
+
+    def request(
+        self, api_key: ApiKey, body: dict[str, Any], *, max_version: int = 32767
+    ) -> dict[str, Any]:
+        """The decoded answer; raises UnsupportedByBrokerError where no version is shared."""
+        return self._exchange(api_key, self.version_of(api_key, max_version), body)
 
     def _exchange(self, api_key: ApiKey, version: int, body: dict[str, Any]) -> dict[str, Any]:
+        correlation_id = self.send_request(api_key, version, body)
+        return self.receive_answer(api_key, version, correlation_id)
+
+    def send_request(self, api_key: ApiKey, version: int, body: dict[str, Any]) -> int:
+        """Sends one request; its correlation id, for `receive_answer` in the same order."""
         self._correlation_id += 1
         frame = encode_request_frame(api_key, version, self._correlation_id, self.client_id, body)
         try:
             self._socket.sendall(frame)
+        except OSError as error:
+            raise BrokerUnreachableError(self.address, error.strerror or str(error)) from error
+        return self._correlation_id
+
+    def receive_answer(self, api_key: ApiKey, version: int, correlation_id: int) -> dict[str, Any]:
+        """The answer to the oldest request that was not answered yet."""
+        try:
             (length,) = struct.unpack(">i", self._receive(4))
             if not 4 <= length <= MAX_RESPONSE_BYTES:
                 raise BrokerUnreachableError(self.address, f"an answer of {length} bytes")
@@ -92,12 +109,17 @@ class BrokerConnection:
         except OSError as error:
             raise BrokerUnreachableError(self.address, error.strerror or str(error)) from error
         try:
-            correlation_id, position = decode_response_header(api_key, version, answer)
-            if correlation_id != self._correlation_id:
+            answered_id, position = decode_response_header(api_key, version, answer)
+            if answered_id != correlation_id:
                 raise BrokerUnreachableError(self.address, "an answer to another request")
             return decode_response(api_key, version, answer, position)
         except MalformedBytesError as error:
             raise BrokerUnreachableError(self.address, f"not a Kafka answer ({error})") from error
+
+    def wait_readable(self, timeout_s: float) -> bool:
+        """Whether an answer, or a part of one, has come within `timeout_s`."""
+        readable, _, _ = select.select([self._socket], [], [], max(0.0, timeout_s))
+        return bool(readable)
 
     def _receive(self, count: int) -> bytes:
         pieces: list[bytes] = []

@@ -1,0 +1,78 @@
+"""Latencies of a benchmark: percentiles, a table, a plot in text and as PNG."""
+
+import bisect
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .common import CliError
+
+PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
+BAR_COLUMNS = 40
+
+
+@dataclass(slots=True)
+class Latencies:
+    """Seconds from when each record was due to when it was acknowledged or seen."""
+
+    samples_s: list[float] = field(default_factory=list)
+
+    def add(self, latency_s: float) -> None:
+        self.samples_s.append(latency_s)
+
+    def percentiles_ms(self) -> dict[str, float]:
+        """p50 to p99.99 and the maximum in milliseconds; empty without samples."""
+        ordered = sorted(self.samples_s)
+        if not ordered:
+            return {}
+        found = {}
+        for percent in PERCENTILES:
+            slot = min(len(ordered) - 1, int(len(ordered) * percent / 100))
+            name = "max" if percent == 100 else f"p{percent:g}"
+            found[name] = round(1000 * ordered[slot], 4)
+        return found
+
+    def text_plot(self) -> str:
+        """A bar a power of two of microseconds, as wide as its share of the samples."""
+        if not self.samples_s:
+            return ""
+        bounds_us = [2**power for power in range(27)]
+        counts = [0] * (len(bounds_us) + 1)
+        for seconds in self.samples_s:
+            counts[bisect.bisect_left(bounds_us, seconds * 1e6)] += 1
+        used = [slot for slot, count in enumerate(counts) if count]
+        lines = []
+        for slot in range(used[0], used[-1] + 1):
+            share = counts[slot] / len(self.samples_s)
+            bound = bounds_us[min(slot, len(bounds_us) - 1)]
+            label = f"<= {bound} us" if bound < 1000 else f"<= {bound / 1000:.1f} ms"
+            lines.append(f"{label:>14}  {'#' * round(share * BAR_COLUMNS):<40}  {share:7.2%}")
+        return "\n".join(lines)
+
+
+def require_matplotlib() -> Any:
+    """Matplotlib's Figure; CliError where it is not installed, before a load is run for nothing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise CliError("--plot needs matplotlib: pip install 'headrace[plot]'") from None
+    return Figure
+
+
+def save_plot(path: Path, title: str, latencies: Latencies) -> None:
+    """The percentile curve as PNG, both axes logarithmic."""
+    ordered = sorted(latencies.samples_s)
+    count = len(ordered)
+    figure = require_matplotlib()(figsize=(8, 4.5))
+    axes = figure.subplots()
+    nines = [count / (count - slot) for slot in range(count)]
+    axes.plot(nines, [1000 * seconds for seconds in ordered])
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    ticks = [value for value in (1, 2, 10, 100, 1000, 10_000) if value <= count]
+    axes.set_xticks(ticks, [f"{100 - 100 / value:g}" for value in ticks])
+    axes.set_xlabel("percentile")
+    axes.set_ylabel("latency [ms]")
+    axes.set_title(title)
+    axes.grid(visible=True, which="both", alpha=0.3)
+    figure.savefig(path, dpi=120)

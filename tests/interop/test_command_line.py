@@ -1,0 +1,119 @@
+"""The subcommands that talk to a broker, as a person types them, against a broker process."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.broker_process import BrokerProcess
+
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(90)]
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrokerProcess]:
+    with BrokerProcess(tmp_path_factory.mktemp("cli")) as running:
+        yield running
+
+
+def headrace(
+    broker: BrokerProcess, *words: str, typed: bytes = b"", code: int = 0
+) -> "subprocess.CompletedProcess[bytes]":
+    """Runs `headrace WORDS`; fails where the exit code is another one."""
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.api.cli", *words, "-b", broker.bootstrap],
+        input=typed,
+        check=False,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode == code, (words, done.stdout, done.stderr)
+    return done
+
+
+def as_json(broker: BrokerProcess, *words: str) -> Any:
+    return json.loads(headrace(broker, *words, "--json").stdout)
+
+
+def test_topics_from_creation_to_deletion(broker: BrokerProcess) -> None:
+    made = headrace(broker, "topics", "create", "cli-topics", "--partitions", "2")
+    assert made.stdout == b"Created topic cli-topics.\n"
+    again = headrace(broker, "topics", "create", "cli-topics", code=1)
+    assert b"TOPIC_ALREADY_EXISTS" in again.stderr
+    headrace(broker, "topics", "create", "cli-topics", "--if-not-exists")
+    headrace(broker, "topics", "alter", "cli-topics", "--partitions", "3")
+    headrace(broker, "configs", "set", "--topic", "cli-topics", "retention.ms=60000")
+    (described,) = as_json(broker, "topics", "describe", "cli-topics")
+    assert len(described["partitions"]) == 3
+    assert described["configs"] == {"retention.ms": "60000"}
+    headrace(broker, "configs", "unset", "--topic", "cli-topics", "retention.ms")
+    assert as_json(broker, "configs", "describe", "--topic", "cli-topics") == []
+    headrace(broker, "topics", "delete", "cli-topics")
+    assert "cli-topics" not in as_json(broker, "topics", "list")
+    missing = headrace(broker, "topics", "describe", "cli-topics", code=1)
+    assert b"UNKNOWN_TOPIC_OR_PARTITION" in missing.stderr
+
+
+def test_records_keep_keys_headers_and_tombstones(broker: BrokerProcess) -> None:
+    headrace(broker, "topics", "create", "cli-records")
+    options = ["--key-separator", ":", "--null-value", "NULL", "--header", "from=cli"]
+    headrace(broker, "produce", "cli-records", *options, typed=b"a:1\nb:NULL\nc:\n")
+    read = headrace(
+        *(broker, "consume", "cli-records", "--from-beginning", "--exit-at-end"),
+        *("-f", "%t/%p@%o %k=%v %S %h\\n"),
+    )
+    assert read.stdout.decode().splitlines() == [
+        "cli-records/0@0 a=1 1 from=cli",
+        "cli-records/0@1 b=null -1 from=cli",
+        "cli-records/0@2 c= 0 from=cli",
+    ]
+    (row,) = as_json(broker, "offsets", "cli-records")
+    assert row == {"topic": "cli-records", "partition": 0, "start": 0, "end": 3}
+
+
+def test_a_group_is_read_described_reset_and_deleted(broker: BrokerProcess) -> None:
+    headrace(broker, "topics", "create", "cli-groups")
+    headrace(broker, "produce", "cli-groups", typed=b"1\n2\n3\n")
+    read = headrace(broker, "consume", "cli-groups", "-g", "report", "--from-beginning", "-n", "3")
+    assert read.stdout == b"1\n2\n3\n"
+    described = as_json(broker, "groups", "describe", "report")
+    assert described["state"] == "Empty"
+    assert [row["lag"] for row in described["partitions"]] == [0]
+    reset = ["groups", "reset", "report", "--topic", "cli-groups", "--to-offset", "1"]
+    assert b"Nothing was changed" in headrace(broker, *reset).stdout
+    headrace(broker, *reset, "--execute")
+    assert [
+        row["lag"] for row in as_json(broker, "groups", "describe", "report")["partitions"]
+    ] == [2]
+    assert "report" in [row["group"] for row in as_json(broker, "groups", "list")]
+    headrace(broker, "groups", "delete", "report")
+    assert b"does not exist" in headrace(broker, "groups", "describe", "report", code=1).stderr
+
+
+def test_bench_measures_all_that_was_sent(broker: BrokerProcess) -> None:
+    headrace(broker, "topics", "create", "cli-bench")
+    sent = as_json(broker, "bench", "produce", "cli-bench", "--num-records", "20000")
+    assert sent["records"] == 20_000
+    assert sent["latency_ms"]["p99"] > 0
+    read = as_json(broker, "bench", "consume", "cli-bench", "--num-records", "20000")
+    assert read["records"] == 20_000
+    for verb in ("latency", "end-to-end"):
+        options = ["--num-records", "200", "--throughput", "1000"]
+        paced = as_json(broker, "bench", verb, "cli-bench", *options)
+        assert paced["records"] == 200
+        assert paced["seconds"] >= 0.19
+
+
+def test_nobody_at_the_address_is_said_in_words() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace.api.cli", "topics", "list", "-b", "127.0.0.1:1"],
+        check=False,
+        capture_output=True,
+        timeout=30,
+    )
+    assert done.returncode == 1
+    assert b"no Kafka broker answers at 127.0.0.1:1" in done.stderr
+    assert b"headrace up" in done.stderr
