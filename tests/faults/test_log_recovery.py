@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from headrace.core.errors import LogCorruptedError
+from headrace.core.log import Log
 from headrace.core.record_batch import iter_batches
 from tests.support.log_stage import ONE_SEGMENT, SMALL_SEGMENTS, LogStage, make_batch, rows_of
 
@@ -192,8 +193,8 @@ def test_damaged_indexes_change_no_answer(tmp_path: Path, kind: str, is_clean: b
             log.close()
 
 
-def _first_row(log: object, offset: int) -> tuple[int, bytes]:
-    view = log.read_records(start_offset=offset, max_bytes=1, upper_bound_offset=300)  # type: ignore[attr-defined]
+def _first_row(log: Log, offset: int) -> tuple[int, bytes]:
+    view = log.read_records(start_offset=offset, max_bytes=1, upper_bound_offset=300)
     batch = next(iter_batches(view))
     return next((r.offset, r.value or b"") for r in batch.records() if r.offset == offset)
 
