@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 
 from .append_info import AppendInfo
 from .batch_validator import BatchValidator
-from .checkpoint_file import read_partition_metadata
 from .clock import Clock
 from .errors import (
     CorruptRecordError,
@@ -32,7 +31,7 @@ from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache
 from .log_config import LogConfig
 from .log_flusher import FlushPlan, LogFlusher, OnError, OnFlushed, plan_flush
-from .log_recovery import LogLoader, reload_producers
+from .log_recovery import LogLoader, reload_producers, stored_topic_id
 from .log_segment import LogSegment
 from .producer_entry import ProducerEntry
 from .producer_state import ProducerStateManager
@@ -452,7 +451,7 @@ class Log:
     def _load(
         self, is_clean: bool, recovery_point: int, log_start_offset: int, allows_gaps: bool
     ) -> None:
-        self.topic_id = read_partition_metadata(self.path) or ZERO_UUID
+        self.topic_id = stored_topic_id(self.path)
         loader = LogLoader(
             self.path,
             self._make_segment,

@@ -20,7 +20,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .append_info import AppendInfo
+from .checkpoint_file import CheckpointFormatError, read_partition_metadata
 from .errors import LogCorruptedError
+from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache
 from .log_segment import TXN_INDEX_SUFFIX, LogSegment
 from .producer_state import ProducerStateManager
@@ -229,6 +231,18 @@ class LogLoader:
         aborted = self.producers.note_marker(info, segment.batch_at(position))
         if aborted is not None and self._rewrites_txn_indexes:
             TransactionIndex(Path(segment.path_of(TXN_INDEX_SUFFIX))).append_entry(aborted)
+
+
+def stored_topic_id(folder: Path) -> bytes:
+    """What partition.metadata says; ZERO_UUID where it is missing or damaged.
+
+    Whoever knows the topic's id then writes it anew.
+    """
+    try:
+        return read_partition_metadata(folder) or ZERO_UUID
+    except CheckpointFormatError as error:
+        _logger.warning("%s; taken as missing", error)
+        return ZERO_UUID
 
 
 def reload_producers(

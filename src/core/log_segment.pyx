@@ -8,8 +8,12 @@
 An entry goes to both indexes once more than index.interval.bytes of batches were written since the
 last one.  The indexes of a closed segment are opened when they are first needed, and rebuilt from
 the .log file when they cannot be right.  An OSError leaves everything as it was before the call.
+
+The CRC of every batch is compared each time it is read for somebody: what the disk changed since it
+was written is not served.
 """
 
+import logging
 import os
 from contextlib import suppress
 
@@ -25,12 +29,15 @@ from .record_batch cimport (
     BATCH_OK,
     BatchHeader,
     RecordBatch,
+    batch_crc_matches,
     read_batch_header,
     stamp_batch,
 )
 from .time_index cimport TimeIndex
 
 from .errors import CorruptIndexError, CorruptRecordError, LogCorruptedError
+
+_logger = logging.getLogger(__name__)
 
 LOG_SUFFIX = ".log"
 INDEX_SUFFIX = ".index"
@@ -39,6 +46,10 @@ TXN_INDEX_SUFFIX = ".txnindex"
 CLEANED_SUFFIX = ".cleaned"
 SWAP_SUFFIX = ".swap"
 DELETED_SUFFIX = ".deleted"
+
+cdef enum:
+    # Fewer bytes are checked sooner than the GIL is given away and taken back.
+    GIL_FREE_BYTES = 65536
 
 
 cdef class LogSegment:
@@ -162,22 +173,15 @@ cdef class LogSegment:
         """Whole batches from the one that holds `start_offset`, uncopied.
 
         Up to `max_bytes` (the first batch even above it, if `min_one_batch`), and below
-        `upper_bound_offset`.  Empty when none may be given; None when this segment has no record
-        at or behind `start_offset`.
+        `upper_bound_offset`, and before the first damaged one.  Empty when none may be given; None
+        when this segment has no record at or behind `start_offset`.  Raises LogCorruptedError where
+        the first batch is damaged.
         """
-        cdef BatchHeader first
-        cdef int64_t end, start = self.find_position(start_offset)
+        cdef int64_t start = self.find_position(start_offset)
         if start < 0:
             return None
-        if self.log.size_bytes - start <= max_bytes and upper_bound_offset >= self.next_offset:
-            end = self.log.size_bytes
-        else:
-            end = self.end_position(start, max_bytes, upper_bound_offset)
-            if end == start and min_one_batch:
-                self.read_header_at(start, &first)
-                if first.base_offset + first.last_offset_delta < upper_bound_offset:
-                    end = start + first.size_bytes
-        return self.log.view_of(start, end)
+        return self.log.view_of(
+            start, self.intact_end(start, max_bytes, upper_bound_offset, min_one_batch))
 
     def batch_at_or_after(self, int64_t offset) -> RecordBatch | None:
         """The first batch whose last offset is `offset` or above."""
@@ -204,6 +208,8 @@ cdef class LogSegment:
         while 0 <= position < self.log.size_bytes:
             self.read_header_at(position, &header)
             if header.max_timestamp >= timestamp:
+                if not batch_crc_matches(self.log.data() + position, &header):
+                    self._refuse_damaged(position)
                 return RecordBatch(self.log.view_of(position, self.log.size_bytes))
             position += header.size_bytes
         return None
@@ -421,31 +427,54 @@ cdef class LogSegment:
         slot = self._offset_index.slot_below(offset)
         return 0 if slot < 0 else self._offset_index.position_at(slot)
 
-    cdef int64_t end_position(
-        self, int64_t start, int64_t max_bytes, int64_t upper_bound_offset
+    cdef int64_t intact_end(
+        self, int64_t start, int64_t max_bytes, int64_t upper_bound_offset, bint min_one_batch
     ) except -1:
-        """The end of the last batch within `max_bytes` and below the bound; `start` if none is."""
+        """The end of the last batch that may be given; `start` if none may."""
+        cdef const uint8_t* data = self.log.data()
+        cdef int64_t size = self.log.size_bytes
+        cdef int64_t limit = min(start + max_bytes, size)
+        cdef int64_t end
+        cdef bint is_damaged = False
+        if limit - start < GIL_FREE_BYTES:
+            end = walk_intact(
+                data, start, limit, size, upper_bound_offset, min_one_batch, &is_damaged)
+        else:
+            with nogil:
+                end = walk_intact(
+                    data, start, limit, size, upper_bound_offset, min_one_batch, &is_damaged)
+        if is_damaged and end == start:
+            self._refuse_damaged(start)
+        return end
+
+    def _refuse_damaged(self, int64_t position) -> None:
         cdef BatchHeader header
-        cdef OffsetIndex offsets = self.offsets()
-        cdef int64_t limit = min(start + max_bytes, self.log.size_bytes)
-        cdef int64_t slot = min(
-            offsets.slot_at_position(limit), offsets.slot_below(upper_bound_offset - 1))
-        cdef int64_t position = start
-        if slot >= 0 and offsets.position_at(slot) > start:
-            position = offsets.position_at(slot)
-        # Invariant: the batches from `start` to `position` fit and end below the bound.
-        while position < limit:
-            self.read_header_at(position, &header)
-            if (position + header.size_bytes > limit
-                    or header.base_offset + header.last_offset_delta >= upper_bound_offset):
-                break
-            position += header.size_bytes
-        return position
+        cdef int64_t last_offset
+        self.read_header_at(position, &header)
+        last_offset = header.base_offset + header.last_offset_delta
+        self._refuse(
+            position, "the CRC of a batch does not match",
+            f"offsets {header.base_offset} to {last_offset} are not served; a consumer that seeks "
+            f"to {last_offset + 1} gets what follows",
+        )
+
+    def _refuse(self, int64_t position, str reason, str consequence) -> None:
+        """Raise LogCorruptedError; it is logged the first time that somebody comes there."""
+        error = LogCorruptedError(self.log.path, position, reason)
+        if self._reported is None:
+            self._reported = set()
+        if position not in self._reported:
+            self._reported.add(position)
+            _logger.error("%s: %s", error, consequence)
+        raise error
 
     cdef int read_header_at(self, int64_t position, BatchHeader* header) except -1:
         cdef int64_t available = self.log.size_bytes - position
         if read_batch_header(self.log.data() + position, available, header) != BATCH_OK:
-            raise LogCorruptedError(self.log.path, position, "no record batch starts here")
+            self._refuse(
+                position, "no record batch starts here",
+                "what follows cannot be read, up to the next entry of the index",
+            )
         return 0
 
     cdef OffsetIndex offsets(self):
@@ -503,3 +532,25 @@ cdef class LogSegment:
         cdef BatchHeader header
         self.read_header_at(0, &header)
         return header.max_timestamp
+
+
+cdef int64_t walk_intact(
+    const uint8_t* data, int64_t start, int64_t limit, int64_t size, int64_t upper_bound_offset,
+    bint min_one_batch, bint* is_damaged
+) noexcept nogil:
+    cdef BatchHeader header
+    cdef int64_t position = start
+    # Invariant: the batches from `start` to `position` are intact, fit, and end below the bound.
+    while position < limit or (min_one_batch and position == start):
+        if read_batch_header(data + position, size - position, &header) != BATCH_OK:
+            is_damaged[0] = True
+            break
+        if position + header.size_bytes > limit and not (min_one_batch and position == start):
+            break
+        if header.base_offset + header.last_offset_delta >= upper_bound_offset:
+            break
+        if not batch_crc_matches(data + position, &header):
+            is_damaged[0] = True
+            break
+        position += header.size_bytes
+    return position

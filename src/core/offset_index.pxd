@@ -20,7 +20,5 @@ cdef class OffsetIndex:
     cpdef int append_entry(self, int64_t offset, int32_t position) except -1
     # The slot of the last entry with an offset <= `offset`; -1 when there is none.
     cdef int64_t slot_below(self, int64_t offset) except -2
-    # The slot of the last entry with a position <= `position`; -1 when there is none.
-    cdef int64_t slot_at_position(self, int64_t position) except -2
     cdef int64_t offset_at(self, int64_t slot) except? -1
     cdef int64_t position_at(self, int64_t slot) except? -1

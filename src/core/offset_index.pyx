@@ -120,21 +120,6 @@ cdef class OffsetIndex:
                 high = middle
         return low - 1
 
-    cdef int64_t slot_at_position(self, int64_t position) except -2:
-        cdef int64_t low = 0, high = self.slot_count, middle
-        cdef const uint8_t* data
-        if high == 0:
-            return -1
-        data = self.file.data()
-        # Invariant: entries before `low` are <= position, entries from `high` on are above it.
-        while low < high:
-            middle = (low + high) >> 1
-            if load_i32(data + middle * OFFSET_ENTRY_BYTES + 4) <= position:
-                low = middle + 1
-            else:
-                high = middle
-        return low - 1
-
     cdef int64_t offset_at(self, int64_t slot) except? -1:
         return self.base_offset + load_i32(self.file.data() + slot * OFFSET_ENTRY_BYTES)
 

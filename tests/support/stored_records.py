@@ -18,9 +18,9 @@ class Fetched(NamedTuple):
     values: dict[int, bytes | None]
 
 
-def make_batch(*values: bytes, keys: list[bytes] | None = None) -> bytes:
-    """One batch of records with these values."""
-    builder = BatchBuilder()
+def make_batch(*values: bytes, keys: list[bytes] | None = None, **producer: Any) -> bytes:
+    """One batch of records with these values; `producer` makes it an idempotent producer's."""
+    builder = BatchBuilder(**producer)
     for number, value in enumerate(values):
         builder.append_record(
             timestamp=TIMESTAMP_MS + number, key=keys[number] if keys else None, value=value
@@ -37,7 +37,14 @@ def produce(
     keys: list[bytes] | None = None,
 ) -> tuple[int, int]:
     """(error code, base offset) of one batch of these values."""
-    records = make_batch(*values, keys=keys)
+    batch = make_batch(*values, keys=keys)
+    return produce_batch(requester, topic, batch, partition=partition, acks=acks)
+
+
+def produce_batch(
+    requester: Requester, topic: str, batch: bytes, *, partition: int = 0, acks: int = -1
+) -> tuple[int, int]:
+    """(error code, base offset) of a batch."""
     answer = requester.ask(
         PRODUCE,
         9,
@@ -45,7 +52,7 @@ def produce(
             "acks": acks,
             "timeout_ms": 10_000,
             "topic_data": [
-                {"name": topic, "partition_data": [{"index": partition, "records": records}]}
+                {"name": topic, "partition_data": [{"index": partition, "records": batch}]}
             ],
         },
     )

@@ -25,7 +25,7 @@ _CODES: dict[type[BaseException], ErrorCode] = {
     core.InvalidTxnStateError: ErrorCode.INVALID_TXN_STATE,
     core.OffsetOutOfRangeError: ErrorCode.OFFSET_OUT_OF_RANGE,
     core.KafkaStorageError: ErrorCode.KAFKA_STORAGE_ERROR,
-    core.LogCorruptedError: ErrorCode.KAFKA_STORAGE_ERROR,
+    core.LogCorruptedError: ErrorCode.CORRUPT_MESSAGE,
     core.LogClosedError: ErrorCode.NOT_LEADER_OR_FOLLOWER,
     core.InvalidConfigError: ErrorCode.INVALID_CONFIG,
     raft.NotLeaderOrFollowerError: ErrorCode.NOT_LEADER_OR_FOLLOWER,

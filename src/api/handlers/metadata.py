@@ -158,14 +158,15 @@ def _describe_partition(broker: "Broker", name: str, index: int, replicas: tuple
             "isr_nodes": [],
             "offline_replicas": list(replicas),
         }
+    has_leader = partition.leader_id >= 0
     return {
-        "error_code": ErrorCode.NONE,
+        "error_code": ErrorCode.NONE if has_leader else ErrorCode.LEADER_NOT_AVAILABLE,
         "partition_index": index,
         "leader_id": partition.leader_id,
         "leader_epoch": partition.leader_epoch,
         "replica_nodes": list(replicas),
         "isr_nodes": list(partition.isr),
-        "offline_replicas": [],
+        "offline_replicas": [] if partition.is_online else [broker.node_id],
     }
 
 

@@ -20,7 +20,7 @@ class Replicas:
     """Every partition is led by broker 1 at epoch 3."""
 
     def partition(self, topic: str, index: int) -> Any:
-        return SimpleNamespace(leader_id=1, leader_epoch=3, isr=(1,))
+        return SimpleNamespace(leader_id=1, leader_epoch=3, isr=(1,), is_online=True)
 
 
 def broker_with_topics(limit: int = 2000, **counts: int) -> AdminBroker:
