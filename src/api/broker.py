@@ -74,6 +74,7 @@ class Broker:
         self.groups: GroupCoordinator
         self._fetch_turn = 0
         self._is_open = False
+        self.on_config_changed: list[Callable[[BrokerConfig], None]] = []
 
     # ---- life
 
@@ -124,6 +125,8 @@ class Broker:
         if isinstance(command, AlterConfigs) and command.resource_type == RESOURCE_BROKER:
             self._take_dynamic_settings()
             self.replicas.set_default_config(self.config.log_config)
+            for on_config_changed in self.on_config_changed:
+                on_config_changed(self.config)
 
     def register(self, advertised_listeners: Sequence[Listener]) -> None:
         """Tell the cluster where this broker is reached, now that the ports are known."""

@@ -1,6 +1,7 @@
 """confluent-kafka's AdminClient against a broker process."""
 
 from concurrent.futures import Future
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from confluent_kafka.admin import (
     ResourceType,
 )
 
+from headrace.api.wire.api_keys import ApiKey
 from tests.support.broker_process import BrokerProcess
+from tests.support.requests import Requester
 
 DEADLINE_S = 15
 
@@ -180,3 +183,17 @@ def test_transactional_producer_is_refused_at_once(broker: BrokerProcess) -> Non
         producer.init_transactions(DEADLINE_S)
     assert caught.value.args[0].code() == KafkaError.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
     assert caught.value.args[0].fatal()
+
+
+def test_dynamic_limit_of_connections_holds_at_once(tmp_path: Path) -> None:
+    with BrokerProcess(tmp_path) as broker:
+        admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+        entry = ConfigEntry(
+            "max.connections.per.ip.overrides",
+            "127.0.0.1:1",
+            incremental_operation=AlterConfigOpType.SET,
+        )
+        change = ConfigResource(ResourceType.BROKER, "1", incremental_configs=[entry])
+        results(admin.incremental_alter_configs([change]))
+        with pytest.raises(ConnectionError), Requester(broker.port) as requester:
+            requester.ask(ApiKey.METADATA, 12, {"topics": []})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ...core.config_def import INT_MAX, LONG_MAX
 from ...core.errors import InvalidConfigError
-from ...core.log_config import LogConfig, parse_topic_configs
+from ...core.log_config import LogConfig, parse_topic_configs, unknown_config_reason
 from .java_properties import parse_java_properties
 from .known_names import describe_without_effect
 from .listeners import Listener, advertise, check_protocols, parse_listeners, parse_protocol_map
@@ -34,14 +34,13 @@ class BrokerConfig:
     controller_listeners: tuple[Listener, ...] = ()
     inter_broker_listener_name: str | None = None
     controller_quorum_bootstrap_servers: tuple[str, ...] = ()
+    headrace_replication_factor_clamp: bool = False
     num_partitions: int = 1
     default_replication_factor: int = 1
     auto_create_topics_enable: bool = True
     delete_topic_enable: bool = True
     max_request_partition_size_limit: int = 2000
     socket_request_max_bytes: int = 104_857_600
-    socket_send_buffer_bytes: int = 102_400
-    socket_receive_buffer_bytes: int = 102_400
     socket_listen_backlog_size: int = 50
     max_connections: int = INT_MAX
     max_connections_per_ip: int = INT_MAX
@@ -69,7 +68,6 @@ class BrokerConfig:
     offsets_topic_num_partitions: int = 50
     offsets_topic_replication_factor: int = 3
     offsets_topic_segment_bytes: int = 104_857_600
-    offsets_commit_timeout_ms: int = 5_000
     log_config: LogConfig = field(default_factory=LogConfig)
     settings: Mapping[str, str] = field(default_factory=dict)
 
@@ -115,7 +113,7 @@ def make_broker_config(settings: Mapping[str, str]) -> BrokerConfig:
     for name, text in settings.items():
         definition = BROKER_CONFIG_DEFS.get(name)
         if definition is None:
-            raise InvalidConfigError(name, text, "is no supported broker setting")
+            raise InvalidConfigError(name, text, unknown_config_reason(name, BROKER_CONFIG_DEFS))
         value = definition.parse(text)
         if name not in _COMPOSED and definition.topic_config is None:
             fields[definition.field_name] = value
@@ -267,9 +265,15 @@ def _cluster_warnings(settings: Mapping[str, str]) -> list[str]:
 
 
 def config_from_up(
-    data: Path, listen: str = "127.0.0.1:9092", advertise_as: str | None = None
+    data: Path,
+    listen: str = "127.0.0.1:9092",
+    advertise_as: str | None = None,
+    overrides: Mapping[str, str] | None = None,
 ) -> BrokerConfig:
-    """The config of `headrace up`: one folder, one listener, and no delay for new groups."""
+    """The config of `headrace up`: one folder, one listener, and no delay for new groups.
+
+    `overrides` are settings of `server.properties`; one that is not supported is refused.
+    """
     settings = {
         "log.dirs": str(data),
         "listeners": f"PLAINTEXT://{_host_and_port('--listen', listen)}",
@@ -278,6 +282,7 @@ def config_from_up(
     if advertise_as is not None:
         told = _host_and_port("--advertise", advertise_as)
         settings["advertised.listeners"] = f"PLAINTEXT://{told}"
+    settings.update(overrides or {})
     try:
         return make_broker_config(settings)
     except InvalidConfigError as error:

@@ -72,6 +72,14 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
         "Where to look for the cluster; unset means this broker alone.",
     ),
     ("controller.quorum.voters", "list", None, _ANY, READ_ONLY, "The older way to say so."),
+    (
+        "headrace.replication.factor.clamp",
+        "boolean",
+        "false",
+        _ANY,
+        READ_ONLY,
+        "Create a topic that asks for more replicas than there are brokers with one a broker.",
+    ),
     ("num.partitions", "int", "1", _POSITIVE, READ_ONLY, "Partitions of an auto-created topic."),
     ("default.replication.factor", "int", "1", _POSITIVE, READ_ONLY, "Replicas if not told."),
     ("auto.create.topics.enable", "boolean", "true", _ANY, READ_ONLY, "Create topics on use."),
@@ -85,8 +93,6 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
         "Most partitions one DescribeTopicPartitions answer holds.",
     ),
     ("socket.request.max.bytes", "int", "104857600", _POSITIVE, READ_ONLY, "Longest request."),
-    ("socket.send.buffer.bytes", "int", "102400", (-1, None), READ_ONLY, "SO_SNDBUF; -1: as is."),
-    ("socket.receive.buffer.bytes", "int", "102400", (-1, None), READ_ONLY, "SO_RCVBUF."),
     ("socket.listen.backlog.size", "int", "50", _POSITIVE, READ_ONLY, "Connections in waiting."),
     ("max.connections", "int", str(INT_MAX), _NATURAL, CLUSTER_WIDE, "Most connections."),
     ("max.connections.per.ip", "int", str(INT_MAX), _NATURAL, CLUSTER_WIDE, "Most of one IP."),
@@ -102,13 +108,13 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
     ("queued.max.request.bytes", "long", "-1", (-1, None), READ_ONLY, "Bytes read but unserved."),
     ("fetch.max.bytes", "int", "57671680", (1024, None), READ_ONLY, "Most bytes of one Fetch."),
     ("log.cleaner.enable", "boolean", "true", _ANY, READ_ONLY, "Whether compaction runs."),
-    ("log.cleaner.backoff.ms", "long", "15000", _NATURAL, CLUSTER_WIDE, "Pause of compaction."),
+    ("log.cleaner.backoff.ms", "long", "15000", _NATURAL, READ_ONLY, "Pause of compaction."),
     (
         "log.cleaner.dedupe.buffer.size",
         "long",
         "134217728",
         _POSITIVE,
-        CLUSTER_WIDE,
+        READ_ONLY,
         "Most bytes of the map from key to offset that compaction builds.",
     ),
     (
@@ -156,7 +162,7 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
         "int",
         "86400000",
         _POSITIVE,
-        CLUSTER_WIDE,
+        READ_ONLY,
         "How long an idle idempotent producer's last sequences are remembered.",
     ),
     (
@@ -212,7 +218,6 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
         READ_ONLY,
         "segment.bytes of __consumer_offsets.",
     ),
-    ("offsets.commit.timeout.ms", "int", "5000", _POSITIVE, READ_ONLY, "Longest commit."),
 )
 
 _MINUTE_MS = 60_000

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import EXIT_USAGE, CliError
+from .common import EXIT_USAGE, CliError, parse_name_value
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -55,6 +55,13 @@ def register(subparsers: Any) -> None:
         metavar="NAME[:PARTITIONS]",
         help="a topic to create if it is not there; may be repeated",
     )
+    parser.add_argument(
+        "--override",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a broker setting of Kafka's, as in --override num.partitions=3; may be repeated",
+    )
     parser.add_argument("--verbose", action="store_true", help="log what happens, on stderr")
     parser.set_defaults(run=run)
 
@@ -70,11 +77,12 @@ def parse_topic(text: str) -> tuple[str, int]:
 def run(args: argparse.Namespace) -> int:
     """Serves until it is told to stop; the exit code."""
     topics = [parse_topic(text) for text in args.topic]
+    overrides = dict(parse_name_value("--override", text) for text in args.override)
     from ..broker_config import config_from_up
     from .serving import log_to_stderr, serve, usage_errors
 
     with usage_errors():
-        config = config_from_up(args.data, args.listen, args.advertise)
+        config = config_from_up(args.data, args.listen, args.advertise, overrides)
     log_to_stderr(verbose=args.verbose)
 
     def on_started(broker: "Broker") -> None:

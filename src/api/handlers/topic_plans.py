@@ -25,11 +25,15 @@ from ...raft.topic_names import validate_topic_name
 
 @dataclass(frozen=True, slots=True)
 class TopicDefaults:
-    """What a topic gets that its creator leaves open."""
+    """What a topic gets that its creator leaves open.
+
+    `clamps_replication_factor`: scripts made for three brokers run on fewer, with fewer copies.
+    """
 
     num_partitions: int
     replication_factor: int
     log_config: LogConfig
+    clamps_replication_factor: bool = False
 
 
 def plan_topic(
@@ -82,6 +86,8 @@ def _placed_assignments(
         raise InvalidPartitionsError(
             f"{count} partitions: give at least 1, or -1 for the broker's num.partitions"
         )
+    if defaults.clamps_replication_factor:
+        factor = min(factor, len(state.brokers))
     check_replication_factor(state, factor)
     return place_partitions(
         state.brokers.values(),

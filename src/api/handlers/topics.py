@@ -78,7 +78,10 @@ async def _create_topic(
 
 def _topic_defaults(config: BrokerConfig) -> TopicDefaults:
     return TopicDefaults(
-        config.num_partitions, config.default_replication_factor, config.log_config
+        config.num_partitions,
+        config.default_replication_factor,
+        config.log_config,
+        config.headrace_replication_factor_clamp,
     )
 
 

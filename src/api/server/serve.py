@@ -102,6 +102,8 @@ class Server:
         """Start the broker, create `topics` that are missing, then accept."""
         try:
             self.broker.start()
+            self._limit_connections(self.broker.config)
+            self.broker.on_config_changed.append(self._limit_connections)
             advertised = advertised_with_ports(self._config.advertised_listeners, self._listeners)
             self.broker.register(advertised)
             for name, partition_count in topics:
@@ -135,6 +137,12 @@ class Server:
         self.broker.close(clean=clean)
         for connection in list(self.table.connections):
             connection.abort()
+
+    def _limit_connections(self, config: BrokerConfig) -> None:
+        """Take limits that changed at run time; connections that are open stay."""
+        self.table.max_connections = config.max_connections
+        self.table.max_connections_per_ip = config.max_connections_per_ip
+        self.table.per_ip_overrides = config.max_connections_per_ip_overrides
 
     def _make_connection(self, listener_name: str) -> Connection:
         return Connection(

@@ -228,6 +228,13 @@ def test_up_on_every_interface_names_the_option_that_is_missing(tmp_path: Path) 
     assert config.advertised_listeners[0].address == "box:9092"
 
 
+def test_up_takes_settings_by_name_and_refuses_those_it_does_not_know(tmp_path: Path) -> None:
+    config = config_from_up(tmp_path, overrides={"num.partitions": "3"})
+    assert config.num_partitions == 3
+    with pytest.raises(InvalidConfigError, match=r"did you mean num\.partitions"):
+        config_from_up(tmp_path, overrides={"num.partition": "3"})
+
+
 def test_up_refuses_what_is_no_address(tmp_path: Path) -> None:
     with pytest.raises(InvalidConfigError, match="--listen"):
         config_from_up(tmp_path, "a:b:c")

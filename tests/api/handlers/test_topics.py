@@ -49,6 +49,12 @@ def test_minus_one_takes_the_brokers_defaults() -> None:
     assert broker.cluster_state.topics["clicks"].partition_count == 4
 
 
+def test_clamp_takes_scripts_that_ask_for_three_copies() -> None:
+    broker = AdminBroker(make_broker_config({"headrace.replication.factor.clamp": "true"}))
+    (answer,) = create(broker, spec("clicks", 1, 3))
+    assert (answer["error_code"], answer["replication_factor"]) == (0, 1)
+
+
 def test_settings_of_the_topic_are_kept_and_told_with_their_source() -> None:
     broker = AdminBroker()
     configs = [{"name": "cleanup.policy", "value": "compact"}]
