@@ -11,17 +11,21 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.embedded.broker import Broker
     from .api.embedded.columns import BinaryView, RecordBatchView
     from .api.embedded.log_store import LogStore
     from .api.embedded.receipt import Receipt
     from .api.embedded.topic import Topic
     from .api.embedded.topic_partition import TopicPartition
+    from .api.embedded.unittest_case import BrokerTestCase
     from .core.errors import HeadraceError
 
 __version__ = "0.1.0"
 
 __all__ = [
     "BinaryView",
+    "Broker",
+    "BrokerTestCase",
     "HeadraceError",
     "LogStore",
     "Receipt",
@@ -34,6 +38,8 @@ __all__ = [
 
 _HOMES = {
     "BinaryView": "api.embedded.columns",
+    "Broker": "api.embedded.broker",
+    "BrokerTestCase": "api.embedded.unittest_case",
     "HeadraceError": "core.errors",
     "LogStore": "api.embedded.log_store",
     "Receipt": "api.embedded.receipt",

@@ -75,11 +75,12 @@ def as_topic_configs(config: Mapping[str, object] | None) -> dict[str, str]:
     texts = {}
     for name, value in (config or {}).items():
         dotted = name if name in TOPIC_CONFIG_DEFS else name.replace("_", ".")
-        texts[dotted if dotted in TOPIC_CONFIG_DEFS else name] = _config_text(value)
+        texts[dotted if dotted in TOPIC_CONFIG_DEFS else name] = config_text(value)
     return texts
 
 
-def _config_text(value: object) -> str:
+def config_text(value: object) -> str:
+    """A setting's value as Kafka writes it."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple | set | frozenset):

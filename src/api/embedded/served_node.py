@@ -1,0 +1,74 @@
+"""`ServedNode`: a store's way to the logs of a broker in this process, over the broker's loop."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ...core.clock import Clock
+from ...core.errors import LogClosedError
+from ...raft import ClusterGroup, Partition, ReplicaManager
+from ..server.serve import Server
+from .flush_wait import FlushWait
+
+T = TypeVar("T")
+
+
+class ServedNode:
+    """Runs what a store asks for on the loop thread, which owns the logs; see `node.Node`."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, path: Path) -> None:
+        """Made on the loop thread, once the server has started."""
+        broker = server.broker
+        self.path = path
+        self.clock: Clock = broker.clock
+        self.node_id: int = broker.node_id
+        self.cluster_id: str = broker.cluster_id
+        self.cluster_group: ClusterGroup = broker.cluster_group
+        self.replicas: ReplicaManager = broker.replicas
+        self._loop = loop
+        self._loop_thread = threading.get_ident()
+        self._gate = threading.Lock()
+        self._is_closed = False
+        # Set at every decision of the cluster: a topic may have come or gone.
+        self.watchers: set[threading.Event] = set()
+        self.cluster_group.add_listener(self._tell_watchers)
+
+    def run(self, call: Callable[[], T]) -> T:
+        """What `call` gives, called on the loop thread; raises LogClosedError once it stopped."""
+        if threading.get_ident() == self._loop_thread:
+            return call()
+        result: Future[T] = Future()
+
+        def answer() -> None:
+            try:
+                result.set_result(call())
+            except BaseException as error:
+                result.set_exception(error)
+
+        # Nothing is posted once `stop` was called, so what was posted is answered before the end.
+        with self._gate:
+            if self._is_closed:
+                raise LogClosedError(f"the broker of {self.path} was stopped; start it again")
+            self._loop.call_soon_threadsafe(answer)
+        return result.result()
+
+    def start_flush(self, partition: Partition) -> FlushWait:
+        """Have the partition synced on the broker's worker."""
+        wait = FlushWait()
+        wait.start(partition)
+        return wait
+
+    def close(self) -> None:
+        """Nothing: the logs are the broker's, and stop with it."""
+
+    def _tell_watchers(self, *_decision: Any) -> None:
+        for watcher in self.watchers:
+            watcher.set()
+
+    def stop(self) -> None:
+        """Refuse everything from now on; the broker's, before its loop ends."""
+        with self._gate:
+            self._is_closed = True
