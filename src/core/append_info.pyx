@@ -11,7 +11,6 @@ from .record_batch cimport (
     COMPRESSION_MASK,
     CONTROL_BIT,
     TRANSACTIONAL_BIT,
-    BatchHeader,
     read_batch_header,
 )
 

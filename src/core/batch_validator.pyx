@@ -7,13 +7,11 @@ header can vouch for.  An uncompressed batch's records are walked in C.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int64_t, uint8_t
 
 from .append_info cimport AppendInfo
 from .record_batch cimport (
     BATCH_CORRUPT,
-    BATCH_HEADER_BYTES,
-    BATCH_OK,
     BATCH_TRUNCATED,
     COMPRESSION_MASK,
     CONTROL_BIT,

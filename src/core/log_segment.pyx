@@ -23,7 +23,7 @@ from libc.string cimport memcpy
 
 from .append_info cimport AppendInfo
 from .mapped_file cimport MMAP_STORE_LIMIT, MappedFile
-from .offset_index cimport OffsetIndex
+from .offset_index cimport OFFSET_ENTRY_BYTES, OffsetIndex
 from .record_batch cimport (
     BATCH_HEADER_BYTES,
     BATCH_OK,
@@ -33,7 +33,7 @@ from .record_batch cimport (
     read_batch_header,
     stamp_batch,
 )
-from .time_index cimport TimeIndex
+from .time_index cimport TIME_ENTRY_BYTES, TimeIndex
 
 from .errors import CorruptIndexError, CorruptRecordError, LogCorruptedError
 
@@ -277,14 +277,17 @@ cdef class LogSegment:
         """Close it for writing: note the newest timestamp, trim the files; views stay."""
         if self._max_timestamp >= 0:
             self.times().maybe_append(self._max_timestamp, self._offset_of_max)
-        self.offsets().file.trim()
-        self.times().file.trim()
-        self.log.trim()
-        self.log.max_bytes = self.log.size_bytes
+        for file in (self.offsets().file, self.times().file, self.log):
+            file.trim()
+        self._make_files_idle()
 
     def make_active(self) -> None:
         """Open it for writing again, after a truncation."""
         self.log.make_writable(self.segment_bytes)
+        if self._offset_index is not None:
+            self._offset_index.file.make_writable(self._offset_index.max_slots * OFFSET_ENTRY_BYTES)
+        if self._time_index is not None:
+            self._time_index.file.make_writable(self._time_index.max_slots * TIME_ENTRY_BYTES)
         if not self.is_writable:
             self.is_writable = True
             if not self.load_end():
@@ -312,6 +315,7 @@ cdef class LogSegment:
             self._time_index.maybe_append(self._max_timestamp, self._offset_of_max)
             self._offset_index.file.trim()
             self._time_index.file.trim()
+            self._make_files_idle()
 
     def change_suffix(self, str suffix) -> None:
         """Rename its files; views and mappings stay."""
@@ -494,8 +498,10 @@ cdef class LogSegment:
             self._time_index = self._open_time_index()
             self._offset_index.sanity_check(self.log.size_bytes)
             self._time_index.sanity_check()
-            if not self.is_writable and self.log.size_bytes and not self._time_index.slot_count:
-                raise CorruptIndexError(f"{self._time_index.file.path} is empty")
+            if not self.is_writable:
+                if self.log.size_bytes and not self._time_index.slot_count:
+                    raise CorruptIndexError(f"{self._time_index.file.path} is empty")
+                self._make_files_idle()
         except (CorruptIndexError, FileNotFoundError):
             self.rebuild_indexes()
 
@@ -506,6 +512,13 @@ cdef class LogSegment:
     def _open_time_index(self) -> TimeIndex:
         return TimeIndex(
             self.path_of(TIME_INDEX_SUFFIX), self.base_offset, max_bytes=self.index_max_bytes)
+
+    def _make_files_idle(self) -> None:
+        self.log.make_idle()
+        if self._offset_index is not None:
+            self._offset_index.file.make_idle()
+        if self._time_index is not None:
+            self._time_index.file.make_idle()
 
     def _drop_indexes(self) -> None:
         if self._offset_index is not None:

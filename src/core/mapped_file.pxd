@@ -19,6 +19,7 @@ cdef class MappedFile:
     cdef readonly int64_t max_bytes       # the file never grows past it
     cdef readonly bint is_writable
     cdef readonly bint is_closed
+    cdef readonly bint is_idle            # of a closed segment: its mapping may go for another's
     cdef Mapping _mapping                 # None until a byte is needed
     cdef list _old_mappings               # replaced, but still read through views
     cdef int _descriptor                  # -1 when the pool has closed it
@@ -38,6 +39,8 @@ cdef class MappedFile:
     cdef int grow_by(self, int64_t count) except -1
     # Maps anew on next use, with max_bytes as it is then; views keep the old mapping.
     cdef int drop_mapping(self) except -1
+    # Says that the file grows no more: of such files only MAX_IDLE_MAPPINGS stay mapped.
+    cdef int make_idle(self) except -1
     # Lets a file that was opened for reading grow again, up to max_bytes.
     cdef int make_writable(self, int64_t max_bytes) except -1
     cdef object view_of(self, int64_t start, int64_t end)

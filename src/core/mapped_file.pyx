@@ -14,7 +14,8 @@ renaming or unlinking a file takes nothing away from a reader.  A file is only c
 view can reach; a truncation under live views writes zeros instead.
 
 Descriptors are not kept: a pool holds the MAX_OPEN_DESCRIPTORS used last, and a file's descriptor
-is opened again when it is needed.  After a fork the child's copies refuse to write.
+is opened again when it is needed.  Files of closed segments share MAX_IDLE_MAPPINGS mappings in the
+same way, because a process may have 65,530 by default.  After a fork the child refuses to write.
 """
 
 import os
@@ -53,6 +54,7 @@ cdef extern from "<unistd.h>" nogil:
     int close(int fd)
 
 MAX_OPEN_DESCRIPTORS = 128
+MAX_IDLE_MAPPINGS = 16_384
 
 cdef enum:
     FIRST_RESERVE_BYTES = 4096
@@ -61,6 +63,8 @@ cdef enum:
 
 # id of a MappedFile -> weak reference, in the order of their last use.
 cdef dict _open_files = {}
+# The same of idle files that are mapped, in the order in which they were mapped.
+cdef dict _idle_mappings = {}
 _pool_lock = threading.Lock()
 cdef bint _is_forked_child = False
 
@@ -106,8 +110,10 @@ cdef class MappedFile:
         self.size_bytes = size_bytes
         self.reserved_bytes = size_bytes
         self.max_bytes = max(max_bytes, size_bytes)
+        self.is_idle = not is_writable
 
     def __dealloc__(self):
+        _idle_mappings.pop(<Py_ssize_t><void*>self, None)
         if self._descriptor >= 0:
             self._close_descriptor()
 
@@ -196,6 +202,7 @@ cdef class MappedFile:
         finally:
             self.is_closed = True
             self._mapping = None
+            _idle_mappings.pop(<Py_ssize_t><void*>self, None)
             self._close_descriptor()
 
     cdef uint8_t* data(self) except NULL:
@@ -252,10 +259,18 @@ cdef class MappedFile:
                 self._old_mappings = []
             self._old_mappings.append(self._mapping)
         self._mapping = None
+        _idle_mappings.pop(<Py_ssize_t><void*>self, None)
+        return 0
+
+    cdef int make_idle(self) except -1:
+        self.drop_mapping()
+        self.max_bytes = self.size_bytes
+        self.is_idle = True
         return 0
 
     cdef int make_writable(self, int64_t max_bytes) except -1:
         self.drop_mapping()
+        self.is_idle = False
         if not self.is_writable:
             self._close_descriptor()
             self.is_writable = True
@@ -287,8 +302,12 @@ cdef class MappedFile:
         mapping.start = <uint8_t*>start
         mapping.length = length
         self._mapping = mapping
-        if not self.is_writable:
+        if self.is_idle:
             self._close_descriptor()
+            with _pool_lock:
+                _idle_mappings[<Py_ssize_t><void*>self] = weakref.ref(self)
+                if len(_idle_mappings) > MAX_IDLE_MAPPINGS:
+                    _drop_oldest_mapping()
 
     cdef int _allocate(self, int64_t end) except -1:
         """Extend the file with reserved zeros up to `end`: 0 or the errno; all or nothing."""
@@ -380,6 +399,16 @@ cdef int _close_oldest(MappedFile keep) except -1:
     return 0
 
 
+cdef int _drop_oldest_mapping() except -1:
+    """Unmap the idle file that was mapped first; its views, if any, keep its mapping."""
+    cdef MappedFile oldest
+    key = next(iter(_idle_mappings))
+    oldest = _idle_mappings.pop(key)()
+    if oldest is not None:
+        oldest.drop_mapping()
+    return 0
+
+
 def sync_descriptor(int descriptor) -> None:
     """Wait, without the GIL, until the file's content is on disk; raises OSError."""
     cdef int outcome
@@ -387,6 +416,11 @@ def sync_descriptor(int descriptor) -> None:
         outcome = fdatasync(descriptor)
     if outcome != 0:
         raise OSError(errno, os.strerror(errno))
+
+
+def idle_mapping_count() -> int:
+    """How many files of closed segments are mapped, for tests and metrics."""
+    return len(_idle_mappings)
 
 
 def open_descriptor_count() -> int:

@@ -19,7 +19,7 @@ cdef class ProducerEntry:
     cdef readonly int16_t producer_epoch         # -1: only markers or nothing seen yet
     cdef public int32_t coordinator_epoch        # of the last marker; -1
     cdef public int64_t last_timestamp           # [ms]
-    cdef public int64_t current_txn_start_offset # -1: no transaction is open here
+    cdef public int64_t current_txn_start_offset  # -1: no transaction is open here
     cdef readonly int32_t batch_count            # remembered, at most REMEMBERED_BATCHES
     cdef BatchTrace batches[REMEMBERED_BATCHES]  # oldest first
 

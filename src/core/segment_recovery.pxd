@@ -11,7 +11,7 @@ cdef class SegmentScan:
     cdef readonly int64_t cut_bytes       # from valid_bytes to the last byte that is not zero
     cdef readonly str kind                # WHOLE, RESERVED, TORN, DAMAGED, LOST_PAGES, CORRUPT
     cdef readonly str reason              # what is wrong with the batch at valid_bytes
-    cdef readonly int64_t intact_position # of the next whole batch behind it; -1
+    cdef readonly int64_t intact_position  # of the next whole batch behind it; -1
 
 
 # The position of the first whole batch (CRC too) in data[start:size] with an offset of at least

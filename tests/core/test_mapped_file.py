@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from headrace.core import mapped_file
 from headrace.core.errors import LogClosedError
 from headrace.core.mapped_file import (
     MAX_OPEN_DESCRIPTORS,
     MappedFile,
+    idle_mapping_count,
     open_descriptor_count,
     sync_descriptor,
 )
@@ -154,3 +156,26 @@ def test_forked_child_cannot_write(tmp_path: Path) -> None:
         os._exit(status)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     file.close()
+
+
+def test_idle_files_share_few_mappings_and_keep_their_views(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    already = idle_mapping_count()
+    monkeypatch.setattr(mapped_file, "MAX_IDLE_MAPPINGS", already + 3)
+    files, views = [], []
+    for number in range(10):
+        (tmp_path / str(number)).write_bytes(b"%d" % number * 5000)
+        file = MappedFile(str(tmp_path / str(number)), max_bytes=0, is_writable=False)
+        files.append(file)
+        views.append(file.view(0, 5000))
+    assert idle_mapping_count() <= already + 3
+    for number, (file, view) in enumerate(zip(files, views, strict=True)):
+        assert bytes(view) == bytes(file.view(0, 5000)) == b"%d" % number * 5000
+        assert file.has_views
+    views.clear()
+    del view
+    assert not any(file.has_views for file in files)
+    for file in files:
+        file.close()
+    assert idle_mapping_count() <= already
