@@ -313,7 +313,8 @@ cdef class MappedFile:
         """Extend the file with reserved zeros up to `end`: 0 or the errno; all or nothing."""
         cdef int failure = EINTR
         while failure == EINTR:
-            failure = posix_fallocate(self._descriptor, 0, end)
+            failure = posix_fallocate(
+                self._descriptor, self.reserved_bytes, end - self.reserved_bytes)
         if failure != 0:
             ftruncate(self._descriptor, self.reserved_bytes)
         return failure
