@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
+from .errors import LogClosedError
 from .log_segment import LogSegment
 from .mapped_file import sync_descriptor
 from .worker import Worker
@@ -90,7 +91,7 @@ class LogFlusher:
         waiters, self._waiters = self._waiters, []
         try:
             plan = self._make_plan()
-        except OSError as error:
+        except (OSError, LogClosedError) as error:  # closed: deleted while a sync was under way
             self._failed(waiters, error)
             return
         self._is_in_flight = True
