@@ -9,6 +9,7 @@ to the loop.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from ..core.clock import Clock, SystemClock
@@ -67,6 +68,7 @@ class Broker:
             ),
             node_id=config.node_id,
         )
+        self.on_fatal: Callable[[str], None] | None = None
         self.wal: RaftWal
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager
@@ -141,10 +143,33 @@ class Broker:
         )
         self.cluster_group.propose(command)
 
+    async def settle(self) -> None:
+        """Wait until what recovery found is committed again: at once, or once it is synced.
+
+        Clients would else see a log of flush.messages=1 shorter than it was before a crash.
+        """
+        waiting: list[asyncio.Future[None]] = []
+        for partition in self.replicas.partitions():
+            if partition.is_leader and partition.high_watermark < partition.log_end_offset:
+                committed: asyncio.Future[None] = self._loop.create_future()
+                # A sync that fails takes the partition offline, which is settled too.
+                partition.wait_for_high_watermark(
+                    partition.log_end_offset, partial(_note_settled, committed)
+                )
+                waiting.append(committed)
+        if waiting:
+            await asyncio.wait(waiting)
+
     def check_disks(self) -> None:
-        """See whether the folders are still there, and open logs that waited for room."""
+        """See whether the folders are still there, and open logs that waited for room.
+
+        With none left there is nothing to serve: `on_fatal` is told.
+        """
         self.log_manager.check_dirs()
         self.replicas.retry_unopened()
+        has_none = len(self.log_manager.offline_dirs) == len(self.log_manager.log_dirs)
+        if has_none and self.on_fatal is not None:
+            self.on_fatal("every folder of log.dirs is offline")
 
     def close(self, *, clean: bool = True) -> None:
         """Close every log and the journal; a clean close leaves the marker that spares a scan."""
@@ -258,6 +283,10 @@ class Broker:
             )
         except TopicExistsError:
             return  # another client asked at the same time
+
+
+def _note_settled(future: asyncio.Future[None], _error: BaseException | None) -> None:
+    future.set_result(None)
 
 
 def _group_settings(config: BrokerConfig) -> GroupSettings:

@@ -117,6 +117,14 @@ class LogDir:
             os.close(self._lock_descriptor)
             self._lock_descriptor = -1
 
+    def is_in_place(self) -> bool:
+        """Whether the folder is still the one that was locked."""
+        try:
+            self.check_in_place()
+        except OSError:
+            return False
+        return True
+
     def check_in_place(self) -> None:
         """Raise OSError where somebody has removed or replaced the folder under us."""
         held = os.fstat(self._lock_descriptor)

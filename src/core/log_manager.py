@@ -45,6 +45,8 @@ _log = logging.getLogger(__name__)
 
 # What a full disk says: appends fail until there is room again, but the folder stays online.
 _DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
+# What is said of a log whose folder or file somebody has removed.
+_FILE_GONE = frozenset((errno.ENOENT, errno.ESTALE))
 # What a new log takes at once: its folder, partition.metadata, and the first page of its files.
 _NEW_LOG_BYTES = 16 * 1024
 # What is wrong with one log alone, and is no failure of its disk.
@@ -453,6 +455,9 @@ class LogManager:
         if error.errno in _DISK_FULL:
             _log.error("%s: %s; appends are refused until there is room", path, error)
             return
+        if error.errno in _FILE_GONE and path != log_dir.path and log_dir.is_in_place():
+            _log.error("%s: %s; somebody has removed it, this log alone is offline", path, error)
+            return
         self._take_offline(log_dir, error)
 
     def _on_log_failure(self, log: Log, error: OSError) -> None:
@@ -517,7 +522,7 @@ class LogManager:
         # A log left offline must be scanned again, so there is no marker beside it.
         all_closed = all(self._dir_of[key] is not log_dir for key in self._offline_logs)
         for log in logs:
-            all_closed = _try_close(log) and all_closed
+            all_closed = not log.is_offline and _try_close(log) and all_closed
         log_dir.retire_checkpoints()
         for name, offset_of in (
             (RECOVERY_POINT_NAME, _recovery_point_of),

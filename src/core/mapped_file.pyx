@@ -14,8 +14,10 @@ renaming or unlinking a file takes nothing away from a reader.  A file is only c
 view can reach; a truncation under live views writes zeros instead.
 
 Descriptors are not kept: a pool holds the MAX_OPEN_DESCRIPTORS used last, and a file's descriptor
-is opened again when it is needed.  Files of closed segments share MAX_IDLE_MAPPINGS mappings in the
-same way, because a process may have 65,530 by default.  After a fork the child refuses to write.
+is opened again when it is needed, but never made again: a file that somebody removed would read as
+zeros, and one that somebody cut would fault.  Files of closed segments share MAX_IDLE_MAPPINGS
+mappings in the same way, because a process may have 65,530 by default.  After a fork the child
+refuses to write.
 """
 
 import os
@@ -23,7 +25,7 @@ import threading
 import weakref
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EINTR, EIO, errno
+from libc.errno cimport EINTR, EIO, ESTALE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
@@ -105,6 +107,8 @@ cdef class MappedFile:
         self.is_writable = is_writable
         self._descriptor = -1
         if size_bytes < 0:
+            if is_writable:
+                self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             self._open_descriptor()
             size_bytes = os.fstat(self._descriptor).st_size
         self.size_bytes = size_bytes
@@ -367,8 +371,12 @@ cdef class MappedFile:
         if self.is_closed:
             raise LogClosedError(f"{self.path} was closed")
         if self._descriptor < 0:
-            flags = os.O_RDWR | os.O_CREAT if self.is_writable else os.O_RDONLY
-            self._descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o644)
+            flags = os.O_RDWR if self.is_writable else os.O_RDONLY
+            self._descriptor = os.open(self.path, flags | os.O_CLOEXEC)
+            # Touching a mapping behind the file's end would be a SIGBUS.
+            if os.fstat(self._descriptor).st_size < self.reserved_bytes:
+                self._close_descriptor()
+                raise OSError(ESTALE, "somebody has replaced or cut the file", self.path)
         with _pool_lock:
             _open_files.pop(<Py_ssize_t><void*>self, None)
             _open_files[<Py_ssize_t><void*>self] = weakref.ref(self)

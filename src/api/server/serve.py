@@ -22,6 +22,7 @@ from .request_budget import RequestBudget
 
 STOP_GRACE_S = 0.4  # for answers that wait for the disk; parked fetches are dropped at once
 EXIT_OK = 0
+EXIT_FATAL = 1
 
 logger = logging.getLogger(__name__)
 
@@ -40,23 +41,32 @@ def run_server(
     loop = new_event_loop()
     try:
         asyncio.set_event_loop(loop)
-        loop.run_until_complete(_serve(config, topics, on_started))
+        return loop.run_until_complete(_serve(config, topics, on_started))
     finally:
         asyncio.set_event_loop(None)
         loop.close()
-    return EXIT_OK
 
 
 async def _serve(
     config: BrokerConfig,
     topics: Sequence[tuple[str, int]],
     on_started: Callable[[Broker], None] | None,
-) -> None:
+) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
+    exit_code = EXIT_OK
+
+    def stop_with_failure(reason: str) -> None:
+        nonlocal exit_code
+        if not stop.is_set():
+            logger.error("%s: stopping", reason)
+            exit_code = EXIT_FATAL
+            stop.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     server = Server(config)
+    server.broker.on_fatal = stop_with_failure
     await server.start(topics)
     try:
         # What is there now stays: the collector need not look at it again.
@@ -68,6 +78,7 @@ async def _serve(
         logger.info("stopping")
     finally:
         await server.stop()
+    return exit_code
 
 
 class Server:
@@ -109,6 +120,7 @@ class Server:
             for name, partition_count in topics:
                 if name not in self.broker.cluster_state.topics:
                     await self.broker.create_topic(name, partition_count=partition_count)
+            await self.broker.settle()
             self._dispatcher = Dispatcher(self.broker, ROUTES)
             self._background = Background(timetable(self.broker, self.table))
             for listener in self._listeners:
