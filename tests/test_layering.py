@@ -162,18 +162,19 @@ _TYPES_ONLY = re.compile(r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", re.MULTILINE)
 
 def test_only_declared_libraries_are_imported_at_run_time() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    offered = [requirement for name in extras if name != "test" for requirement in extras[name]]
     declared = {
         re.split(r"[<>=;\[ ]", requirement)[0].replace("-", "_")
-        for requirement in project["dependencies"]
+        for requirement in [*project["dependencies"], *offered]
     }
-    extras = {"pytest", "pluggy"}  # the plugin is loaded by pytest itself
     wrong = []
     for path in source_files():
         without_types = re.sub(
             r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(), flags=re.M
         )
         foreign = absolute_imports(without_types) - set(sys.stdlib_module_names)
-        foreign -= declared | extras | {"libc", "cpython", "cython", "posix", "numpy"}
+        foreign -= declared | {"pytest"} | {"libc", "cpython", "cython", "posix", "numpy"}
         if foreign:
             wrong.append(f"{path.relative_to(SOURCE)} imports {sorted(foreign)}")
     assert not wrong, wrong
