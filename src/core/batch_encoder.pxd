@@ -30,3 +30,12 @@ cdef class BinaryColumn:
     cdef Py_buffer _offsets
     cdef Py_buffer _validity
     cdef int _held                   # how many of the three buffers are held
+
+
+# An upper bound of the bytes of all elements, or -1 where offsets run backwards or outside.
+cdef int64_t column_bytes(const Column* column) noexcept nogil
+# One finished batch of these columns; `timestamps` is None or an int64 buffer.
+cdef bytearray encode(
+    const Column* values, const Column* keys, int64_t timestamp, object timestamps,
+    int64_t base_offset, int32_t leader_epoch, str compression
+)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from ...core.batch_builder import BatchBuilder
-from ...core.batch_encoder import BinaryColumn, encode_array, encode_columns, encode_values
+from ...core.batch_encoder import encode_array, encode_values
 from ...core.errors import RecordTooLargeError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def cut_values(
         sampled += islice(keys, _SAMPLED_RECORDS)
     bytes_sampled = sum(len(each) for each in sampled if hasattr(each, "__len__"))
     mean_bytes = bytes_sampled // max(1, min(len(values), _SAMPLED_RECORDS))
-    return _cut(encode, len(values), mean_bytes, max_bytes)
+    return cut_ranges(encode, len(values), mean_bytes, max_bytes)
 
 
 def cut_array(
@@ -94,35 +94,12 @@ def cut_array(
     width = array.nbytes // max(1, len(array))
     if keys is not None:
         width += keys.nbytes // max(1, len(keys))
-    return _cut(encode, len(array), width, max_bytes)
+    return cut_ranges(encode, len(array), width, max_bytes)
 
 
-def cut_columns(
-    slice_values: Callable[[int, int], BinaryColumn],
-    slice_keys: Callable[[int, int], BinaryColumn] | None,
-    count: int,
-    mean_bytes: int,
-    *,
-    timestamp: int,
-    timestamps: Any,
-    compression: str,
-    max_bytes: int,
+def cut_ranges(
+    encode: EncodeRange, count: int, mean_bytes: int, max_bytes: int
 ) -> Iterator[bytearray]:
-    """Batches of a binary column as Arrow keeps it, given as a function that slices it."""
-
-    def encode(start: int, end: int) -> bytearray:
-        return encode_columns(
-            slice_values(start, end),
-            None if slice_keys is None else slice_keys(start, end),
-            timestamp=timestamp,
-            timestamps=None if timestamps is None else timestamps[start:end],
-            compression=compression,
-        )
-
-    return _cut(encode, count, mean_bytes, max_bytes)
-
-
-def _cut(encode: EncodeRange, count: int, mean_bytes: int, max_bytes: int) -> Iterator[bytearray]:
     """One batch after the other; a range whose batch is above `max_bytes` is halved.
 
     Raises RecordTooLargeError where one record alone is above it.

@@ -1,8 +1,10 @@
 """`RecordBatchView`: records as columns over the mapped segment, without an object a record."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from ...core.arrow_export import export_arrow_schema, export_arrow_stream
 from ...core.batch_columns import BatchColumns, read_columns
 from ...core.record import Record
 from ...core.record_batch import iter_batches
@@ -139,6 +141,10 @@ class RecordBatchView:
         """The offset behind what was read, markers without records included."""
         return self._columns.next_offset
 
+    def count_below(self, offset: int) -> int:
+        """How many of the records have a smaller offset."""
+        return bisect_left(self._columns.offsets, offset)
+
     @property
     def offsets(self) -> "NDArray[np.int64]":
         """The records' offsets, growing; int64, read-only."""
@@ -171,9 +177,31 @@ class RecordBatchView:
         """All values as bytes objects, None for null."""
         return self._columns.values_to_list()
 
+    def to_arrow(self) -> Any:
+        """A `pyarrow.Table` of `__arrow_c_stream__`; the one method that needs pyarrow."""
+        import pyarrow
+
+        return pyarrow.table(self)
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """partition, offset, timestamp, key, value, for whatever reads the PyCapsule interface.
+
+        `requested_schema` is not followed, as the interface allows.
+        """
+        return arrow_stream_of([self])
+
+    def __arrow_c_schema__(self) -> object:
+        """The columns' names and types."""
+        return export_arrow_schema()
+
     def to_numpy(self, dtype: "DTypeLike") -> "NDArray[Any]":
         """The values, each the bytes of one `dtype` item; see `BinaryView.to_numpy`."""
         return self.values.to_numpy(dtype)
+
+
+def arrow_stream_of(views: Iterable[RecordBatchView]) -> object:
+    """A capsule of the Arrow stream of these views, which are read as the stream is."""
+    return export_arrow_stream((view.partition, view._columns) for view in views)
 
 
 def _int64(column: memoryview) -> "NDArray[np.int64]":

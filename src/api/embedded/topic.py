@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from ...core.arrow_export import export_arrow_schema
 from ...raft import Partition, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
-from .columns import RecordBatchView
+from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability
 from .inputs import as_list, as_timestamps, check_lengths
 from .node import Node
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .batching import Headers
+    from .topic_partition import ArrowSource
 
 
 class Topic:
@@ -151,6 +153,37 @@ class Topic:
         return self.partition(partition).append_array(
             array, keys, timestamps=timestamps, durability=durability
         )
+
+    def append_arrow(
+        self,
+        source: "ArrowSource",
+        *,
+        value: str | None = None,
+        key: str | None = None,
+        timestamp: str | None = None,
+        partition: int | None = None,
+        durability: str | None = None,
+    ) -> Receipt:
+        """Append a row a record, to one partition, all or none; unpacks as (first, count).
+
+        See `TopicPartition.append_arrow`, and `append_many` for `partition`.
+        """
+        if partition is None:
+            partition = self._one_partition(has_keys=key is not None)
+        return self.partition(partition).append_arrow(
+            source, value=value, key=key, timestamp=timestamp, durability=durability
+        )
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Everything that can be read by now as an Arrow stream, partition by partition.
+
+        So polars, duckdb, pandas and pyarrow read a topic as it is.  See `RecordBatchView`.
+        """
+        return arrow_stream_of(self.scan())
+
+    def __arrow_c_schema__(self) -> object:
+        """The columns' names and types."""
+        return export_arrow_schema()
 
     def read(
         self,

@@ -4,11 +4,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.arrow_export import export_arrow_schema
+from ...core.arrow_import import ArrowReader
 from ...core.errors import KafkaStorageError
 from ...raft import Partition
 from ...raft.replica_log import ReplicaLog
+from .arrow_columns import ArrowColumns
 from .batching import cut_array, cut_values, encode_record
-from .columns import RecordBatchView
+from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability, is_synced_by
 from .inputs import as_list, as_rows, as_timestamps, check_lengths
 from .node import Node
@@ -18,7 +21,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Buffer
 
+    from ...core.arrow_import import ArrowArrayExportable, ArrowStreamExportable
     from .batching import Headers
+
+    ArrowSource = ArrowStreamExportable | ArrowArrayExportable
 
 DEFAULT_READ_BYTES = 64 * 1024 * 1024
 # Our own batches need no second look at each record, save for what their topic asks of them.
@@ -135,6 +141,35 @@ class TopicPartition:
             is_synced=is_synced_by(durability, self._durability),
         )
 
+    def append_arrow(
+        self,
+        source: "ArrowSource",
+        *,
+        value: str | None = None,
+        key: str | None = None,
+        timestamp: str | None = None,
+        durability: str | None = None,
+    ) -> Receipt:
+        """Append a row a record, from anything with `__arrow_c_stream__` or `__arrow_c_array__`.
+
+        `value`, `key`, `timestamp` name columns: binary, string (as UTF-8), their views or
+        fixed_size_binary; the timestamp an Arrow timestamp or int64 [ms].  `value` may be left out
+        for a lone array, a table of one column, or one whose column is called "value".  All or
+        none; unpacks as (first, count).  Raises what `append_many` raises, TypeError for columns of
+        numbers, ValueError for names that are not there.
+        """
+        columns = ArrowColumns(ArrowReader(source), value=value, key=key, timestamp=timestamp)
+        batches = columns.cut(
+            timestamp=self._node.clock.now_ms(),
+            compression=self._compression,
+            max_bytes=self._max_message_bytes,
+        )
+        return self._append_batches(
+            batches,
+            is_inspected=timestamp is not None or self._needs_keys,
+            is_synced=is_synced_by(durability, self._durability),
+        )
+
     # -- read
 
     def read(
@@ -178,14 +213,22 @@ class TopicPartition:
         offset = self.log_start_offset if start_offset is None else start_offset
         while offset < end:
             view = self.read(offset, max_bytes=max_bytes, max_records=end - offset)
-            if len(view) and view.offsets[-1] >= end:
-                below_end = int(view.offsets.searchsorted(end))
+            below_end = view.count_below(end)
+            if below_end < len(view):
                 view = self.read(offset, max_bytes=max_bytes, max_records=below_end)
             if view.next_offset == offset:
                 return
             if len(view):
                 yield view
             offset = view.next_offset
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """All records as an Arrow stream, read segment by segment; see `RecordBatchView`."""
+        return arrow_stream_of(self.scan())
+
+    def __arrow_c_schema__(self) -> object:
+        """The columns' names and types."""
+        return export_arrow_schema()
 
     def offset_for(self, timestamp: int) -> int | None:
         """The earliest record's offset at or after `timestamp` [ms]; None where there is none."""
