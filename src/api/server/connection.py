@@ -28,7 +28,7 @@ from .request_budget import RequestBudget
 MAX_PENDING_ANSWERS = 256
 MAX_UNSENT_PIECES = 32
 WRITE_BUFFER_HIGH_BYTES = 1024 * 1024
-SIZE = Struct(">i")
+read_size = Struct(">i").unpack_from
 
 logger = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ class Connection(asyncio.BufferedProtocol):
     __slots__ = (
         "_budget",
         "_buffers",
+        "_dispatch_frame",
         "_filled",
         "_frame_buffer",
         "_frame_bytes",
@@ -60,13 +61,13 @@ class Connection(asyncio.BufferedProtocol):
         "_is_stopped",
         "_loop",
         "_max_bytes",
+        "_must_wait",
         "_pending",
         "_stash",
         "_table",
         "_transport",
         "client_host",
         "contexts",
-        "handler",
         "is_closing",
         "last_active",
         "listener_name",
@@ -82,7 +83,7 @@ class Connection(asyncio.BufferedProtocol):
         listener_name: str,
         request_max_bytes: int,
     ) -> None:
-        self.handler = handler
+        self._dispatch_frame = handler.dispatch_frame
         self.listener_name = listener_name
         self.client_host = ""
         self.is_closing = False
@@ -102,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_choked = False  # the client does not read its answers
         self._is_paused = False
         self._is_stopped = False  # for good: the broker stops
+        self._must_wait = False  # what the three above and the pending answers come to
 
     # ---- asyncio calls these
 
@@ -142,11 +144,12 @@ class Connection(asyncio.BufferedProtocol):
             self._continue_frame(nbytes)
 
     def pause_writing(self) -> None:
-        self._is_choked = True
+        self._is_choked = self._must_wait = True
 
     def resume_writing(self) -> None:
         self.last_active = self._loop.time()
         self._is_choked = False
+        self._must_wait = self._has_to_wait()
         self._go_on()
 
     # ---- for the table and the server
@@ -158,7 +161,7 @@ class Connection(asyncio.BufferedProtocol):
     def stop_reading(self) -> None:
         """Take no further request; answers still go out."""
         if not self.is_closing:
-            self._is_stopped = True
+            self._is_stopped = self._must_wait = True
             self._transport.pause_reading()
 
     def due_work(self) -> list[asyncio.Future[Any]]:
@@ -186,56 +189,42 @@ class Connection(asyncio.BufferedProtocol):
         """Handle every whole frame in `view[:end]`; keep what is left for later."""
         position = 0
         out: Pieces = []
-        while end - position >= 4 and not self.is_closing:
-            (size_bytes,) = SIZE.unpack_from(view, position)
-            if not 0 < size_bytes <= self._max_bytes:
-                self._refuse_length(bytes(view[position : position + 4]))
-                break
+        pending, dispatch_frame, max_bytes = self._pending, self._dispatch_frame, self._max_bytes
+        while end - position >= 4:
+            (size_bytes,) = read_size(view, position)
             stop = position + 4 + size_bytes
-            if stop > end or self._must_wait():
+            if stop > end or not 0 < size_bytes <= max_bytes or self._must_wait:
                 break
-            self._handle_frame(view[position + 4 : stop], out)
-            position = stop
-            if len(out) >= MAX_UNSENT_PIECES:
+            try:
+                answer = dispatch_frame(self, view[position + 4 : stop])
+            except CloseConnectionError as error:
                 self._write(out)
-                out = []
+                self._close_for(error)
+                return
+            position = stop
+            if type(answer) is list and not pending:
+                out += answer
+                # Many, or large ones: let the transport say at once whether it is too much.
+                if len(answer) > 1 or len(out) >= MAX_UNSENT_PIECES:
+                    self._write(out)
+                    out = []
+            elif answer is not None:
+                self._queue_answer(answer, size_bytes)
         if out:
             self._write(out)
-        if self.is_closing:
-            return
         if position < end:
             self._keep(view[position:end])
-        elif self._must_wait():
+        elif self._must_wait:
             self._pause()
 
-    def _handle_frame(self, frame: memoryview, out: Pieces) -> None:
-        """Dispatch one frame; its answer goes to `out`, or into the queue behind earlier ones."""
-        try:
-            answer = self.handler.dispatch_frame(self, frame)
-        except CloseConnectionError as error:
-            self._write(out)
-            out.clear()
-            self._close_for(error)
-            return
-        if answer is None:
-            return
-        if type(answer) is list:
-            if not self._pending:
-                out.extend(answer)
-                if len(answer) > 1:  # large: let the transport say at once whether it is too much
-                    self._write(out)
-                    out.clear()
-                return
-            pending = PendingAnswer(answer)
-        else:
-            pending = cast(PendingAnswer, answer)
-            if pending.pieces is not None and not self._pending:
-                out.extend(pending.pieces)
-                return
-        pending.request_bytes = len(frame)
-        self._budget.hold(len(frame))
+    def _queue_answer(self, answer: Pieces | PendingAnswer, request_bytes: int) -> None:
+        """Let an answer wait for its own work, or for its turn behind earlier ones."""
+        pending = PendingAnswer(answer) if isinstance(answer, list) else answer
+        pending.request_bytes = request_bytes
+        self._budget.hold(request_bytes)
         self._pending.append(pending)
         pending.on_ready = self._send_ready
+        self._must_wait = self._has_to_wait()
 
     def _continue_frame(self, nbytes: int) -> None:
         """`nbytes` more of the frame in the frame buffer have arrived."""
@@ -258,16 +247,20 @@ class Connection(asyncio.BufferedProtocol):
 
     def _keep(self, rest: memoryview) -> None:
         """Keep what was read and cannot be handled yet, outside the shared buffer."""
-        if self._must_wait() or self._budget.is_spent:
+        held_bytes = len(rest)
+        frame_bytes = 4
+        if held_bytes >= 4:
+            (size_bytes,) = read_size(rest)
+            if not 0 < size_bytes <= self._max_bytes:
+                self._refuse_length(bytes(rest[:4]))
+                return
+            frame_bytes += size_bytes
+        if self._must_wait or self._budget.is_spent:
             self._stash = memoryview(bytes(rest))
             self._pause()
             return
-        held_bytes = len(rest)
-        if held_bytes >= 4:
-            self._frame_bytes = 4 + SIZE.unpack_from(rest)[0]
-        else:
-            self._frame_bytes = 4
-        buffer = self._buffers.take(wanted_bytes=self._frame_bytes, held_bytes=held_bytes)
+        self._frame_bytes = frame_bytes
+        buffer = self._buffers.take(wanted_bytes=frame_bytes, held_bytes=held_bytes)
         buffer[:held_bytes] = rest
         self._filled = held_bytes
         self._frame_buffer = buffer
@@ -288,7 +281,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- back-pressure
 
-    def _must_wait(self) -> bool:
+    def _has_to_wait(self) -> bool:
         return self._is_choked or self._is_stopped or len(self._pending) >= MAX_PENDING_ANSWERS
 
     def _pause(self) -> None:
@@ -300,7 +293,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Handle what was stashed and read on, if nothing holds this connection back any more."""
-        if self.is_closing or not self._is_paused or self._must_wait():
+        if self.is_closing or not self._is_paused or self._must_wait:
             return
         stash, self._stash = self._stash, None
         if stash is not None:
@@ -309,7 +302,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._budget.wait(self._go_on)
                 return
             self._split_frames(stash, len(stash))
-        if self._stash is None and not self._must_wait() and not self.is_closing:
+        if self._stash is None and not self._must_wait and not self.is_closing:
             self._is_paused = False
             self._transport.resume_reading()
 
@@ -330,6 +323,7 @@ class Connection(asyncio.BufferedProtocol):
         if out:
             self._write(out)
             self.last_active = self._loop.time()
+        self._must_wait = self._has_to_wait()
         if self._is_paused:
             self._go_on()
 

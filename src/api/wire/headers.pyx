@@ -37,9 +37,13 @@ cdef class RequestHeader:
         )
 
 
+cdef dict _first_flexible = {key: first_flexible_version(key) for key in REQUESTS}
+
+
 cdef bint is_flexible(int64_t api_key, int64_t api_version) except -1:
     """Whether the headers of a request at this version carry a tag buffer."""
-    return api_key in REQUESTS and api_version >= <int64_t>first_flexible_version(api_key)
+    first = _first_flexible.get(api_key)
+    return first is not None and api_version >= <int64_t>first
 
 
 def decode_request_header(frame, Py_ssize_t position=0):

@@ -382,6 +382,14 @@ def test_foreign_greeting_is_explained_once_and_closed(
         assert client.receive_frame() == b"fine"
 
 
+def test_request_above_the_limit_is_refused_after_the_answers_before_it(kind: str) -> None:
+    with Server(kind, request_max_bytes=1000) as server, server.client() as client:
+        client.send_bytes(frame(b"fits") + frame(bytes(1001)) + frame(b"never"))
+        assert client.receive_frame() == b"fits"
+        assert client.is_closed_by_peer()
+        assert server.handler.frames == [b"fits"]
+
+
 def test_connections_above_the_limits_are_refused_and_room_is_made_again(kind: str) -> None:
     with Server(kind, max_connections=2) as server:
         first, second = server.client(), server.client()
