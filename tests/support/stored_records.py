@@ -7,7 +7,7 @@ from headrace.core.record_batch import iter_batches
 from tests.support.requests import Requester
 
 PRODUCE, FETCH, CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS = 0, 1, 19, 20, 37
-METADATA = 3
+LIST_OFFSETS, METADATA = 2, 3
 TIMESTAMP_MS = 1_700_000_000_000
 
 
@@ -143,3 +143,17 @@ def partitions_of(requester: Requester, topic: str) -> dict[int, int]:
     body = {**asked, "allow_auto_topic_creation": False}
     told = requester.ask(METADATA, 12, body)["topics"][0]
     return {each["partition_index"]: each["error_code"] for each in told["partitions"]}
+
+
+def list_offset(requester: Requester, topic: str, timestamp: int, *, partition: int = 0) -> int:
+    """The offset that ListOffsets tells for a timestamp or one of the special ones."""
+    asked = {"partition_index": partition, "current_leader_epoch": -1, "timestamp": timestamp}
+    body = {
+        "replica_id": -1,
+        "isolation_level": 0,
+        "topics": [{"name": topic, "partitions": [asked]}],
+    }
+    told = requester.ask(LIST_OFFSETS, 6, body)["topics"][0]["partitions"][0]
+    assert told["error_code"] == 0, told
+    offset: int = told["offset"]
+    return offset
