@@ -3,16 +3,15 @@
 import ctypes
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.broker_process import BrokerProcess, free_port
+from tests.support.broker_process import BrokerProcess
+from tests.support.refused_start import EXIT_FAILURE, WITHIN_S, refused_start
 from tests.support.requests import Requester
 from tests.support.stored_records import (
     create_topic,
@@ -23,8 +22,6 @@ from tests.support.stored_records import (
 )
 
 NONE, KAFKA_STORAGE_ERROR = 0, 56
-EXIT_FAILURE = 1
-WITHIN_S = 20
 PR_CAPBSET_DROP, CAP_DAC_OVERRIDE = 24, 1
 
 
@@ -38,37 +35,6 @@ def obey_permissions() -> None:
     """Let even root be stopped by the permissions of a folder, from the next exec on."""
     if os.geteuid() == 0:
         ctypes.CDLL(None).prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE, 0, 0, 0)
-
-
-def refused_start(
-    folder: Path,
-    data: Path | str,
-    *,
-    port: int | None = None,
-    before_exec: Callable[[], None] | None = None,
-    settings: Mapping[str, str] | None = None,
-) -> str:
-    """What `headrace server start` says when it must not start; its exit code is checked."""
-    file = folder / "refused.properties"
-    lines = {
-        "listeners": f"PLAINTEXT://127.0.0.1:{port or free_port()}",
-        "log.dirs": str(data),
-        "node.id": "1",
-        **(settings or {}),
-    }
-    file.write_text("".join(f"{name}={value}\n" for name, value in lines.items()))
-    ended = subprocess.run(
-        [sys.executable, "-m", "headrace.api.cli", "server", "start", str(file)],
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        preexec_fn=before_exec,
-        check=False,
-    )
-    assert ended.returncode == EXIT_FAILURE, (ended.returncode, ended.stderr)
-    assert "Traceback" not in ended.stderr, ended.stderr
-    assert not ended.stdout, ended.stdout
-    return ended.stderr
 
 
 def test_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
