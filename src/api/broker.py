@@ -233,7 +233,7 @@ class Broker:
         if isinstance(command, CreateTopic | CreatePartitions):
             self.log_manager.check_room(len(command.assignments))
         future: asyncio.Future[Any] = self._loop.create_future()
-        self.cluster_group.propose(command, future.set_result)
+        self.cluster_group.propose(command, partial(_settle, future))
         result = await future
         if isinstance(result, ClusterStateError):
             raise result
@@ -287,6 +287,11 @@ class Broker:
 
 def _note_settled(future: asyncio.Future[None], _error: BaseException | None) -> None:
     future.set_result(None)
+
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():  # cancelled when its connection closed
+        future.set_result(result)
 
 
 def _group_settings(config: BrokerConfig) -> GroupSettings:

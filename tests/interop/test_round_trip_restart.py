@@ -1,5 +1,6 @@
 """A broker process that is killed or stopped: what it acknowledged is there when it is back."""
 
+import signal
 import time
 from pathlib import Path
 
@@ -89,3 +90,10 @@ def test_sigterm_stops_within_a_second_and_leaves_the_marker(own_broker: BrokerP
         broker.start()
         assert len(consume(broker, "kept", len(sample_records()))) == len(sample_records())
         assert not (broker.data / ".kafka_cleanshutdown").exists()
+
+
+def test_closed_terminal_stops_the_broker_cleanly(own_broker: BrokerProcess) -> None:
+    with own_broker as broker:
+        assert broker.stop_by(signal.SIGHUP) == 0
+        assert (broker.data / ".kafka_cleanshutdown").exists()
+        broker.start()

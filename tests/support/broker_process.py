@@ -106,8 +106,12 @@ class BrokerProcess:
 
     def terminate(self) -> int:
         """SIGTERM, and its exit code."""
+        return self.stop_by(signal.SIGTERM)
+
+    def stop_by(self, number: signal.Signals) -> int:
+        """Send a signal that ends it; its exit code."""
         process, self._process = self._running(), None
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
         code = process.wait(STOP_WITHIN_S)
         _close(process)
         return code

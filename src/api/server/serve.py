@@ -6,6 +6,7 @@ import gc
 import logging
 import resource
 import signal
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -21,6 +22,7 @@ from .receive_buffers import ReceiveBuffers
 from .request_budget import RequestBudget
 
 STOP_GRACE_S = 0.4  # for answers that wait for the disk; parked fetches are dropped at once
+SWITCH_INTERVAL_S = 0.0005  # how long the worker may keep the loop waiting; 5 ms by default
 EXIT_OK = 0
 EXIT_FATAL = 1
 
@@ -33,11 +35,12 @@ def run_server(
     on_started: Callable[[Broker], None] | None = None,
     topics: Sequence[tuple[str, int]] = (),
 ) -> int:
-    """Serve until SIGTERM or SIGINT; the exit code.  Call from the main thread.
+    """Serve until SIGTERM, SIGINT or SIGHUP; the exit code.  Call from the main thread.
 
     `topics` (name, partition count) are created if they are not there; then `on_started` is called.
     """
     raise_descriptor_limit()
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     loop = new_event_loop()
     try:
         asyncio.set_event_loop(loop)
@@ -63,17 +66,17 @@ async def _serve(
             exit_code = EXIT_FATAL
             stop.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in stop_signals():
         loop.add_signal_handler(number, stop.set)
     server = Server(config)
     server.broker.on_fatal = stop_with_failure
     await server.start(topics)
     try:
+        if on_started is not None:
+            on_started(server.broker)
         # What is there now stays: the collector need not look at it again.
         gc.collect()
         gc.freeze()
-        if on_started is not None:
-            on_started(server.broker)
         await stop.wait()
         logger.info("stopping")
     finally:
@@ -181,6 +184,14 @@ class Server:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
+
+
+def stop_signals() -> list[signal.Signals]:
+    """What stops the broker cleanly; a terminal that closes too, unless nohup says to go on."""
+    signals = [signal.SIGTERM, signal.SIGINT]
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signals.append(signal.SIGHUP)
+    return signals
 
 
 def new_event_loop() -> asyncio.AbstractEventLoop:
