@@ -24,3 +24,4 @@ cdef class BatchValidator:
     cdef int check_timestamps(
         self, AppendInfo info, int64_t oldest, int64_t newest, int64_t now_ms
     ) except -1
+    cdef int check_records(self, records, AppendInfo info, int64_t now_ms) except -1

@@ -17,10 +17,12 @@ from .record_batch cimport (
     CONTROL_BIT,
     LOG_APPEND_TIME_BIT,
     RecordBatch,
+    RecordsSummary,
     TRANSACTIONAL_BIT,
     batch_crc_matches,
     read_batch_header,
     restamp_max_timestamp,
+    summarize_records,
 )
 
 from .batch_builder import BatchBuilder
@@ -33,7 +35,7 @@ from .errors import (
     RecordTooLargeError,
     UnsupportedCompressionTypeError,
 )
-from .record_batch import inspect_records
+from .record_batch import MAX_UNCOMPRESSED_BYTES
 
 cdef enum:
     MAGIC_POSITION = 16
@@ -73,7 +75,7 @@ cdef class BatchValidator:
         finally:
             PyBuffer_Release(&buffer)
         if is_client:
-            self._check_records(records, info, now_ms)
+            self.check_records(records, info, now_ms)
         return info
 
     cpdef bint needs_rewrite(self, AppendInfo info) noexcept:
@@ -157,9 +159,10 @@ cdef class BatchValidator:
                 f"message.timestamp.before.max.ms is {self.timestamp_before_max_ms}")
         return 0
 
-    def _check_records(self, records, AppendInfo info, int64_t now_ms) -> None:
+    cdef int check_records(self, records, AppendInfo info, int64_t now_ms) except -1:
         """Look at the records themselves: structure, counts, keys, timestamps."""
-        summary = inspect_records(RecordBatch(records))
+        cdef RecordsSummary summary = summarize_records(
+            RecordBatch(records), MAX_UNCOMPRESSED_BYTES)
         if self.is_compacted and summary.first_null_key_index >= 0:
             index = summary.first_null_key_index
             message = "a record of a compacted topic needs a key"
@@ -169,6 +172,7 @@ cdef class BatchValidator:
                 info,
                 summary.min_timestamp if self._checks_each_timestamp else INT64_MAX,
                 summary.max_timestamp, now_ms)
+        return 0
 
 
 cdef int _check_counts(AppendInfo info) except -1:

@@ -487,7 +487,7 @@ class Log:
         """Write a batch with its offsets assigned, and remember what it says."""
         segment = self.active_segment
         try:
-            if segment.must_roll(info.size_bytes, info.last_offset, info.max_timestamp, now_ms):
+            if segment.must_roll(info, now_ms):
                 segment = self._roll(now_ms)
             if info.leader_epoch > self._epochs.latest_epoch:
                 self._epochs.assign(info.leader_epoch, info.base_offset)

@@ -29,10 +29,8 @@ cdef class LogSegment:
     cdef public int64_t segment_bytes
     cdef public int64_t roll_ms           # segment.ms less its jitter
 
-    # Whether a batch of this size and last offset belongs into a new segment.
-    cpdef bint must_roll(
-        self, int64_t size_bytes, int64_t last_offset, int64_t max_timestamp, int64_t now_ms
-    ) except -1
+    # Whether the batch of `info`, its offsets assigned, belongs into a new segment.
+    cpdef bint must_roll(self, AppendInfo info, int64_t now_ms) except -1
     # Stores the batch of `info`, stamped with the offsets it was given, from `records`.
     cpdef int append_batch(self, object records, AppendInfo info) except -1
     cdef int append_one(

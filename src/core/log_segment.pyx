@@ -111,14 +111,12 @@ cdef class LogSegment:
         """The path of its file of this kind, such as LOG_SUFFIX."""
         return f"{self.folder}/{self.base_offset:020d}{kind}{self.suffix}"
 
-    cpdef bint must_roll(
-        self, int64_t size_bytes, int64_t last_offset, int64_t max_timestamp, int64_t now_ms
-    ) except -1:
-        cdef int64_t waited
+    cpdef bint must_roll(self, AppendInfo info, int64_t now_ms) except -1:
+        cdef int64_t waited, max_timestamp = info.header.max_timestamp
         if self.log.size_bytes == 0:
             return False
-        if (self.log.size_bytes > self.segment_bytes - size_bytes
-                or last_offset - self.base_offset > INT32_MAX):
+        if (self.log.size_bytes > self.segment_bytes - info.header.size_bytes
+                or info.last_offset - self.base_offset > INT32_MAX):
             return True
         if self.offsets().slot_count >= self._offset_index.max_slots:
             return True

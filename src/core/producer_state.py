@@ -74,6 +74,8 @@ class ProducerStateManager:
     @property
     def first_unstable_offset(self) -> int | None:
         """Where the earliest transaction begins that is open, or not yet below high_watermark."""
+        if not self._ongoing and not self._unreplicated:
+            return None
         firsts = [next(iter(each)) for each in (self._ongoing, self._unreplicated) if each]
         return min(firsts, default=None)
 

@@ -401,6 +401,10 @@ def inspect_records(RecordBatch batch not None, int64_t max_bytes=MAX_UNCOMPRESS
     offset deltas do not grow or pass last_offset_delta, or the count is not record_count; and
     what `uncompressed_payload` raises.
     """
+    return summarize_records(batch, max_bytes)
+
+
+cdef RecordsSummary summarize_records(RecordBatch batch, int64_t max_bytes):
     cdef Py_buffer buffer
     cdef RecordsScan scan
     cdef int found

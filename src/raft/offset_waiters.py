@@ -36,43 +36,46 @@ class OffsetWaiter:
 
 
 class OffsetWaiters:
-    """Waiters in the order of their offsets; those of one offset in the order they came."""
+    """Waiters in the order of their offsets; those of one offset in the order they came.
 
-    __slots__ = ("_cancelled_count", "_heap", "_next_number")
+    `heap` is empty where nobody waits: to ask it costs less than a call.
+    """
+
+    __slots__ = ("_cancelled_count", "_next_number", "heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[int, int, OffsetWaiter]] = []
+        self.heap: list[tuple[int, int, OffsetWaiter]] = []
         self._next_number = 0
         self._cancelled_count = 0
 
     def __len__(self) -> int:
-        return len(self._heap) - self._cancelled_count
+        return len(self.heap) - self._cancelled_count
 
     def add_waiter(self, offset: int, on_passed: OnPassed) -> OffsetWaiter:
         """Call `on_passed(None)` once `release_up_to(offset)` or more was called."""
         waiter = OffsetWaiter(self, offset, on_passed)
-        heapq.heappush(self._heap, (offset, self._next_number, waiter))
+        heapq.heappush(self.heap, (offset, self._next_number, waiter))
         self._next_number += 1
         return waiter
 
     def release_up_to(self, high_watermark: int) -> None:
         """Release everyone whose offset is not above `high_watermark`."""
-        heap = self._heap
+        heap = self.heap
         while heap and heap[0][0] <= high_watermark:
             self._call(heapq.heappop(heap)[2], None)
 
     def fail_all(self, error: BaseException) -> None:
         """Release everyone with `error`."""
-        heap = self._heap
+        heap = self.heap
         while heap:
             self._call(heapq.heappop(heap)[2], error)
 
     def count_cancelled(self) -> None:
         """Told by a waiter; the heap is swept when most of it is cancelled."""
         self._cancelled_count += 1
-        if self._cancelled_count * 2 > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].on_passed is not None]
-            heapq.heapify(self._heap)
+        if self._cancelled_count * 2 > len(self.heap):
+            self.heap = [entry for entry in self.heap if entry[2].on_passed is not None]
+            heapq.heapify(self.heap)
             self._cancelled_count = 0
 
     def _call(self, waiter: OffsetWaiter, error: BaseException | None) -> None:
@@ -101,28 +104,31 @@ class FetchWaiter:
 
 
 class FetchWaiters:
-    """Fetches that wait on one partition, woken all together, in the order they came."""
+    """Fetches that wait on one partition, woken all together, in the order they came.
 
-    __slots__ = ("_waiting",)
+    `waiting` is empty where nobody waits: to ask it costs less than a call.
+    """
+
+    __slots__ = ("waiting",)
 
     def __init__(self) -> None:
-        self._waiting: dict[FetchWaiter, None] = {}
+        self.waiting: dict[FetchWaiter, None] = {}
 
     def __len__(self) -> int:
-        return len(self._waiting)
+        return len(self.waiting)
 
     def add_waiter(self, on_available: Callable[[], None]) -> FetchWaiter:
         """Call `on_available()` at the next `wake_all`."""
         waiter = FetchWaiter(self, on_available)
-        self._waiting[waiter] = None
+        self.waiting[waiter] = None
         return waiter
 
     def remove_waiter(self, waiter: FetchWaiter) -> None:
-        self._waiting.pop(waiter, None)
+        self.waiting.pop(waiter, None)
 
     def wake_all(self) -> None:
         """Release everyone; who was cancelled by another's call is left out."""
-        waiting = self._waiting
+        waiting = self.waiting
         if not waiting:
             return
         released = list(waiting)

@@ -377,9 +377,9 @@ class Partition:
         assert offset <= log.log_end_offset, (offset, log.log_end_offset)
         self.high_watermark = offset
         log.update_high_watermark(offset)
-        if self._offset_waiters:
+        if self._offset_waiters.heap:
             self._offset_waiters.release_up_to(offset)
-        if self._fetch_waiters:
+        if self._fetch_waiters.waiting:
             self._fetch_waiters.wake_all()
 
     def _on_flushed(self, flushed_offset: int) -> None:

@@ -42,16 +42,18 @@ def handle_produce(
     wait: _CommitWait | None = None
     failures = 0
     responses = []
+    api_version = context.api_version
     for topic in request["topic_data"]:
         name = topic["name"]
+        is_internal = is_internal_topic(name)
         answers = []
         for data in topic["partition_data"]:
             index = data["index"]
             try:
                 partition = broker.replicas.partition(name, index)
-                if is_internal_topic(name):
+                if is_internal:
                     raise InvalidTopicError(f"{name} is internal: clients do not produce to it")
-                info = append_batch(partition, data["records"], acks, context.api_version)
+                info = append_batch(partition, data["records"], acks, api_version)
             except Exception as error:
                 failures += 1
                 answers.append(_describe_failure(broker, name, index, error))

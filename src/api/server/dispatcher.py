@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from ..broker import Broker
     from .connection import Connection
 
-HEAD = Struct(">hhi")  # api_key, api_version, correlation_id
 MAX_CONTEXTS = 64  # remembered per connection; a client uses a dozen or two
+HEAD = Struct(">hhi")  # api_key, api_version, correlation_id
 PRODUCE = int(ApiKey.PRODUCE)
 API_VERSIONS = int(ApiKey.API_VERSIONS)
 
@@ -49,21 +49,24 @@ class Dispatcher:
         self, connection: "Connection", frame: memoryview
     ) -> Pieces | PendingAnswer | None:
         """Handle one request; see `FrameHandler.dispatch_frame`."""
-        if len(frame) < HEAD.size:
-            raise CloseConnectionError(f"a request of {len(frame)} bytes has no room for a header")
-        api_key, api_version, correlation_id = HEAD.unpack_from(frame)
+        try:
+            header, position = decode_request_header(frame)
+        except MalformedBytesError as error:
+            return self._refuse_header(frame, error)
+        api_key, api_version = header.api_key, header.api_version
+        correlation_id = header.correlation_id
         route = self._routes.get(api_key)
         if route is None or not route[0] <= api_version <= route[1]:
             return self._refuse_version(api_key, api_version, correlation_id)
         try:
-            header, position = decode_request_header(frame)
             request = decode_request(api_key, api_version, frame, position)
         except MalformedBytesError as error:
             name = api_name(api_key)
             raise CloseConnectionError(f"{name} v{api_version} is malformed: {error}") from error
-        context = connection.contexts.get((api_key, api_version, header.client_id))
+        client = (api_key, api_version, header.client_id)
+        context = connection.contexts.get(client)
         if context is None:
-            context = self._remember_context(connection, api_key, api_version, header.client_id)
+            context = self._remember_context(connection, *client)
         try:
             answer = route[2](self._broker, context, request)
             if answer is None:
@@ -119,6 +122,17 @@ class Dispatcher:
         )
         connection.contexts[(api_key, api_version, client_id)] = context
         return context
+
+    def _refuse_header(self, frame: memoryview, error: MalformedBytesError) -> Pieces:
+        """A version we do not know may have another header: that is the better reason then."""
+        if len(frame) < HEAD.size:
+            raise CloseConnectionError(f"a request of {len(frame)} bytes has no room for a header")
+        api_key, api_version, correlation_id = HEAD.unpack_from(frame)
+        route = self._routes.get(api_key)
+        if route is None or not route[0] <= api_version <= route[1]:
+            return self._refuse_version(api_key, api_version, correlation_id)
+        name = api_name(api_key)
+        raise CloseConnectionError(f"{name} v{api_version} is malformed: {error}") from error
 
     def _refuse_version(self, api_key: int, api_version: int, correlation_id: int) -> Pieces:
         """ApiVersions answers in its version 0; for any other key Kafka closes the connection."""
