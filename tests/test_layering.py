@@ -51,11 +51,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     },
     # raft: a store is a node without sockets.  Topics, settings and leader epochs have one truth,
     # the journal that a broker of the same folder replays.
-    # takeover: so that a folder of Kafka's opens as it is.
+    # takeover: so that a folder of Kafka's opens as it is.  coordinator: a program's consumer
+    # groups are Kafka's, so it keeps them with the broker's own code.
     "api.embedded": {
         "core",
         "raft",
         "api.takeover",
+        "api.coordinator",
         "api.server",
         "api.broker_config",
         "api.wire",

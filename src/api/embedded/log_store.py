@@ -119,6 +119,23 @@ class LogStore:
         """Delete a topic and its records; views stay readable."""
         self._node.run(lambda: self._propose(DeleteTopic(self._image_of(name).topic_id)))
 
+    # -- groups
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """(topic, partition) -> the offset at which the consumer group goes on."""
+        from .group_offsets import committed_offsets
+
+        return committed_offsets(self._node, group)
+
+    def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
+        """Set where a consumer group goes on; stored as Kafka's clients store it.
+
+        Raises UnknownMemberIdError while consumers of the group are connected to a broker.
+        """
+        from .group_offsets import commit_offsets
+
+        commit_offsets(self._node, group, offsets)
+
     # -- everything
 
     def flush(self) -> None:
@@ -198,6 +215,8 @@ class LogStore:
 
     def _propose(self, command: Command) -> Any:
         """The result of a command; with one voter it is there at once."""
+        if isinstance(command, CreateTopic | CreatePartitions):
+            self._node.check_room(len(command.assignments))
         results: list[Any] = []
         self._node.cluster_group.propose(command, results.append)
         assert results, command

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ...core.clock import Clock, SystemClock
 from ...core.config_def import LONG_MAX
@@ -24,6 +24,9 @@ from ...raft import ClusterGroup, Partition, RaftWal, ReplicaManager
 from ...raft.raft_wal import wal_folder_in
 from .flush_wait import FlushWait
 from .housekeeping import Housekeeping, Job
+
+if TYPE_CHECKING:
+    from ..coordinator.group_coordinator import GroupCoordinator
 
 T = TypeVar("T")
 
@@ -65,6 +68,14 @@ class Node(Protocol):
         """Have what is written by now synced; call it inside `run`, wait outside of it."""
         ...
 
+    def groups(self) -> "GroupCoordinator":
+        """Who keeps consumer groups, with __consumer_offsets made and loaded; use it in `run`."""
+        ...
+
+    def check_room(self, partition_count: int) -> None:
+        """Raise KafkaStorageError where the disk cannot take so many new logs."""
+        ...
+
     def close(self) -> None:
         """Stop; idempotent."""
         ...
@@ -88,6 +99,7 @@ class LocalNode:
         self._flushes_done = threading.Condition(self.lock)
         self._pending_flushes = 0
         self._is_closed = False
+        self._groups: GroupCoordinator | None = None
         _refuse_foreign_folder(self.path)
         meta = LogDir(self.path).read_meta()
         self.node_id = meta.node_id if meta is not None else DEFAULT_NODE_ID
@@ -168,6 +180,26 @@ class LocalNode:
         wait.start(partition)
         return wait
 
+    def groups(self) -> "GroupCoordinator":
+        """Who keeps consumer groups; made and loaded at the first call."""
+        return self.run(self._hosted_groups)
+
+    def _hosted_groups(self) -> "GroupCoordinator":
+        if self._groups is None:
+            from .local_groups import host_local_groups
+
+            self._groups = host_local_groups(
+                log_manager=self._log_manager,
+                cluster_group=self.cluster_group,
+                replicas=self.replicas,
+                clock=self.clock,
+                run_locked=self._run_job,
+            )
+        return self._groups
+
+    def check_room(self, partition_count: int) -> None:
+        self._log_manager.check_room(partition_count)
+
     def close(self, *, clean: bool = True) -> None:
         """Finish the syncs that are waited for, close every log, unlock the folder.  Idempotent.
 
@@ -179,6 +211,8 @@ class LocalNode:
             self._is_closed = True
             while self._pending_flushes:
                 self._flushes_done.wait()
+            if self._groups is not None:
+                self._groups.close()
             self.replicas.close()
             self._log_manager.abort_compaction()
         self._housekeeping.stop()

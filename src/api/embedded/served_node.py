@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from ...core.clock import Clock
 from ...core.errors import LogClosedError
 from ...raft import ClusterGroup, Partition, ReplicaManager
+from ..coordinator.group_coordinator import GroupCoordinator
 from ..server.serve import Server
 from .flush_wait import FlushWait
 
@@ -28,6 +29,7 @@ class ServedNode:
         self.cluster_id: str = broker.cluster_id
         self.cluster_group: ClusterGroup = broker.cluster_group
         self.replicas: ReplicaManager = broker.replicas
+        self._server = server
         self._loop = loop
         self._loop_thread = threading.get_ident()
         self._gate = threading.Lock()
@@ -60,6 +62,17 @@ class ServedNode:
         wait = FlushWait()
         wait.start(partition)
         return wait
+
+    def groups(self) -> GroupCoordinator:
+        """The broker's own coordinator."""
+        groups: GroupCoordinator = self._server.broker.groups
+        if not groups.is_hosted and threading.get_ident() != self._loop_thread:
+            self.run(lambda: None)
+            asyncio.run_coroutine_threadsafe(groups.ensure_offsets_topic(), self._loop).result()
+        return groups
+
+    def check_room(self, partition_count: int) -> None:
+        self._server.broker.log_manager.check_room(partition_count)
 
     def close(self) -> None:
         """Nothing: the logs are the broker's, and stop with it."""

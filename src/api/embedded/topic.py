@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from .batching import Headers
+    from .tail import Start, Tail
     from .topic_partition import ArrowSource
 
 
@@ -207,6 +208,28 @@ class Topic:
         """Everything that can be read by now, partition by partition, as views."""
         for each in self.partitions:
             yield from each.scan(max_bytes=max_bytes)
+
+    def tail(
+        self,
+        *,
+        group: str | None = None,
+        start: "Start" = "earliest",
+        follow: bool = True,
+        timeout: float | None = None,
+    ) -> "Tail":
+        """Every record from `start` on, then those that come: `for record in topic.tail(): ...`.
+
+        With a `group`, where it goes on is kept in the folder as a Kafka consumer group's offset;
+        `start` then counts only for partitions it has none in; one tail of a group at a time.  A
+        record counts as processed when the next is asked for, so after a crash some come again and
+        none is lost.  Ends at the end of the log where `follow` is False, or after `timeout` [s]
+        without a record.
+        """
+        from .tail import Tail
+
+        return Tail(
+            self._node, self.partitions, group=group, start=start, follow=follow, timeout=timeout
+        )
 
     def offset_for(self, timestamp: int) -> list[int | None]:
         """A partition each: the offset of its earliest record at or after `timestamp` [ms]."""
