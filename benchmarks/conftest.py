@@ -56,6 +56,7 @@ def report(benchmark: Any) -> Report:
         benchmark.extra_info["kernel"] = kernel_names()[0]
         if records:
             benchmark.extra_info["records_per_s"] = round(records / median_s)
+            benchmark.extra_info["ns_per_record"] = round(1e9 * median_s / records, 1)
         if size_bytes:
             benchmark.extra_info["bytes_per_s"] = round(size_bytes / median_s)
 
