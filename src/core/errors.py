@@ -3,8 +3,14 @@
 Only `api/handlers/error_mapping.py` turns one of these into a Kafka error code.
 """
 
+import errno
 from dataclasses import dataclass
 from pathlib import Path
+
+# An operating system's refusals that pass without a restart: the disk or the table of open files is
+# full, and nothing is broken.
+NO_DESCRIPTOR_LEFT = frozenset((errno.EMFILE, errno.ENFILE))
+PASSING_REFUSALS = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG)) | NO_DESCRIPTOR_LEFT
 
 
 class HeadraceError(Exception):

@@ -21,6 +21,8 @@ from .append_info import AppendInfo
 from .batch_validator import BatchValidator
 from .clock import Clock
 from .errors import (
+    NO_DESCRIPTOR_LEFT,
+    PASSING_REFUSALS,
     CorruptRecordError,
     KafkaStorageError,
     LogClosedError,
@@ -52,8 +54,6 @@ if TYPE_CHECKING:
 _logger = logging.getLogger(__name__)
 _EMPTY = memoryview(b"")
 _base_offset = attrgetter("base_offset")
-# The disk is full, not broken: the next append may succeed.
-_FULL_DISK = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG))
 
 
 class Log:
@@ -375,16 +375,14 @@ class Log:
             self._flushed(self._plan_flush().run())
         except OSError as error:
             self._flush_failed(error)
-            raise self._refused() from error
+            raise self._refused(error) from error
 
     def flush_async(self, on_flushed: OnFlushed, on_error: OnError) -> None:
         """Sync on the worker what is written by now, together with whoever else waits."""
         if self._refusal is not None:
             on_error(self._refused())
             return
-        self._flusher.request_flush(
-            on_flushed, lambda error: on_error(self._refused() if self._refusal else error)
-        )
+        self._flusher.request_flush(on_flushed, lambda error: on_error(self._refused(error)))
 
     def flush_if_due(self, now_ms: int) -> None:
         """Begin a sync where flush.ms has passed since the last one."""
@@ -566,7 +564,11 @@ class Log:
         self.recovery_point = max(self.recovery_point, min(end_offset, self.log_end_offset))
 
     def _flush_failed(self, error: BaseException) -> None:
-        self._go_offline(error if isinstance(error, OSError) else OSError(errno.EIO, str(error)))
+        failure = error if isinstance(error, OSError) else OSError(errno.EIO, str(error))
+        if failure.errno in NO_DESCRIPTOR_LEFT:
+            self._has_new_names = True  # no sync has failed: the next one covers it all
+        else:
+            self._go_offline(failure)
 
     @contextmanager
     def _storage_guard(self) -> Iterator[None]:
@@ -577,7 +579,7 @@ class Log:
 
     def _failed(self, error: OSError) -> KafkaStorageError:
         """What to raise for a failed write; anything but a full disk takes the log offline."""
-        if error.errno not in _FULL_DISK:
+        if error.errno not in PASSING_REFUSALS:
             self._go_offline(error)
         return KafkaStorageError(self.path, error.strerror or str(error))
 
@@ -588,10 +590,10 @@ class Log:
             if self.on_storage_failure is not None:
                 self.on_storage_failure(self.path, error)
 
-    def _refused(self) -> LogClosedError | KafkaStorageError:
+    def _refused(self, error: BaseException | None = None) -> LogClosedError | KafkaStorageError:
         if self._is_closed:
             return LogClosedError(f"{self.path} was closed")
-        return KafkaStorageError(self.path, self._refusal or "offline")
+        return KafkaStorageError(self.path, self._refusal or str(error))
 
 
 def _ignore(_: object) -> None:

@@ -24,6 +24,7 @@ from .checkpoint_file import (
 )
 from .clock import Clock
 from .errors import (
+    PASSING_REFUSALS,
     CorruptIndexError,
     CorruptRecordError,
     HeadraceError,
@@ -43,8 +44,6 @@ from .worker import Worker
 
 _log = logging.getLogger(__name__)
 
-# What a full disk says: appends fail until there is room again, but the folder stays online.
-_DISK_FULL = frozenset((errno.ENOSPC, errno.EDQUOT))
 # What is said of a log whose folder or file somebody has removed.
 _FILE_GONE = frozenset((errno.ENOENT, errno.ESTALE))
 # What a new log takes at once: its folder, partition.metadata, and the first page of its files.
@@ -452,8 +451,8 @@ class LogManager:
             self._take_offline(log_dir, OSError(errno.EIO, str(error)))
 
     def _on_storage_failure(self, log_dir: LogDir, path: Path, error: OSError) -> None:
-        if error.errno in _DISK_FULL:
-            _log.error("%s: %s; appends are refused until there is room", path, error)
+        if error.errno in PASSING_REFUSALS:
+            _log.error("%s: %s; appends are refused until that is mended", path, error)
             return
         if error.errno in _FILE_GONE and path != log_dir.path and log_dir.is_in_place():
             _log.error("%s: %s; somebody has removed it, this log alone is offline", path, error)

@@ -12,14 +12,18 @@ that was being written when the machine stopped is cut off at the next start; a 
 good one is corruption.
 """
 
-import errno
 import logging
 import os
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import InconsistentLogDirError, KafkaStorageError, LogClosedError
+from ..core.errors import (
+    PASSING_REFUSALS,
+    InconsistentLogDirError,
+    KafkaStorageError,
+    LogClosedError,
+)
 from .errors import RaftWalCorruptedError
 from .wal_format import MAGIC, WalRecord, WalRecordKind, encode_wal_batch, read_wal_file
 
@@ -32,7 +36,6 @@ DEFAULT_CHECKPOINT_BYTES = 1024 * 1024
 _RESERVE_BYTES = 64 * 1024
 # Of the reservation, what only deletions may use: they are what makes room on a full disk.
 _KEPT_BYTES = 16 * 1024
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 Entry = tuple[str, int, int, bytes]
 """(group_id, entry_index, term, payload)"""
@@ -172,9 +175,9 @@ class RaftWal:
         try:
             self._start_file(images)
         except OSError as error:
-            if error.errno not in _DISK_FULL:
+            if error.errno not in PASSING_REFUSALS:
                 raise self._failed(error) from error
-            logger.warning("%s: no space for a checkpoint; going on with the old one", self.path)
+            logger.warning("%s: no checkpoint (%s); going on with the old one", self.path, error)
 
     def close(self) -> None:
         """Close the file; everything appended is durable already."""
@@ -222,7 +225,7 @@ class RaftWal:
 
     def _refused(self, error: OSError) -> KafkaStorageError:
         """What to raise where nothing was written: a full disk may be tried again."""
-        if error.errno not in _DISK_FULL:
+        if error.errno not in PASSING_REFUSALS:
             return self._failed(error)
         return KafkaStorageError(
             self.folder, f"no space for the write-ahead log ({error}); free some"

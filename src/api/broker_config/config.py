@@ -41,7 +41,7 @@ class BrokerConfig:
     delete_topic_enable: bool = True
     max_request_partition_size_limit: int = 2000
     socket_request_max_bytes: int = 104_857_600
-    socket_listen_backlog_size: int = 50
+    socket_listen_backlog_size: int = 1024
     max_connections: int = INT_MAX
     max_connections_per_ip: int = INT_MAX
     max_connections_per_ip_overrides: Mapping[str, int] = field(default_factory=dict)

@@ -93,7 +93,8 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
         "Most partitions one DescribeTopicPartitions answer holds.",
     ),
     ("socket.request.max.bytes", "int", "104857600", _POSITIVE, READ_ONLY, "Longest request."),
-    ("socket.listen.backlog.size", "int", "50", _POSITIVE, READ_ONLY, "Connections in waiting."),
+    # Kafka's default is 50: more clients that come at once, after a restart, wait a second each.
+    ("socket.listen.backlog.size", "int", "1024", _POSITIVE, READ_ONLY, "Connections in waiting."),
     ("max.connections", "int", str(INT_MAX), _NATURAL, CLUSTER_WIDE, "Most connections."),
     ("max.connections.per.ip", "int", str(INT_MAX), _NATURAL, CLUSTER_WIDE, "Most of one IP."),
     (

@@ -10,6 +10,10 @@ from ..handlers.context import CloseConnectionError
 
 REPEAT_AFTER_MS = 60_000
 MAX_REMEMBERED_REPORTS = 1000
+# What the logs keep open (twice core's pool, for the moments of a sync), the journal, the sockets
+# that accept, and the rest of the process.
+DESCRIPTORS_FOR_FILES = 320
+_TOO_FEW_DESCRIPTORS = "all that the limit of open files leaves for clients; raise `ulimit -n`"
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +48,11 @@ class ConnectionTable:
         max_connections_per_ip: int = 2**31 - 1,
         per_ip_overrides: Mapping[str, int] | None = None,
         max_idle_ms: int = 600_000,
+        descriptor_limit: int = 2**31 - 1,
     ) -> None:
         self.connections: set[TrackedConnection] = set()
+        # Else clients would take the descriptors that segments need to be rolled.
+        self._most_connections = max(descriptor_limit - DESCRIPTORS_FOR_FILES, 1)
         self.max_connections = max_connections
         self.max_connections_per_ip = max_connections_per_ip
         self.per_ip_overrides = per_ip_overrides or {}
@@ -60,8 +67,12 @@ class ConnectionTable:
     def admit(self, connection: TrackedConnection) -> bool:
         """Count a new connection in, or refuse it."""
         host = connection.client_host
-        if len(self.connections) >= self.max_connections:
-            self._report(host, f"max.connections={self.max_connections} are open already")
+        if len(self.connections) >= min(self.max_connections, self._most_connections):
+            if self.max_connections <= self._most_connections:
+                reason = f"max.connections={self.max_connections} are open already"
+            else:
+                reason = f"{self._most_connections} are open already, {_TOO_FEW_DESCRIPTORS}"
+            self._report(host, reason)
             return False
         count = self._per_host.get(host, 0)
         limit = self.per_ip_overrides.get(host, self.max_connections_per_ip)

@@ -101,6 +101,7 @@ class Server:
             max_connections_per_ip=config.max_connections_per_ip,
             per_ip_overrides=config.max_connections_per_ip_overrides,
             max_idle_ms=config.connections_max_idle_ms,
+            descriptor_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
         )
         self._buffers = ReceiveBuffers()
         self._budget = RequestBudget(config.queued_max_request_bytes)
