@@ -3,8 +3,8 @@
 import logging
 import shutil
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
@@ -21,20 +21,32 @@ class FolderKeeper:
         self._clock = clock
         self._worker = worker
         self._doomed: list[tuple[int, Path]] = []
-        self._unsynced: dict[Path, list[Path]] = {}
+        self._unsynced: set[Path] = set()
         self._unsynced_lock = threading.Lock()
+        self._held: dict[Path, Callable[[BaseException], None]] | None = None
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """Sync what is new in this block when it ends: a sync on the way would slow down both."""
+        held: dict[Path, Callable[[BaseException], None]] = {}
+        self._held = held
+        try:
+            yield
+        finally:
+            self._held = None
+            for parent, on_error in held.items():
+                self._sync_later(parent, on_error)
 
     def sync_new(self, folder: Path, on_error: Callable[[BaseException], None]) -> None:
-        """Make the new `folder` and what is in it survive a power cut, many with one sync.
+        """Make the name of the new `folder` survive a power cut, many names with one sync.
 
-        Jobs run in order, so this is done before anything that is flushed for an answer.
+        What is in it is synced with the first flush of its log.  Jobs run in order, so this is done
+        before anything that is flushed for an answer.
         """
-        with self._unsynced_lock:
-            waiting = self._unsynced.setdefault(folder.parent, [])
-            waiting.append(folder)
-            if len(waiting) > 1:
-                return
-        self._worker.submit(lambda: self._sync_names(folder.parent), None, on_error)
+        if self._held is not None:
+            self._held[folder.parent] = on_error
+            return
+        self._sync_later(folder.parent, on_error)
 
     def remove_later(self, folder: Path, delay_ms: int) -> None:
         """Remove `folder` and all that is in it once the delay is over."""
@@ -57,13 +69,16 @@ class FolderKeeper:
 
         self._worker.submit(lambda: _remove_tree(folder), None, report)
 
+    def _sync_later(self, parent: Path, on_error: Callable[[BaseException], None]) -> None:
+        with self._unsynced_lock:
+            if parent in self._unsynced:
+                return
+            self._unsynced.add(parent)
+        self._worker.submit(lambda: self._sync_names(parent), None, on_error)
+
     def _sync_names(self, parent: Path) -> None:
         with self._unsynced_lock:
-            folders = self._unsynced.pop(parent)
-        for folder in folders:
-            # Its topic may be deleted by now, and the folder renamed or gone.
-            with suppress(FileNotFoundError):
-                sync_folder(folder)
+            self._unsynced.remove(parent)
         sync_folder(parent)
 
 

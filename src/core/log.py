@@ -424,7 +424,8 @@ class Log:
             return
         is_clean = clean and self._refusal is None
         try:
-            if is_clean:
+            # A log that never held a record has nothing to lose: many stop fast.
+            if is_clean and self.log_end_offset:
                 self.flush()
                 self.take_producer_snapshot()
         finally:

@@ -9,7 +9,9 @@ that is corrupt in its middle is offline alone.  After a clean stop nothing is s
 import errno
 import logging
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -185,6 +187,10 @@ class LogManager:
             write_partition_metadata(log.path, topic_id)
             log.topic_id = topic_id
         return log
+
+    def creating_together(self) -> AbstractContextManager[None]:
+        """A block in which many logs are made: their names are synced at its end, all at once."""
+        return self._folders.together()
 
     def check_room(self, log_count: int) -> None:
         """Raise KafkaStorageError unless a disk has room for this many new logs.
@@ -379,12 +385,11 @@ class LogManager:
 
     def _create_log(self, key: TopicPartition, topic_id: bytes, config: LogConfig) -> Log:
         online = self._online_dirs()
-        counts = dict.fromkeys(online, 0)
-        for each in self._dir_of.values():
-            if each in counts:
-                counts[each] += 1
+        if len(online) > 1:
+            counts = Counter(self._dir_of.values())
+            online.sort(key=lambda each: counts[each])
         failures = []
-        for log_dir in sorted(online, key=lambda each: counts[each]):
+        for log_dir in online:
             folder = log_dir.path / f"{key[0]}-{key[1]}"
             try:
                 log = self._create_log_in(log_dir, folder, key, topic_id, config)

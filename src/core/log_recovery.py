@@ -26,7 +26,7 @@ from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache
 from .log_segment import TXN_INDEX_SUFFIX, LogSegment
 from .producer_state import ProducerStateManager
-from .segment_files import list_folder
+from .segment_files import FolderListing, list_folder
 from .segment_recovery import (
     CORRUPT,
     DAMAGED,
@@ -74,7 +74,7 @@ class LogLoader:
             listing.log_sizes[bases[0]] = -1
         self.log_start_offset = max(self.log_start_offset, bases[0])
         has_epochs = self.epochs.load() and self.epochs.latest_epoch >= 0
-        segments = self._load_clean(bases, listing.log_sizes, listing.snapshot_offsets)
+        segments = self._load_clean(bases, listing)
         if segments is None:
             segments = self._recover(bases, listing.log_sizes, listing.snapshot_offsets)
         end_offset = segments[-1].next_offset
@@ -90,14 +90,16 @@ class LogLoader:
             self.recovery_point = end_offset
         return segments
 
-    def _load_clean(
-        self, bases: list[int], sizes: dict[int, int], snapshots: list[int]
-    ) -> list[LogSegment] | None:
+    def _load_clean(self, bases: list[int], listing: FolderListing) -> list[LogSegment] | None:
         """The segments as a clean stop left them; None where they must be recovered."""
         if not self.is_clean:
             return None
+        sizes = listing.log_sizes
         segments = self._make_closed(bases[:-1], sizes, bases[-1])
         last = self.make_segment(bases[-1], sizes[bases[-1]], True)
+        if not last.size_bytes and bases[-1] not in listing.indexed:
+            # Nothing to learn: a thousand new partitions do without two thousand index files.
+            return self._finish_clean(segments, last, listing)
         if not last.offset_index.slot_count and last.size_bytes > 2 * last.index_interval_bytes:
             last.rebuild_indexes()
         if not last.load_end():
@@ -105,8 +107,13 @@ class LogLoader:
             last.close(trim=False)
             self.is_clean = False
             return None
+        return self._finish_clean(segments, last, listing)
+
+    def _finish_clean(
+        self, segments: list[LogSegment], last: LogSegment, listing: FolderListing
+    ) -> list[LogSegment]:
         segments.append(last)
-        self._load_producers(segments, snapshots, last.next_offset)
+        self._load_producers(segments, listing.snapshot_offsets, last.next_offset)
         self._replay(segments, last.next_offset)
         return segments
 

@@ -43,6 +43,8 @@ cdef class LogSegment:
     ) except -1
     # Opens both indexes empty; index_batch of every batch is to follow.
     cdef int start_rebuild(self) except -1
+    # Forgets both indexes, on disk too: they are made anew when they are first needed.
+    cdef int drop_indexes(self) except -1
     # The position of the first batch whose last offset is >= `offset`; -1 when there is none.
     cdef int64_t find_position(self, int64_t offset) except -2
     cdef int64_t start_position(self, int64_t offset) except -2

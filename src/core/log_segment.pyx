@@ -350,7 +350,7 @@ cdef class LogSegment:
         self.log.close(trim=trim)
 
     cdef int start_rebuild(self) except -1:
-        self._drop_indexes()
+        self.drop_indexes()
         self._offset_index = self._open_offset_index()
         self._time_index = self._open_time_index()
         return 0
@@ -518,7 +518,7 @@ cdef class LogSegment:
         if self._time_index is not None:
             self._time_index.file.make_idle()
 
-    def _drop_indexes(self) -> None:
+    cdef int drop_indexes(self) except -1:
         if self._offset_index is not None:
             self._offset_index.file.close(trim=False)
             self._offset_index = None
@@ -531,6 +531,7 @@ cdef class LogSegment:
         self.bytes_since_entry = 0
         self._max_timestamp = -1
         self._offset_of_max = self.base_offset
+        return 0
 
     def _note_paths(self) -> None:
         self.log.moved_to(self.path_of(LOG_SUFFIX))

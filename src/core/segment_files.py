@@ -44,6 +44,7 @@ class FolderListing:
     log_sizes: dict[int, int] = field(default_factory=dict)
     snapshot_offsets: list[int] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
+    indexed: set[int] = field(default_factory=set)
 
 
 def list_folder(folder: Path) -> FolderListing:
@@ -67,6 +68,7 @@ def list_folder(folder: Path) -> FolderListing:
             listing.snapshot_offsets.append(int(stem))
         elif kind in _INDEX_KINDS:
             indexes.append((int(stem), entry.name))
+    listing.indexed = {offset for offset, _ in indexes}
     listing.orphans = [name for offset, name in indexes if offset not in listing.log_sizes]
     for name in listing.orphans:
         os.unlink(folder / name)

@@ -59,7 +59,10 @@ def recover_segment(LogSegment segment, *, bint allows_gaps, on_batch) -> Segmen
     cdef int32_t leader_epoch = -1
     cdef int64_t position = 0, size = segment.log.size_bytes, expected = segment.base_offset
     cdef const uint8_t* data
-    segment.start_rebuild()
+    if size:
+        segment.start_rebuild()
+    else:
+        segment.drop_indexes()
     scan.reason = ""
     # Invariant: the batches before `position` are whole, in order, and end below `expected`.
     while position < size:

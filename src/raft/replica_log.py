@@ -1,6 +1,7 @@
 """What a partition asks of the log beneath it: `core.log.Log`, or a simulated one."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -78,6 +79,8 @@ class LogKeeper(Protocol):
     def get_or_create_log(
         self, topic: str, partition: int, *, topic_id: bytes, config: LogConfig
     ) -> ReplicaLog: ...
+
+    def creating_together(self) -> AbstractContextManager[None]: ...
 
     def delete_log(self, topic: str, partition: int) -> None: ...
 

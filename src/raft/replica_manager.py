@@ -186,23 +186,24 @@ class ReplicaManager:
         """Open this broker's partitions of `topic`; gives them all, also those left offline."""
         config, reason = self._config_of(topic)
         hosted = []
-        for index in range(first_partition, topic.partition_count):
-            if self.broker_id not in topic.assignments[index]:
-                continue
-            partition = Partition(
-                topic=topic.name,
-                index=index,
-                topic_id=topic.topic_id,
-                broker_id=self.broker_id,
-                group=PartitionGroup(self._wal, partition_group_id(topic.topic_id, index)),
-            )
-            self._partitions[topic.name, index] = partition
-            self._partitions_by_id[topic.topic_id, index] = partition
-            if config is None:
-                partition.go_offline(reason)
-            else:
-                self._open_log(partition, config)
-            hosted.append(partition)
+        with self._log_manager.creating_together():
+            for index in range(first_partition, topic.partition_count):
+                if self.broker_id not in topic.assignments[index]:
+                    continue
+                partition = Partition(
+                    topic=topic.name,
+                    index=index,
+                    topic_id=topic.topic_id,
+                    broker_id=self.broker_id,
+                    group=PartitionGroup(self._wal, partition_group_id(topic.topic_id, index)),
+                )
+                self._partitions[topic.name, index] = partition
+                self._partitions_by_id[topic.topic_id, index] = partition
+                if config is None:
+                    partition.go_offline(reason)
+                else:
+                    self._open_log(partition, config)
+                hosted.append(partition)
         return hosted
 
     def _open_log(self, partition: Partition, config: LogConfig) -> None:

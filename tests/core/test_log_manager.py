@@ -354,3 +354,37 @@ def test_what_is_no_log_is_left_alone(tmp_path: Path) -> None:
     assert manager.logs() == []
     manager.close()
     assert folder_names(tmp_path) == sorted(names_of_other_things(tmp_path))
+
+
+def test_logs_made_together_sync_their_names_once(tmp_path: Path) -> None:
+    worker = HeldWorker()
+    manager = LogManager([tmp_path], clock=ManualClock(), worker=worker)
+    manager.start()
+    worker.run_all()
+    with manager.creating_together():
+        for partition in range(5):
+            create(manager, "clicks", partition)
+        assert not worker.run_next()
+    assert worker.run_next()
+    assert not worker.run_next()
+    create(manager, "clicks", 5)
+    create(manager, "clicks", 6)
+    assert worker.run_next()
+    assert not worker.run_next()
+    manager.close()
+
+
+def test_empty_logs_have_no_index_files_whichever_way_they_stop(tmp_path: Path) -> None:
+    expected = ["00000000000000000000.log", "partition.metadata"]
+    manager = started(tmp_path)
+    log = create(manager, "clicks")
+    for is_clean in (True, False, True):
+        assert sorted(each.name for each in log.path.iterdir()) == expected
+        manager.close(clean=is_clean)
+        manager = started(tmp_path)
+        found = manager.get_log("clicks", 0)
+        assert found is not None
+        log = found
+    append(log, b"1", b"2")
+    assert log.path.joinpath("00000000000000000000.index").exists()
+    manager.close()

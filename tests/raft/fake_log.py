@@ -4,6 +4,7 @@ A "batch" is a bytes object; each byte of it is one record, so offsets are easy 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -161,6 +162,9 @@ class FakeLogManager:
         log = self.by_name.setdefault((topic, partition), FakeLog(topic, partition))
         log.topic_id, log.config = topic_id, replace(config)
         return log
+
+    def creating_together(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def delete_log(self, topic: str, partition: int) -> None:
         log = self.by_name.pop((topic, partition), None)
