@@ -81,6 +81,7 @@ class CommittedOffset:
     partition: int
     offset: int
     metadata: str
+    leader_epoch: int = -1
 
 
 def parse_bootstrap(text: str) -> list[tuple[str, int]]:
@@ -154,13 +155,17 @@ class AdminClient:
         return self.broker(controller_id) if controller_id >= 0 else self.any_broker()
 
     def coordinator(self, group: str) -> BrokerConnection:
+        return self.find_coordinator(group)[1]
+
+    def find_coordinator(self, group: str) -> tuple[int, BrokerConnection]:
+        """The broker that coordinates `group`: its id and a connection to it."""
         answer = self.any_broker().request(
             ApiKey.FIND_COORDINATOR,
             {"key": group, "key_type": 0, "coordinator_keys": [group]},
         )
         row = answer["coordinators"][0] if answer.get("coordinators") else answer
         check(row["error_code"], f"group {group}", row.get("error_message"))
-        return self._connect((row["host"], row["port"]))
+        return row["node_id"], self._connect((row["host"], row["port"]))
 
     def _connect(self, address: tuple[str, int]) -> BrokerConnection:
         if address not in self._connections:
@@ -373,7 +378,7 @@ class AdminClient:
         by_leader: dict[int, dict[str, list[dict[str, int]]]] = {}
         leaders = {
             (topic.name, part.index): part.leader
-            for topic in self.topics(sorted({name for name, _ in offsets}))
+            for topic in self.topics()  # of all: one that is not there is refused by itself
             for part in topic.partitions
         }
         rows: list[dict[str, Any]] = []

@@ -40,6 +40,7 @@ class GroupDescription:
     protocol: str
     members: tuple[GroupMember, ...]
     coordinator: str
+    coordinator_id: int
 
 
 def list_groups(client: AdminClient, states: Iterable[str] = ()) -> list[GroupListing]:
@@ -62,11 +63,11 @@ def list_groups(client: AdminClient, states: Iterable[str] = ()) -> list[GroupLi
 
 def describe_group(client: AdminClient, group_id: str) -> GroupDescription:
     """State and members of one group, asked of its coordinator."""
-    coordinator = client.coordinator(group_id)
+    coordinator_id, coordinator = client.find_coordinator(group_id)
     answer = coordinator.request(ApiKey.DESCRIBE_GROUPS, {"groups": [group_id]})
     row = answer["groups"][0]
     if row["error_code"] == ErrorCode.GROUP_ID_NOT_FOUND:
-        return GroupDescription(group_id, "Dead", "", "", (), coordinator.address)
+        return GroupDescription(group_id, "Dead", "", "", (), coordinator.address, coordinator_id)
     check(row["error_code"], f"group {group_id}", row.get("error_message"))
     members = tuple(
         GroupMember(
@@ -85,6 +86,7 @@ def describe_group(client: AdminClient, group_id: str) -> GroupDescription:
         row["protocol_data"],
         members,
         coordinator.address,
+        coordinator_id,
     )
 
 
@@ -104,6 +106,7 @@ def committed_offsets(client: AdminClient, group_id: str) -> list[CommittedOffse
             part["partition_index"],
             part["committed_offset"],
             part.get("metadata") or "",
+            part.get("committed_leader_epoch", -1),
         )
         for topic in group["topics"]
         for part in topic["partitions"]

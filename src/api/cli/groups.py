@@ -74,7 +74,7 @@ def _list(client: AdminClient, args: argparse.Namespace) -> int:
 def lag_rows(client: AdminClient, group: group_admin.GroupDescription) -> list[dict[str, Any]]:
     """A row a partition that the group has committed or is assigned, with lag and its owner."""
     committed = {
-        (row.topic, row.partition): row.offset
+        (row.topic, row.partition): row
         for row in group_admin.committed_offsets(client, group.group_id)
     }
     owners = {
@@ -88,7 +88,8 @@ def lag_rows(client: AdminClient, group: group_admin.GroupDescription) -> list[d
     ends = client.list_offsets([known[name] for name in sorted(wanted)], LATEST)
     rows = []
     for topic, index in sorted({*committed, *owners}):
-        offset, end = committed.get((topic, index)), ends.get((topic, index))
+        position, end = committed.get((topic, index)), ends.get((topic, index))
+        offset = position.offset if position else None
         owner = owners.get((topic, index))
         rows.append(
             {
@@ -96,6 +97,9 @@ def lag_rows(client: AdminClient, group: group_admin.GroupDescription) -> list[d
                 "partition": index,
                 "current_offset": offset,
                 "log_end_offset": end,
+                "leader_epoch": position.leader_epoch
+                if position and position.leader_epoch >= 0
+                else None,
                 "lag": None if offset is None or end is None else end - offset,
                 "member_id": owner.member_id if owner else None,
                 "host": owner.client_host if owner else None,

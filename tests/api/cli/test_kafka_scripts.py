@@ -11,6 +11,7 @@ from headrace.api.cli.kafka_scripts import SCRIPTS
 from headrace.api.cli.kafka_scripts.configs import parse_add_config
 from headrace.api.cli.kafka_scripts.console_consumer import compile_formatter
 from headrace.api.cli.kafka_scripts.console_producer import LineReader
+from headrace.api.cli.kafka_scripts.consumer_groups import parse_duration_ms, read_positions
 from headrace.api.cli.kafka_scripts.delete_records import read_offsets
 from headrace.api.cli.kafka_scripts.get_offsets import is_selected, parse_partitions
 from headrace.api.cli.kafka_scripts.options import client_properties
@@ -147,3 +148,28 @@ def test_an_offset_file_names_what_it_lacks(tmp_path: Path) -> None:
         read_offsets(path)
     with pytest.raises(HeadraceError, match="No such file"):
         read_offsets(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("text", "duration_ms"),
+    [("PT1H", 3_600_000), ("P1DT2M", 86_520_000), ("PT0.5S", 500), ("P2D", 172_800_000)],
+)
+def test_durations_are_read_as_iso_8601_has_them(text: str, duration_ms: int) -> None:
+    assert parse_duration_ms(text) == duration_ms
+
+
+@pytest.mark.parametrize("text", ["", "P", "PT", "1h", "PT1X", "P-1D"])
+def test_what_is_no_duration_is_named(text: str) -> None:
+    with pytest.raises(HeadraceError, match="PnDTnHnMnS"):
+        parse_duration_ms(text)
+
+
+def test_exported_positions_are_read_for_one_group(tmp_path: Path) -> None:
+    path = tmp_path / "positions.csv"
+    path.write_text("clicks,0,5\nclicks,1,7\n\n")
+    assert read_positions(path, "report") == {("clicks", 0): 5, ("clicks", 1): 7}
+    path.write_text("report,clicks,0,5\nother,clicks,0,9\n")
+    assert read_positions(path, "report") == {("clicks", 0): 5}
+    path.write_text("clicks,zero,5\n")
+    with pytest.raises(HeadraceError, match="topic,partition,offset"):
+        read_positions(path, "report")

@@ -22,17 +22,40 @@ def main(argv: list[str]) -> int:
     return 0
 
 
+# Keys of brokers and controllers among themselves, which a client never asks for.
+_NOT_FOR_CLIENTS = frozenset(
+    (
+        ApiKey.VOTE,
+        ApiKey.BEGIN_QUORUM_EPOCH,
+        ApiKey.END_QUORUM_EPOCH,
+        ApiKey.ALTER_PARTITION,
+        ApiKey.ENVELOPE,
+        ApiKey.FETCH_SNAPSHOT,
+        ApiKey.BROKER_REGISTRATION,
+        ApiKey.BROKER_HEARTBEAT,
+        ApiKey.ALLOCATE_PRODUCER_IDS,
+        ApiKey.CONTROLLER_REGISTRATION,
+        ApiKey.ASSIGN_REPLICAS_TO_DIRS,
+        ApiKey.UPDATE_RAFT_VOTER,
+    )
+)
+
+
 def _lines(broker: BrokerConnection) -> list[str]:
+    """A line a key: what the broker offers, and UNSUPPORTED where a client might ask in vain."""
+    offered = broker.api_versions()
     lines = []
-    for key, (low, high) in sorted(broker.api_versions().items()):
+    for key in sorted({*offered, *(set(ApiKey) - _NOT_FOR_CLIENTS)}):
         try:
             api = ApiKey(key)
         except ValueError:
-            lines.append(f"\tUNKNOWN({key}): {_range(low, high)}")
+            lines.append(f"\tUNKNOWN({key}): {_range(*offered[key])}")
             continue
-        name = "".join(word.capitalize() for word in api.name.split("_"))
-        usable = min(high, schema_versions(api)[1])
-        lines.append(f"\t{name}({key}): {_range(low, high)} [usable: {usable}]")
+        said = "UNSUPPORTED"
+        if key in offered:
+            low, high = offered[key]
+            said = f"{_range(low, high)} [usable: {min(high, schema_versions(api)[1])}]"
+        lines.append(f"\t{api.api_name}({key}): {said}")
     return lines
 
 

@@ -1,5 +1,7 @@
 """kafka-cluster.sh: cluster-id, list-endpoints."""
 
+from typing import Any
+
 from ...wire.api_keys import ApiKey
 from ..admin_client import AdminClient
 from .options import make_parser
@@ -21,12 +23,23 @@ def main(argv: list[str]) -> int:
     if args.action == "cluster-id":
         print(f"Cluster ID: {answer['cluster_id']}")
         return 0
-    rows = [
-        (str(row["broker_id"]), row["host"], str(row["port"]), row.get("rack") or "null")
-        for row in answer["brokers"]
-    ]
-    host_width = max([10, *(len(row[1]) for row in rows)])
-    print(f"{'ID':<10} {'HOST':<{host_width}} {'PORT':<10} {'RACK':<10} ENDPOINT_TYPE")
-    for broker_id, host, port, rack in rows:
-        print(f"{broker_id:<10} {host:<{host_width}} {port:<10} {rack:<10} broker")
+    _print_endpoints(answer["brokers"])
     return 0
+
+
+def _print_endpoints(brokers: list[dict[str, Any]]) -> None:
+    """Kafka's table; the state is always `unfenced`, as a broker that serves is."""
+    hosts = [row["host"] for row in brokers]
+    racks = [row.get("rack") or "null" for row in brokers]
+    host_width = max(map(len, hosts), default=0)
+    rack_width = max([10, *map(len, racks)])
+
+    def line(broker_id: object, host: str, port: object, rack: str, state: str, kind: str) -> str:
+        return (
+            f"{broker_id:<10} {host:<{host_width}} {port:<10} {rack:<{rack_width}} "
+            f"{state:<10} {kind:<15}"
+        )
+
+    print(line("ID", "HOST", "PORT", "RACK", "STATE", "ENDPOINT_TYPE"))
+    for row, host, rack in zip(brokers, hosts, racks, strict=True):
+        print(line(row["broker_id"], host, row["port"], rack, "unfenced", "broker"))

@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 from ....core.errors import HeadraceError
-from .options import add_bootstrap, admin, make_parser
+from ...wire.error_codes import ErrorCode
+from .options import add_bootstrap, admin, exception_name, make_parser
 
 
 def main(argv: list[str]) -> int:
@@ -22,7 +23,9 @@ def main(argv: list[str]) -> int:
         if row["error"] == "NONE":
             print(f"{partition}\tlow_watermark: {row['low_watermark']}")
         else:
-            print(f"{partition}\terror: {row['error']}")
+            code = ErrorCode[row["error"]]
+            exception = f"org.apache.kafka.common.errors.{exception_name(code.name)}"
+            print(f"{partition}\terror: {exception}: {code.message}")
     return 0
 
 

@@ -62,9 +62,15 @@ def _dump_log(path: Path, args: argparse.Namespace) -> None:
                     data = "" if args.skip_record_metadata else record_facts(record, batch)
                     key, value = decode(record.key, record.value)
                     shown = args.print_data_log or args.offsets_decoder
-                    print(f"| {data}" + (f" key: {key} payload: {value}" if shown else ""))
+                    print(f"| {data}" + (_contents(record, key, value) if shown else ""))
     except LogCorruptedError:
         print(f"Found {size_bytes - valid_bytes} invalid bytes at the end of {path.name}")
+
+
+def _contents(record: Record, key: str, value: str) -> str:
+    """Key and value as Kafka's tool prints them: what is null is left out."""
+    named = "" if record.key is None else f" key: {key}"
+    return named if record.value is None else f"{named} payload: {value}"
 
 
 def batch_line(batch: RecordBatch, position: int) -> str:

@@ -22,18 +22,19 @@ def main(argv: list[str]) -> int:
         missing = [broker for broker in wanted if broker not in existing]
         if missing:
             raise HeadraceError(
-                f"ERROR: The given brokers do not exist from --broker-list: {missing}. "
-                f"Current existent brokers: {sorted(existing)}"
+                f"ERROR: The given brokers do not exist from --broker-list: "
+                f"{','.join(map(str, missing))}. "
+                f"Current existent brokers: {','.join(map(str, sorted(existing)))}"
             )
         print("Querying brokers for log directories information")
         brokers = [(broker, client.log_dirs(broker)) for broker in wanted]
     print(f"Received log directory information from brokers {','.join(map(str, wanted))}")
     document = {
-        "version": 1,
         "brokers": [
             {"broker": broker, "logDirs": [_log_dir(row, topics) for row in rows]}
             for broker, rows in brokers
         ],
+        "version": 1,
     }
     print(json.dumps(document, separators=(",", ":")))
     return 0
@@ -42,8 +43,6 @@ def main(argv: list[str]) -> int:
 def _log_dir(row: dict[str, Any], topics: set[str]) -> dict[str, Any]:
     error = ErrorCode(row["error_code"])
     return {
-        "logDir": row["log_dir"],
-        "error": None if error == ErrorCode.NONE else error.name,
         "partitions": [
             {
                 "partition": f"{topic['name']}-{part['partition_index']}",
@@ -55,4 +54,6 @@ def _log_dir(row: dict[str, Any], topics: set[str]) -> dict[str, Any]:
             if not topics or topic["name"] in topics
             for part in topic["partitions"]
         ],
+        "error": None if error == ErrorCode.NONE else error.name,
+        "logDir": row["log_dir"],
     }

@@ -5,14 +5,15 @@ import re
 import sys
 
 from ....core.errors import HeadraceError
-from ..admin_client import AdminClient, AdminError, PartitionInfo, TopicInfo
-from ..topics import topic_overrides
+from ..admin_client import TOPIC_RESOURCE, AdminClient, AdminError, PartitionInfo, TopicInfo
 from .options import add_bootstrap, admin, error_line, exception_name, make_parser, parse_pairs
 
 COLLISION_WARNING = (
     "WARNING: Due to limitations in metric names, topics with a period ('.') or underscore ('_') "
     "could collide. To avoid issues it is best to use either, but not both."
 )
+
+_DEFAULT_SOURCE = 5  # DEFAULT_CONFIG, as DescribeConfigs numbers where a value comes from
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -138,6 +139,12 @@ def _is_shown(part: PartitionInfo, args: argparse.Namespace, min_isr: int) -> bo
     return True
 
 
+def _configs_shown(client: AdminClient, topic: str) -> dict[str, str | None]:
+    """What Kafka's script shows of a topic's settings: all that somebody set, also for brokers."""
+    entries = client.configs(TOPIC_RESOURCE, topic)
+    return {entry.name: entry.value for entry in entries if entry.source != _DEFAULT_SOURCE}
+
+
 def _describe(client: AdminClient, args: argparse.Namespace) -> None:
     filtered = (
         args.under_replicated_partitions
@@ -146,7 +153,7 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> None:
         or args.at_min_isr_partitions
     )
     for topic in _selected(client, args):
-        configs = topic_overrides(client, topic.name)
+        configs = _configs_shown(client, topic.name)
         if args.topics_with_overrides and not configs:
             continue
         if not filtered:
