@@ -115,12 +115,12 @@ class InProcessConnection:
 
     def exchange(self, request: bytes) -> list[bytes | memoryview]:
         """Hands over what a socket would have read; the pieces of what was answered."""
-        position = 0
+        position, rest = 0, memoryview(request)
         self.transport.pieces = []
         while position < len(request):
             buffer = self._connection.get_buffer(-1)
             taken = min(len(buffer), len(request) - position)
-            buffer[:taken] = request[position : position + taken]
+            buffer[:taken] = rest[position : position + taken]
             self._connection.buffer_updated(taken)
             position += taken
         return self.transport.pieces
