@@ -196,9 +196,9 @@ cdef class ArrowColumn:
                 memcpy(&position, view + 12, 4)
                 starts[index] = <const uint8_t*>array.buffers[2 + buffer_index] + position
             sizes[index] = size
-            if validity != NULL and not (
-                validity[(start + index) >> 3] >> ((start + index) & 7)) & 1:
-                sizes[index] = -1
+            if validity != NULL:
+                if not (validity[(start + index) >> 3] >> ((start + index) & 7)) & 1:
+                    sizes[index] = -1
             view += VIEW_BYTES
         self._pointers = pointers
         self.column.kind = POINTERS_COLUMN

@@ -75,11 +75,11 @@ cdef void hash_key(
     sip_round(v)
     v[0] ^= word
     v[2] ^= 0xEE
-    for i in range(4):
+    for _ in range(4):
         sip_round(v)
     hashed[0] = v[0] ^ v[1] ^ v[2] ^ v[3]
     v[1] ^= 0xDD
-    for i in range(4):
+    for _ in range(4):
         sip_round(v)
     hashed[1] = v[0] ^ v[1] ^ v[2] ^ v[3]
 
@@ -174,7 +174,6 @@ cdef class OffsetMap:
         cdef RecordFields fields
         cdef const uint8_t* p
         cdef const uint8_t* end
-        cdef int32_t index = 0
         cdef int64_t offset
         assert self.has_room_for(batch.header.record_count), self.entry_count
         PyObject_GetBuffer(batch.uncompressed_payload(), &buffer, PyBUF_SIMPLE)
@@ -182,7 +181,7 @@ cdef class OffsetMap:
             p = <const uint8_t*>buffer.buf
             end = p + buffer.len
             with nogil:
-                for index in range(batch.header.record_count):
+                for _ in range(batch.header.record_count):
                     p = read_record(p, end, &fields)
                     if p == NULL:
                         break
