@@ -129,6 +129,12 @@ class KafkaStorageError(HeadraceError):
         self.path = path
         self.reason = reason
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same may succeed later, without a restart."""
+        cause = self.__cause__
+        return isinstance(cause, OSError) and cause.errno in PASSING_REFUSALS
+
 
 class LogDirLockedError(HeadraceError):
     """Another process holds `.lock` of the folder; `pid` is 0 where it cannot be told."""

@@ -37,7 +37,7 @@ from .checkpoint_file import (
     sync_folder,
     write_offset_checkpoint,
 )
-from .errors import InconsistentLogDirError, LogDirLockedError
+from .errors import PASSING_REFUSALS, InconsistentLogDirError, LogDirLockedError
 
 LOCK_NAME = ".lock"
 CLEAN_SHUTDOWN_NAME = ".kafka_cleanshutdown"
@@ -104,8 +104,7 @@ class LogDir:
         descriptor = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             _take_lock(descriptor, self.path)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode("ascii"), 0)
+            _write_pid(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -294,6 +293,17 @@ def find_lock_holder(folder: Path) -> int | None:
         return None if is_free else _holder_pid(descriptor, wanted)
     finally:
         os.close(descriptor)
+
+
+def _write_pid(descriptor: int) -> None:
+    content = f"{os.getpid()}\n".encode("ascii")
+    try:
+        os.pwrite(descriptor, content, 0)
+    except OSError as error:
+        if error.errno not in PASSING_REFUSALS:
+            raise
+        content = b""  # a full disk: the lock is held all the same, only nobody is told by whom
+    os.ftruncate(descriptor, len(content))
 
 
 def _holder_pid(descriptor: int, wanted: bytes) -> int:

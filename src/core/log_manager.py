@@ -87,6 +87,8 @@ class LogManager:
         self._logs: dict[TopicPartition, Log] = {}
         self._dir_of: dict[TopicPartition, LogDir] = {}
         self._offline_logs: dict[TopicPartition, HeadraceError] = {}
+        # How to open those offline logs that a full disk kept from being recovered.
+        self._waiting: dict[TopicPartition, Callable[[], None]] = {}
         self._folders = FolderKeeper(clock, worker)
         self._cleaner = LogCleaner(
             clock,
@@ -170,6 +172,9 @@ class LogManager:
         KafkaStorageError where no folder is usable, and what kept the log offline at the start.
         """
         key = (topic, partition)
+        if key in self._waiting:
+            self._check_online(self._dir_of[key])
+            self._waiting[key]()
         if key in self._offline_logs:
             raise self._offline_logs[key]
         log = self._logs.get(key)
@@ -242,6 +247,7 @@ class LogManager:
 
     def _delete_offline_log(self, key: TopicPartition) -> None:
         del self._offline_logs[key]
+        self._waiting.pop(key, None)
         log_dir = self._dir_of.pop(key)
         folder = log_dir.path / f"{key[0]}-{key[1]}"
         doomed = folder.with_name(deleted_folder_name(folder.name, self._clock.random_bytes(16)))
@@ -335,19 +341,39 @@ class LogManager:
                     f"{folder} and {self._dir_of[key].path / folder.name} hold the same "
                     "partition; move one of them away"
                 )
-            try:
-                log = self._open_log(
-                    log_dir, key, folder, config_of(key[0]), checkpoints, is_clean=is_clean
-                )
-            except _LOG_FAULTS as error:
-                _log.error("%s-%d stays offline: %s", *key, error)
-                self._offline_logs[key] = error
-                self._dir_of[key] = log_dir
-                continue
+            config = config_of(key[0])
+            load = partial(self._load_log, log_dir, key, folder, config, checkpoints, is_clean)
+            self._waiting[key] = load
+            load()
+
+    def _load_log(
+        self,
+        log_dir: LogDir,
+        key: TopicPartition,
+        folder: Path,
+        config: LogConfig,
+        checkpoints: Checkpoints,
+        is_clean: bool,
+    ) -> None:
+        """Open a log that is on disk; where it stays offline, _offline_logs has the reason."""
+        self._dir_of[key] = log_dir
+        try:
+            log = self._open_log(log_dir, key, folder, config, checkpoints, is_clean=is_clean)
+        except KafkaStorageError as error:
+            if not error.is_passing:
+                raise
+            self._offline_logs[key] = error  # and it goes on waiting
+            return
+        except _LOG_FAULTS as error:
+            _log.error("%s-%d stays offline: %s", *key, error)
+            self._offline_logs[key] = error
+        else:
+            self._offline_logs.pop(key, None)
             self._adopt_log(log_dir, key, log)
             if checkpoints.cleaner_offsets is None:
                 # From here on the new file says that this log may have gaps.
                 self._cleaner.restore_offsets({key: log.log_start_offset})
+        del self._waiting[key]
 
     def _open_log(
         self,

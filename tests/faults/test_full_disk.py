@@ -1,5 +1,9 @@
 """A full disk: an error to whoever writes, reads go on, and nothing is lost or half made."""
 
+import shutil
+import subprocess
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +16,7 @@ from tests.support.stored_records import (
     create_topic,
     delete_topic,
     fetch_all,
+    fetch_once,
     grow_topic,
     partitions_of,
     produce,
@@ -34,10 +39,15 @@ def broker(tmp_path: Path, disk: FaultyDisk) -> Iterator[BrokerProcess]:
         yield process
 
 
-def fill(requester: Requester, topic: str, expected: dict[int, bytes | None]) -> None:
+def fill(
+    requester: Requester,
+    topic: str,
+    expected: dict[int, bytes | None],
+    value_bytes: int = len(VALUE),
+) -> None:
     """Produce until the disk refuses; what was acknowledged is added to `expected`."""
     for number in range(10_000):
-        value = b"%d " % number + VALUE
+        value = b"%d " % number + b"v" * value_bytes
         error_code, offset = produce(requester, topic, value)
         if error_code == KAFKA_STORAGE_ERROR:
             return
@@ -76,6 +86,78 @@ def test_full_disk_refuses_produce_serves_fetch_and_recovers_by_itself(
             _, offset = produce(requester, "clicks", b"last")
             assert offset == len(expected)
             expected[offset] = b"last"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 8 MiB, where this user may mount one."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(folder)]
+    if shutil.which("mount") is None or subprocess.run(mount, check=False).returncode:
+        pytest.skip("nobody may mount a file system here")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("value_bytes", [700, 100_000])
+def test_disk_that_is_really_full_behaves_the_same(
+    small_disk: Path, tmp_path: Path, value_bytes: int
+) -> None:
+    """Deleting a topic makes the room that produce and a restart need."""
+    expected: dict[int, bytes | None] = {}
+    with BrokerProcess(tmp_path, config={"log.segment.bytes": str(1 << 20)}) as broker:
+        with Requester(broker.port) as requester:
+            assert create_topic(requester, "clicks")[0] == NONE
+            deletable = {"file.delete.delay.ms": "0"}
+            assert create_topic(requester, "ballast", configs=deletable)[0] == NONE
+            for _ in range(4):
+                assert produce(requester, "ballast", b"x" * 900_000)[0] == NONE
+            fill(requester, "clicks", expected, value_bytes)
+            assert fetch_all(requester, "clicks") == expected
+            assert create_topic(requester, "views", 500)[0] == KAFKA_STORAGE_ERROR
+            assert partitions_of(requester, "views") == {}
+            assert delete_topic(requester, "ballast") == NONE
+            add_until_accepted(requester, "clicks", expected)
+            assert create_topic(requester, "views", 5)[0] == NONE
+        broker.restart()
+        with Requester(broker.port) as requester:
+            assert fetch_all(requester, "clicks") == expected
+            assert produce(requester, "clicks", b"more") == (NONE, len(expected))
+        assert broker.terminate() == 0
+
+
+def add_until_accepted(requester: Requester, topic: str, expected: dict[int, bytes | None]) -> None:
+    """The room comes back once the worker has removed the files."""
+    pace = threading.Event()
+    deadline = time.monotonic() + 20
+    while True:
+        error_code, offset = produce(requester, topic, b"room again")
+        if error_code == NONE:
+            expected[offset] = b"room again"
+            return
+        assert time.monotonic() < deadline
+        pace.wait(0.01)
+
+
+def test_start_on_a_full_disk_waits_for_room_and_then_serves(
+    broker: BrokerProcess, disk: FaultyDisk
+) -> None:
+    """After a kill: a partition that needs room to recover waits for it, and then serves all."""
+    expected: dict[int, bytes | None] = {}
+    with Requester(broker.port) as requester:
+        assert create_topic(requester, "clicks")[0] == NONE
+        disk.is_full(broker.data)
+        fill(requester, "clicks", expected)
+    broker.kill()
+    disk.is_full(broker.data)
+    broker.start()
+    with Requester(broker.port) as requester:
+        assert fetch_once(requester, "clicks", 0).error_code in (NONE, KAFKA_STORAGE_ERROR)
+        assert produce(requester, "clicks", b"x" * 100_000)[0] == KAFKA_STORAGE_ERROR
+        disk.works()
+        add_until_accepted(requester, "clicks", expected)
+        assert fetch_all(requester, "clicks") == expected
 
 
 def test_kill_on_a_full_disk_keeps_all_that_was_acknowledged(
