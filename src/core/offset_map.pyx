@@ -174,6 +174,7 @@ cdef class OffsetMap:
         cdef RecordFields fields
         cdef const uint8_t* p
         cdef const uint8_t* end
+        cdef int32_t index = 0
         cdef int64_t offset
         assert self.has_room_for(batch.header.record_count), self.entry_count
         PyObject_GetBuffer(batch.uncompressed_payload(), &buffer, PyBUF_SIMPLE)
@@ -181,7 +182,7 @@ cdef class OffsetMap:
             p = <const uint8_t*>buffer.buf
             end = p + buffer.len
             with nogil:
-                for _ in range(batch.header.record_count):
+                for index in range(batch.header.record_count):
                     p = read_record(p, end, &fields)
                     if p == NULL:
                         break
