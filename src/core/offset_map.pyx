@@ -174,18 +174,19 @@ cdef class OffsetMap:
         cdef RecordFields fields
         cdef const uint8_t* p
         cdef const uint8_t* end
-        cdef int32_t index = 0
         cdef int64_t offset
+        cdef int32_t index = 0
         assert self.has_room_for(batch.header.record_count), self.entry_count
         PyObject_GetBuffer(batch.uncompressed_payload(), &buffer, PyBUF_SIMPLE)
         try:
             p = <const uint8_t*>buffer.buf
             end = p + buffer.len
             with nogil:
-                for index in range(batch.header.record_count):
+                while index < batch.header.record_count:
                     p = read_record(p, end, &fields)
                     if p == NULL:
                         break
+                    index += 1
                     offset = batch.header.base_offset + fields.offset_delta
                     if fields.key_size >= 0 and offset >= start_offset:
                         self._put_key(fields.key, fields.key_size, offset)
