@@ -10,6 +10,7 @@ from .settings import BROKER_CONFIG_DEFS
 
 # First part of a name -> the feature it belongs to, which this version does not have.
 UNSUPPORTED_PREFIXES = {
+    "allow.everyone.if.no.acl.found": "access control",
     "alter.config.policy.": "policies written in Java",
     "alter.log.dirs.": "quotas",
     "client.quota.": "quotas",
@@ -37,6 +38,7 @@ UNSUPPORTED_PREFIXES = {
     "security.providers": "security providers written in Java",
     "share.": "share groups",
     "ssl.": "TLS",
+    "super.users": "access control",
     "telemetry.": "client telemetry",
     "transaction.": "transactions",
     "transactional.id.": "transactions",

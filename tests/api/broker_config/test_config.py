@@ -100,11 +100,13 @@ def test_unknown_name_is_warned_about_with_the_nearest_known_one() -> None:
 
 def test_settings_of_lacking_features_are_named_by_feature() -> None:
     text = "sasl.enabled.mechanisms=PLAIN\nssl.key.password=x\ntransaction.max.timeout.ms=5"
+    text += "\nsuper.users=User:root"
     _, warnings = parse_server_properties(text)
     assert warnings == [
         "not supported (SASL), ignored: sasl.enabled.mechanisms",
         "not supported (TLS), ignored: ssl.key.password",
         "not supported (transactions), ignored: transaction.max.timeout.ms",
+        "not supported (access control), ignored: super.users",
     ]
 
 
