@@ -1,5 +1,6 @@
 """What a side-by-side run needs around its rows: machine, memory, load programs, medians."""
 
+import contextlib
 import json
 import mmap
 import os
@@ -13,6 +14,7 @@ from typing import Any
 from .peers.peer import BUILD, ROOT, PeerUnavailableError, run_quietly
 
 TOUCH_BYTES = 1 << 30
+LOAD_LIMIT_S = 300
 
 
 @dataclass
@@ -89,12 +91,30 @@ def build_load_program(name: str, libraries: tuple[str, ...] = ()) -> Path:
     return program
 
 
+def run_loads(commands: list[list[object]]) -> list[dict[str, Any]]:
+    """The same for several load programs at once; all are ended where one fails."""
+    with contextlib.ExitStack() as stack:
+        running = []
+        for command in commands:
+            words = [str(word) for word in command]
+            process = subprocess.Popen(
+                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            )
+            stack.callback(process.kill)
+            running.append(process)
+        results = []
+        for process in running:
+            try:
+                said, complaint = process.communicate(timeout=LOAD_LIMIT_S)
+            except subprocess.TimeoutExpired:
+                raise PeerUnavailableError(f"a load took over {LOAD_LIMIT_S} s") from None
+            if process.returncode:
+                last = (complaint.strip() or "a load failed without a word").splitlines()[-1]
+                raise PeerUnavailableError(last)
+            results.append(json.loads(said))
+    return results
+
+
 def run_load(program: Path, *arguments: object) -> dict[str, Any]:
-    """The JSON line of a load program; PeerUnavailableError with what it said otherwise."""
-    command = [str(program), *(str(argument) for argument in arguments)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        said = done.stderr.strip().splitlines()[-1:] or ["no word"]
-        raise PeerUnavailableError(f"{program.name}: {said[0]}")
-    result: dict[str, Any] = json.loads(done.stdout)
-    return result
+    """The JSON line of a load program; PeerUnavailableError with its last words otherwise."""
+    return run_loads([[program, *arguments]])[0]

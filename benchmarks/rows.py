@@ -4,7 +4,6 @@ A figure is (value, unit, "more" or "less").  CPU figures are the broker's own s
 """
 
 import socket
-import statistics
 import struct
 import time
 from collections.abc import Callable
@@ -15,11 +14,11 @@ from .peers.peer import PeerUnavailableError, RunningPeer
 
 Figures = dict[str, tuple[float, str, str]]
 
-MESSAGES = {True: 1_000_000, False: 5_000_000}
-BIG_MESSAGES = {True: 400_000, False: 1_500_000}
-SMALL_REQUESTS = {True: 20_000, False: 100_000}
-LATENCY_SECONDS = {True: 3, False: 10}
-IDLE_CONNECTIONS = 2000
+MESSAGES = {"smoke": 20_000, "quick": 1_000_000, "full": 5_000_000}
+BIG_MESSAGES = {"smoke": 5_000, "quick": 400_000, "full": 1_500_000}
+SMALL_REQUESTS = {"smoke": 500, "quick": 20_000, "full": 100_000}
+LATENCY_SECONDS = {"smoke": 0.5, "quick": 3, "full": 10}
+IDLE_CONNECTIONS = {"smoke": 100, "quick": 2000, "full": 2000}
 
 
 def _produce(peer: RunningPeer, topic: str, count: int, size: int, *settings: str) -> Figures:
@@ -36,7 +35,7 @@ def _produce(peer: RunningPeer, topic: str, count: int, size: int, *settings: st
     }
 
 
-def produce_100(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
+def produce_100(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """librdkafka's default batches, linger 5 ms, three kinds of acknowledgement."""
     figures: Figures = {}
     kinds = {
@@ -46,26 +45,26 @@ def produce_100(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
     }
     for kind, settings in kinds.items():
         topic = f"p100-{kind.replace('=', '-')}-{turn}"
-        got = _produce(peer, topic, MESSAGES[is_quick], 100, "linger.ms=5", *settings)
+        got = _produce(peer, topic, MESSAGES[scale], 100, "linger.ms=5", *settings)
         figures[f"produce 100 B {kind}"] = got["rate"]
         figures[f"produce 100 B {kind}, broker"] = got["cpu"]
     return figures
 
 
-def produce_1k(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
+def produce_1k(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """1 KB messages in batches of 1 MB."""
     big = ("linger.ms=50", "batch.size=1000000", "batch.num.messages=1000", "acks=1")
-    got = _produce(peer, f"p1k-{turn}", BIG_MESSAGES[is_quick], 1000, *big)
+    got = _produce(peer, f"p1k-{turn}", BIG_MESSAGES[scale], 1000, *big)
     return {"produce 1 KB, 1 MB batches": got["bytes"], "produce 1 KB, broker": got["cpu"]}
 
 
-def consume(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
+def consume(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """Reading a warm topic from its beginning."""
     program = build_load_program("load_client", ("rdkafka",))
     figures: Figures = {}
     for words, size, count in (
-        ("100 B", 100, MESSAGES[is_quick]),
-        ("1 KB", 1000, BIG_MESSAGES[is_quick]),
+        ("100 B", 100, MESSAGES[scale]),
+        ("1 KB", 1000, BIG_MESSAGES[scale]),
     ):
         topic = f"consume-{size}"
         if turn == 0:
@@ -79,22 +78,26 @@ def consume(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
     return figures
 
 
-def small_requests(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
+def small_requests(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """One 100-byte record a request, one connection, 1 and 64 in flight."""
     program = build_load_program("small_requests")
     figures: Figures = {}
     create_topic(peer, "small")
     for depth in (1, 64):
-        count = SMALL_REQUESTS[is_quick]
+        count = SMALL_REQUESTS[scale]
         run_load(program, "127.0.0.1", peer.port, "small", count // 10, depth, 1)
         before = peer.cpu_s()
-        run_load(program, "127.0.0.1", peer.port, "small", count, depth, 1)
+        result = run_load(program, "127.0.0.1", peer.port, "small", count, depth, 1)
         cost_us = (peer.cpu_s() - before) / count * 1e6
-        figures[f"small request, {depth} in flight"] = (cost_us, "CPU-us", "less")
+        words = f"small request, {depth} in flight"
+        figures[f"{words}, broker"] = (cost_us, "CPU-us", "less")
+        figures[words] = (count / result["seconds"], "requests/s", "more")
+        figures[f"{words}, p50"] = (result["p50_us"], "us", "less")
+        figures[f"{words}, p99"] = (result["p99_us"], "us", "less")
     return figures
 
 
-def latency(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
+def latency(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """End to end at 1,000 messages a second with confluent-kafka: an open loop, no omission.
 
     Each message carries the time at which it was due, so a late send counts as latency.
@@ -107,7 +110,7 @@ def latency(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
     consumer = Consumer(settings | {"group.id": "latency", "fetch.wait.max.ms": "500"})
     consumer.assign([TopicPartition(topic, 0, 0)])
     producer = Producer(settings | {"linger.ms": "0", "acks": "all"})
-    total = 1000 * LATENCY_SECONDS[is_quick]
+    total = int(1000 * LATENCY_SECONDS[scale])
     taken: list[float] = []
     warm_up = total // 10
     start = time.perf_counter() + 0.2
@@ -127,42 +130,53 @@ def latency(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
             raise PeerUnavailableError(f"latency: {len(taken)} of {total} messages came back")
     consumer.close()
     measured_ms = sorted(1000 * seconds for seconds in taken[warm_up:])
-    p99 = measured_ms[int(0.99 * len(measured_ms))]
-    return {
-        "end to end at 1,000 msg/s, p50": (statistics.median(measured_ms), "ms", "less"),
-        "end to end at 1,000 msg/s, p99": (p99, "ms", "less"),
-    }
+    figures: Figures = {}
+    for percent in (50, 99, 99.9):
+        value = measured_ms[int(percent / 100 * len(measured_ms))]
+        figures[f"end to end at 1,000 msg/s, p{percent}"] = (value, "ms", "less")
+    return figures
 
 
-def start_and_size(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
+def start_and_size(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """From the fork to the first Metadata answer, and resident memory before and after load."""
     figures: Figures = {}
     if turn == 0:
         figures["start to first Metadata"] = (peer.started_s, "s", "less")
         figures["idle RSS"] = (peer.memory_mib()["rss"], "MiB", "less")
     program = build_load_program("load_client", ("rdkafka",))
-    count = BIG_MESSAGES[is_quick]
+    count = BIG_MESSAGES[scale]
     run_load(program, "produce", peer.bootstrap, "size", count, 1000, "linger.ms=5")
     figures["anonymous memory after load"] = (peer.memory_mib()["anonymous"], "MiB", "less")
     return figures
 
 
-def idle_connections(peer: RunningPeer, turn: int, is_quick: bool) -> Figures:
-    """What 2,000 connections that say nothing cost each."""
+def idle_connections(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """What connections that say nothing cost each, and what they do to one that works."""
+    program = build_load_program("small_requests")
+    create_topic(peer, "small")
+    load = ("127.0.0.1", peer.port, "small", SMALL_REQUESTS[scale], 1, 1)
+    run_load(program, *load)
+    alone = run_load(program, *load)
+    count = IDLE_CONNECTIONS[scale]
     before = peer.memory_mib()["rss"]
     sockets = []
     try:
-        for _ in range(IDLE_CONNECTIONS):
+        for _ in range(count):
             connection = socket.create_connection(("127.0.0.1", peer.port), timeout=10)
             connection.sendall(bytes.fromhex("0000000a0012000000000001ffff"))
             sockets.append(connection)
         for connection in sockets:
             connection.recv(4096)
-        grown_kib = (peer.memory_mib()["rss"] - before) * 1024 / IDLE_CONNECTIONS
+        grown_kib = (peer.memory_mib()["rss"] - before) * 1024 / count
+        beside = run_load(program, *load)
     finally:
         for connection in sockets:
             connection.close()
-    return {"an idle connection of 2,000": (grown_kib, "KiB", "less")}
+    return {
+        f"an idle connection of {count:,}": (grown_kib, "KiB", "less"),
+        "small request alone, p99": (alone["p99_us"], "us", "less"),
+        f"small request beside {count:,} idle, p99": (beside["p99_us"], "us", "less"),
+    }
 
 
 def create_topic(peer: RunningPeer, name: str, partitions: int = 1) -> None:
@@ -179,7 +193,7 @@ def create_topic(peer: RunningPeer, name: str, partitions: int = 1) -> None:
             raise PeerUnavailableError(str(error.args[0])) from None
 
 
-ROWS: dict[str, Callable[[RunningPeer, int, bool], Figures]] = {
+ROWS: dict[str, Callable[[RunningPeer, int, str], Figures]] = {
     "produce": produce_100,
     "produce-1k": produce_1k,
     "consume": consume,

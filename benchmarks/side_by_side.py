@@ -1,6 +1,7 @@
 """The same load against headrace and real brokers in one run, as a table of medians and ratios.
 
     python -m benchmarks.side_by_side --quick
+    python -m benchmarks.side_by_side --quick --table kreps
     python -m benchmarks.side_by_side --runs 5 --peers headrace,kafka --rows produce,consume
 
 Targets take turns within each row, so that a noisy minute of the machine meets all of them.  A
@@ -11,30 +12,40 @@ user plus system time of the whole broker process.  Nothing is synced to disk by
 import argparse
 import json
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from . import rows
-from .harness import Samples, machine, touch_memory
+from headrace.api.server.serve import raise_descriptor_limit
+
+from . import rows, rows_kreps, rows_partitions
+from .harness import TOUCH_BYTES, Samples, machine, number, touch_memory
 from .peers.brokers import PEERS
-from .peers.peer import PeerUnavailableError, RunningPeer
+from .peers.peer import ROOT, PeerUnavailableError, RunningPeer
+from .published import FIGURES as PUBLISHED
 
 Table = dict[str, dict[str, Samples]]
 
+ROWS = rows.ROWS | rows_kreps.ROWS | rows_partitions.ROWS
+TABLES = {
+    "kreps": list(rows_kreps.ROWS),
+    "small": ["small", "idle"],
+    "latency": ["latency"],
+    "partitions": list(rows_partitions.ROWS),
+    "all": list(ROWS),
+}
+RUNS = {"smoke": 1, "quick": 3, "full": 5}
+TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES, "full": TOUCH_BYTES}
+
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="small sizes, three runs")
-    parser.add_argument("--runs", type=int, help="how often each figure is taken (3; full 5)")
-    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
-    parser.add_argument("--rows", default=",".join(rows.ROWS), help="default: %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
-    args = parser.parse_args()
+    args = _parse_arguments()
+    raise_descriptor_limit()
     names = _known("--peers", args.peers, PEERS)
-    chosen = _known("--rows", args.rows, rows.ROWS)
-    runs = args.runs or (3 if args.quick else 5)
+    chosen = _known("--rows", args.rows, ROWS) if args.rows else TABLES[args.table]
+    runs = args.runs or RUNS[args.scale]
     peers = {}
     for name in names:
         peer = PEERS[name]()
@@ -45,14 +56,16 @@ def main() -> int:
             print(f"without {name}: {error}", file=sys.stderr)
     table: Table = {}
     for row in chosen:
-        _measure_row(row, peers, table, runs=runs, is_quick=args.quick)
+        _measure_row(row, peers, table, runs=runs, scale=args.scale)
     heading = {
         "machine": machine(),
+        "commit": _commit(),
         "versions": {name: peer.version for name, peer in peers.items()},
         "runs": runs,
+        "sizes": args.scale,
         "command": "python -m benchmarks.side_by_side " + " ".join(sys.argv[1:]),
         "fsync": "none (page cache) for every broker",
-        "memory": "1 GiB touched before every figure",
+        "memory": f"{TOUCHED[args.scale] >> 20} MiB touched before every figure",
     }
     print(markdown(heading, table, list(peers)))
     if args.json:
@@ -60,8 +73,33 @@ def main() -> int:
             row: {name: figure.values for name, figure in by_peer.items()}
             for row, by_peer in table.items()
         }
-        args.json.write_text(json.dumps(heading | {"samples": samples}, indent=2))
+        content = heading | {"samples": samples, "published": _published(table)}
+        args.json.write_text(json.dumps(content, indent=2))
     return 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    size = parser.add_mutually_exclusive_group()
+    for scale, about in (
+        ("quick", "small sizes, three runs"),
+        ("smoke", "tiny sizes, one run: shows that it works, not how fast it is"),
+    ):
+        size.add_argument(f"--{scale}", action="store_const", const=scale, dest="scale", help=about)
+    parser.add_argument("--runs", type=int, help="how often each figure is taken (3; full 5)")
+    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--table", choices=TABLES, default="all", help="default: %(default)s")
+    parser.add_argument("--rows", help=f"instead of a table: any of {', '.join(ROWS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.set_defaults(scale="full")
+    return parser.parse_args()
+
+
+def _commit() -> str:
+    """The commit that runs, with a `+` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
 
 
 def _known(option: str, text: str, known: dict[str, Any]) -> list[str]:
@@ -72,9 +110,7 @@ def _known(option: str, text: str, known: dict[str, Any]) -> list[str]:
     return names
 
 
-def _measure_row(
-    row: str, peers: dict[str, Any], table: Table, *, runs: int, is_quick: bool
-) -> None:
+def _measure_row(row: str, peers: dict[str, Any], table: Table, *, runs: int, scale: str) -> None:
     """Starts every peer, takes turns, stops them; a peer that fails is left out of this row."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     running: dict[str, RunningPeer] = {}
@@ -82,12 +118,15 @@ def _measure_row(
         for name, peer in peers.items():
             data = folder / name
             data.mkdir()
-            running[name] = peer.start(data)
+            try:
+                running[name] = peer.start(data)
+            except PeerUnavailableError as error:
+                print(f"{row}: {name} left out: {error}", file=sys.stderr)
         for turn in range(runs):
             for name in list(running):
-                touch_memory()
+                touch_memory(TOUCHED[scale])
                 try:
-                    figures = rows.ROWS[row](running[name], turn, is_quick)
+                    figures = ROWS[row](running[name], turn, scale)
                 except PeerUnavailableError as error:
                     print(f"{row}: {name} left out: {error}", file=sys.stderr)
                     running.pop(name).stop()
@@ -102,11 +141,22 @@ def _measure_row(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _published(table: Table) -> dict[str, Any]:
+    """What others published of the same name."""
+    return {
+        name: {"value": PUBLISHED[name][0], "unit": PUBLISHED[name][1], "of": PUBLISHED[name][2]}
+        for name in table
+        if name in PUBLISHED
+    }
+
+
 def markdown(heading: dict[str, Any], table: Table, names: list[str]) -> str:
     """The table as text: a line a figure, medians with their spread, ratios to the first peer."""
     lines = [f"{name}: {value}  " for name, value in heading.items()]
+    published = _published(table)
     ratio_titles = [f"{names[0]} / {name}" for name in names[1:]]
     titles = ["figure", "unit", *names, *ratio_titles]
+    titles += ["published, another machine"] * bool(published)
     lines += ["", f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
     for figure, by_peer in table.items():
         sample = next(iter(by_peer.values()))
@@ -116,8 +166,14 @@ def markdown(heading: dict[str, Any], table: Table, names: list[str]) -> str:
             has_both = names[0] in by_peer and name in by_peer and by_peer[name].median
             ratio = by_peer[names[0]].median / by_peer[name].median if has_both else None
             ratios.append("-" if ratio is None else f"{ratio:.2f}x")
+        if published:
+            known = published.get(figure)
+            ratios.append(number(known["value"]) if known else "-")
         unit = f"{sample.unit}, {sample.better} is better"
         lines.append(f"| {' | '.join([figure, unit, *cells, *ratios])} |")
+    if published:
+        sources = sorted({known["of"] for known in published.values()})
+        lines += ["", f"Published figures: {'; '.join(sources)}. Another machine: no ratio."]
     return "\n".join(lines)
 
 

@@ -2,7 +2,8 @@
  *
  *   small_requests HOST PORT TOPIC REQUESTS IN_FLIGHT ACKS
  *
- * The frame is built once; only its correlation id changes.  Prints one line of JSON.
+ * The frame is built once; only its correlation id changes.  Prints one line of JSON; a request's time
+ * runs from before its send to when its answer was received.
  */
 #include <arpa/inet.h>
 #include <netinet/tcp.h>
@@ -100,6 +101,11 @@ static uint32_t read_u32(const uint8_t *p) {
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+static int compare(const void *a, const void *b) {
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
 int main(int argc, char **argv) {
     if (argc != 7) {
         fprintf(stderr, "small_requests HOST PORT TOPIC REQUESTS IN_FLIGHT ACKS\n");
@@ -113,11 +119,15 @@ int main(int argc, char **argv) {
     if (connect(fd, (struct sockaddr *)&to, sizeof to)) fail("connect");
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     uint8_t *out = malloc(size * (size_t)depth), *in = malloc(1 << 20);
+    double *sent_at = malloc((size_t)depth * sizeof *sent_at);
+    float *taken_us = malloc((size_t)requests * sizeof *taken_us);
     size_t have = 0;
     double start = now_s();
     while (answered < requests) {
         size_t fill = 0;
+        double sending = now_s();
         while (sent < requests && sent - answered < depth) {
+            sent_at[sent % depth] = sending;
             put_at(8, (uint32_t)sent++);
             memcpy(out + fill, frame, size);
             fill += size;
@@ -126,6 +136,7 @@ int main(int argc, char **argv) {
         ssize_t got = recv(fd, in + have, (1 << 20) - have, 0);
         if (got <= 0) fail("recv");
         have += (size_t)got;
+        double received = now_s();
         size_t at = 0;
         while (have - at >= 4 && have - at - 4 >= read_u32(in + at)) {
             if (read_u32(in + at + 4) != (uint32_t)answered) {
@@ -138,14 +149,18 @@ int main(int argc, char **argv) {
                 fprintf(stderr, "error code %d\n", in[code] << 8 | in[code + 1]);
                 return 1;
             }
+            taken_us[answered] = (float)(1e6 * (received - sent_at[answered % depth]));
             answered++;
             at += 4 + read_u32(in + at);
         }
         memmove(in, in + at, have -= at);
     }
     double seconds = now_s() - start;
+    qsort(taken_us, (size_t)requests, sizeof *taken_us, compare);
     printf("{\"mode\": \"small_requests\", \"requests\": %ld, \"in_flight\": %ld, "
-           "\"seconds\": %.6f}\n", requests, depth, seconds);
+           "\"seconds\": %.6f, \"p50_us\": %.1f, \"p99_us\": %.1f, \"p999_us\": %.1f}\n",
+           requests, depth, seconds, taken_us[requests / 2], taken_us[requests * 99 / 100],
+           taken_us[requests * 999 / 1000]);
     close(fd);
     return 0;
 }

@@ -46,7 +46,9 @@ class Peer:
             start_new_session=True,
         )
         log.close()
-        running = RunningPeer(self.name, self.version, port, data, process)
+        running = RunningPeer(
+            self.name, self.version, port, data, process, lambda: self.start(data)
+        )
         try:
             running.wait_until_ready(started + START_LIMIT_S)
         except BaseException:
@@ -65,17 +67,25 @@ class RunningPeer:
     port: int
     data: Path
     process: subprocess.Popen[bytes]
+    start_again: Callable[[], "RunningPeer"]
     started_s: float = 0.0
 
     @property
     def bootstrap(self) -> str:
         return f"127.0.0.1:{self.port}"
 
+    @property
+    def _log_path(self) -> Path:
+        return self.data.parent / f"{self.name}.log"
+
     def wait_until_ready(self, deadline: float) -> None:
         """Until a Metadata request is answered: the first thing that any client asks."""
         while True:
             if self.process.poll() is not None:
-                raise PeerUnavailableError(f"{self.name} ended with {self.process.returncode}")
+                said = self._log_path.read_text(errors="replace").strip().splitlines()[-1:]
+                raise PeerUnavailableError(
+                    f"{self.name} ended with {self.process.returncode}: {' '.join(said)[:300]}"
+                )
             if self._answers_metadata():
                 return
             if time.perf_counter() > deadline:
@@ -119,11 +129,24 @@ class RunningPeer:
                 self.process.wait()
         return time.perf_counter() - started
 
+    def restart(self, how: int = signal.SIGTERM) -> None:
+        """Stop it and start it on the same data; the port changes, `started_s` is the new one."""
+        self.stop(how)
+        again = self.start_again()
+        self.port, self.process, self.started_s = again.port, again.process, again.started_s
+
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A free port whose neighbour is free too: Kafka's controller listens there."""
+    while True:
+        with socket.socket() as probe, socket.socket() as neighbour:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+            try:
+                neighbour.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            return port
 
 
 def run_quietly(command: list[str], folder: Path, missing: str) -> None:
