@@ -1,5 +1,6 @@
 """headrace, Apache Kafka and kfake, each as a `Peer`; PEERS has them by name."""
 
+import compileall
 import subprocess
 import sys
 from pathlib import Path
@@ -90,12 +91,13 @@ def _headrace_version() -> str:
     return f"{headrace.__version__} {commit}"
 
 
-def _nothing() -> None:
-    """headrace is installed already: this very package."""
+def _prepare_headrace() -> None:
+    """headrace is this very package; its bytecode is written here, as pip does on installing."""
+    compileall.compile_dir(Path(headrace.__file__).parent, quiet=2)
 
 
 PEERS = {
-    "headrace": lambda: Peer("headrace", _headrace_version(), _nothing, _headrace_command),
+    "headrace": lambda: Peer("headrace", _headrace_version(), _prepare_headrace, _headrace_command),
     "kafka": lambda: Peer("kafka", KAFKA_VERSION, _prepare_kafka, _kafka_command),
     "kfake": lambda: Peer(
         "kfake",
