@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .api.embedded.broker import Broker
     from .api.embedded.columns import BinaryView, RecordBatchView
+    from .api.embedded.errors import ReadOnlyStoreError
     from .api.embedded.log_store import LogStore
     from .api.embedded.receipt import Receipt
     from .api.embedded.topic import Topic
@@ -28,6 +29,7 @@ __all__ = [
     "BrokerTestCase",
     "HeadraceError",
     "LogStore",
+    "ReadOnlyStoreError",
     "Receipt",
     "RecordBatchView",
     "Topic",
@@ -42,6 +44,7 @@ _HOMES = {
     "BrokerTestCase": "api.embedded.unittest_case",
     "HeadraceError": "core.errors",
     "LogStore": "api.embedded.log_store",
+    "ReadOnlyStoreError": "api.embedded.errors",
     "Receipt": "api.embedded.receipt",
     "RecordBatchView": "api.embedded.columns",
     "Topic": "api.embedded.topic",
@@ -49,8 +52,13 @@ _HOMES = {
 }
 
 
-def open(path: str | os.PathLike[str], *, durability: str = "page-cache") -> "LogStore":
+def open(
+    path: str | os.PathLike[str], *, mode: str = "w", durability: str = "page-cache"
+) -> "LogStore":
     """The topics in the folder `path`, which is made if it is not there, open for writing.
+
+    With mode="r" any number of processes read and follow a folder that another one writes, a broker
+    included; every change then raises ReadOnlyStoreError.
 
     One process writes a folder at a time.  `durability` says when an append is done: "page-cache"
     (as Kafka: survives a killed process, not a power cut), "fsync", or "fsync-every=100ms"; a call
@@ -62,7 +70,7 @@ def open(path: str | os.PathLike[str], *, durability: str = "page-cache") -> "Lo
     """
     from .api.embedded.log_store import open_store
 
-    return open_store(path, durability=durability)
+    return open_store(path, mode=mode, durability=durability)
 
 
 def __getattr__(name: str) -> Any:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ..core.append_bell import AppendBells
 from ..core.clock import Clock, SystemClock
 from ..core.kafka_uuid import random_uuid
 from ..core.log_manager import LogManager, LogManagerSettings
@@ -106,6 +107,7 @@ class Broker:
                 create_offsets_topic=self._create_offsets_topic,
             )
             self.cluster_group.add_listener(self._on_command_applied)
+            self.replicas.committed_hook_of = AppendBells().ring_of
             self.replicas.start()
             take_over(
                 log_manager=self.log_manager,

@@ -81,6 +81,7 @@ class Partition:
         "leader_epoch",
         "log",
         "offline_reason",
+        "on_committed",
         "topic",
         "topic_id",
     )
@@ -97,6 +98,7 @@ class Partition:
         self.is_leader = False
         self.leader_epoch = group.state.leader_epoch
         self.high_watermark = 0
+        self.on_committed: Callable[[], None] | None = None
         self._group = group
         self._is_deleted = False
         self._is_under_min_isr = False
@@ -381,6 +383,8 @@ class Partition:
             self._offset_waiters.release_up_to(offset)
         if self._fetch_waiters.waiting:
             self._fetch_waiters.wake_all()
+        if self.on_committed is not None:
+            self.on_committed()
 
     def _on_flushed(self, flushed_offset: int) -> None:
         if self.is_leader and self._commits_alone:

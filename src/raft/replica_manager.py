@@ -84,6 +84,8 @@ class ReplicaManager:
         )
         self.on_partition_online: list[PartitionHook] = []
         self.on_partition_offline: list[PartitionHook] = []
+        # Gives, for a log's folder, what to call when more of it is committed; set before `start`.
+        self.committed_hook_of: Callable[[Path], Callable[[], None] | None] | None = None
         self._log_manager = log_manager
         self._cluster_group = cluster_group
         self._wal = wal
@@ -221,6 +223,8 @@ class ReplicaManager:
         else:
             self._unopened.pop(partition, None)
             partition.take_log(log)
+            if self.committed_hook_of is not None:
+                partition.on_committed = self.committed_hook_of(log.path)
 
     def retry_unopened(self) -> None:
         """Try again what storage refused to open: the disk may have room by now."""

@@ -22,7 +22,7 @@ from ...raft.errors import (
     InvalidPartitionsError,
     UnknownTopicOrPartitionError,
 )
-from .durability import Durability, parse_durability
+from .durability import PAGE_CACHE, Durability, parse_durability
 from .flush_wait import FlushWait
 from .inputs import as_topic_configs
 from .node import LocalNode, Node
@@ -32,9 +32,18 @@ if TYPE_CHECKING:
     from ...core.log_verify import Finding
 
 
-def open_store(path: str | os.PathLike[str], *, durability: str = "page-cache") -> "LogStore":
-    """Open a folder for writing; see `headrace.open`."""
+def open_store(
+    path: str | os.PathLike[str], *, mode: str = "w", durability: str = PAGE_CACHE
+) -> "LogStore":
+    """Open a folder; see `headrace.open`."""
     said = parse_durability(durability)
+    if mode == "r":
+        from .attached import AttachedNode
+
+        attached: Any = AttachedNode(Path(path))
+        return LogStore(attached, said)
+    if mode != "w":
+        raise ValueError(f'mode={mode!r}: it takes "w" to write and read, or "r" to read')
     node = LocalNode(Path(path), flush_interval_ms=said.flush_interval_ms)
     return LogStore(node, said)
 

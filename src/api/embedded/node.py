@@ -8,11 +8,12 @@ folder.  Logs and journal have one owner at a time: whoever holds `lock`.
 import logging
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
+from ...core.append_bell import AppendBells
 from ...core.clock import Clock, SystemClock
 from ...core.config_def import LONG_MAX
 from ...core.errors import InconsistentLogDirError, LogClosedError
@@ -24,6 +25,7 @@ from ...raft import ClusterGroup, Partition, RaftWal, ReplicaManager
 from ...raft.raft_wal import wal_folder_in
 from .flush_wait import FlushWait
 from .housekeeping import Housekeeping, Job
+from .watch import PartitionWatch, Watch
 
 if TYPE_CHECKING:
     from ..coordinator.group_coordinator import GroupCoordinator
@@ -66,6 +68,10 @@ class Node(Protocol):
 
     def start_flush(self, partition: Partition) -> FlushWait:
         """Have what is written by now synced; call it inside `run`, wait outside of it."""
+        ...
+
+    def watch(self, partitions: Sequence[Partition]) -> Watch:
+        """How to wait for more of these partitions; for any thread."""
         ...
 
     def groups(self) -> "GroupCoordinator":
@@ -136,6 +142,7 @@ class LocalNode:
                 clock=self.clock,
                 default_config=default_config,
             )
+            self.replicas.committed_hook_of = AppendBells().ring_of
             self.replicas.start()
             self._take_over(default_config)
         except BaseException:
@@ -180,6 +187,10 @@ class LocalNode:
         wait.start(partition)
         return wait
 
+    def watch(self, partitions: Sequence[Partition]) -> Watch:
+        """To be woken when one of them has more."""
+        return PartitionWatch(self, partitions)
+
     def groups(self) -> "GroupCoordinator":
         """Who keeps consumer groups; made and loaded at the first call."""
         return self.run(self._hosted_groups)
@@ -214,12 +225,10 @@ class LocalNode:
             if self._groups is not None:
                 self._groups.close()
             self.replicas.close()
-            self._log_manager.abort_compaction()
-        self._housekeeping.stop()
-        self._worker.close()
-        with self.lock:
             self._log_manager.close(clean=clean)
             self._wal.close()
+        self._housekeeping.stop()
+        self._worker.close()
 
     def _flush_ended(self) -> None:
         self._pending_flushes -= 1

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +13,7 @@ from ...raft import ClusterGroup, Partition, ReplicaManager
 from ..coordinator.group_coordinator import GroupCoordinator
 from ..server.serve import Server
 from .flush_wait import FlushWait
+from .watch import PartitionWatch, Watch
 
 T = TypeVar("T")
 
@@ -62,6 +63,10 @@ class ServedNode:
         wait = FlushWait()
         wait.start(partition)
         return wait
+
+    def watch(self, partitions: Sequence[Partition]) -> Watch:
+        """To be woken when one of them has more."""
+        return PartitionWatch(self, partitions)
 
     def groups(self) -> GroupCoordinator:
         """The broker's own coordinator."""

@@ -6,10 +6,9 @@ READ_AHEAD_RECORDS come again, none is skipped.
 """
 
 import logging
-import threading
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 from ...core.errors import HeadraceError, OffsetOutOfRangeError
 from ...core.record import Record
@@ -17,9 +16,6 @@ from .columns import RecordBatchView
 from .group_offsets import commit_offsets, committed_offsets
 from .node import Node
 from .topic_partition import TopicPartition
-
-if TYPE_CHECKING:
-    from ...raft.offset_waiters import Waiter
 
 Start = Literal["earliest", "latest"]
 
@@ -52,7 +48,7 @@ class Tail:
         self._group = group
         self._follow = follow
         self._timeout = timeout
-        self._news = threading.Event()
+        self._watch = node.watch([each.stored for each in partitions])
         self._turn = 0
         self._records: Iterator[Record] = iter(())
         self._current = -1  # the partition whose records are being given out
@@ -131,7 +127,8 @@ class Tail:
     def _read_ahead(self) -> bool:
         """Take up the next records, partition by partition in turn; False when none come."""
         while True:
-            waiters = self._listen()
+            if self._follow:
+                self._watch.arm()
             try:
                 for _ in self._partitions:
                     partition = self._partitions[self._turn % len(self._partitions)]
@@ -141,11 +138,10 @@ class Tail:
                         self._start_view(partition.index, view)
                         return True
                     self._positions[partition.index] = view.next_offset
-                if not self._follow or not self._news.wait(self._timeout):
+                if not self._follow or not self._watch.wait(self._timeout):
                     return False
             finally:
-                for waiter in waiters:
-                    waiter.cancel()
+                self._watch.disarm()
 
     def _read(self, partition: TopicPartition) -> RecordBatchView:
         try:
@@ -181,15 +177,6 @@ class Tail:
             self._after_view = self._in_hand = -1
             if self._group is not None:
                 self._commit()
-
-    def _listen(self) -> "list[Waiter]":
-        """Have `_news` set by whatever is appended from now on."""
-        self._news.clear()
-        if not self._follow:
-            return []
-        return self._node.run(
-            lambda: [each.add_fetch_waiter(self._news.set) for each in self._partitions]
-        )
 
     # -- the group's place
 

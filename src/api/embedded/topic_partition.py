@@ -1,6 +1,6 @@
 """`TopicPartition`: append to and read from one partition of a store."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from ...core.arrow_import import ArrowArrayExportable, ArrowStreamExportable
-    from ...raft.offset_waiters import Waiter
     from .batching import Headers
 
     ArrowSource = ArrowStreamExportable | ArrowArrayExportable
@@ -223,9 +222,10 @@ class TopicPartition:
                 yield view
             offset = view.next_offset
 
-    def add_fetch_waiter(self, on_available: Callable[[], None]) -> "Waiter":
-        """Call `on_available` once, when more can be read; for `Tail`, inside `Node.run`."""
-        return self._partition.add_fetch_waiter(on_available)
+    @property
+    def stored(self) -> Partition:
+        """The partition itself, for its owner."""
+        return self._partition
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """All records as an Arrow stream, read segment by segment; see `RecordBatchView`."""

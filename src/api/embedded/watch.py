@@ -1,0 +1,52 @@
+"""How a reader waits for news of its partitions, whoever owns them."""
+
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from ...raft import Partition
+
+if TYPE_CHECKING:
+    from ...raft.offset_waiters import Waiter
+    from .node import Node
+
+
+class Watch(Protocol):
+    """`arm`, look for records, then `wait`: what came after `arm` ends the wait at once."""
+
+    def arm(self) -> None:
+        """Take note of everything that is appended from now on."""
+        ...
+
+    def wait(self, timeout_s: float | None) -> bool:
+        """Whether there are news; False after `timeout_s`.  May be True without any."""
+        ...
+
+    def disarm(self) -> None:
+        """Listen no more; idempotent."""
+        ...
+
+
+class PartitionWatch:
+    """Woken by the partitions themselves, in the process that owns them."""
+
+    def __init__(self, node: "Node", partitions: Sequence[Partition]) -> None:
+        self._node = node
+        self._partitions = partitions
+        self._news = threading.Event()
+        self._waiters: list[Waiter] = []
+
+    def arm(self) -> None:
+        self.disarm()
+        self._news.clear()
+        self._waiters = self._node.run(
+            lambda: [each.add_fetch_waiter(self._news.set) for each in self._partitions]
+        )
+
+    def wait(self, timeout_s: float | None) -> bool:
+        return self._news.wait(timeout_s)
+
+    def disarm(self) -> None:
+        for waiter in self._waiters:
+            waiter.cancel()
+        self._waiters = []
