@@ -1,0 +1,175 @@
+"""Workloads of the OpenMessaging Benchmark against headrace and real brokers.
+
+    python -m benchmarks.openmessaging simple-workload --seconds 30
+    python -m benchmarks.openmessaging path/to/workload.yaml --driver exactly-once --peers headrace
+
+A workload is a YAML file in OpenMessaging's keys, by its path or by its name in
+benchmarks/workloads.  It lasts as long as it says unless --seconds is given.  One topic, one
+producer and one consumer; the load is load/paced_load.c, in an open loop: latency counts from when
+a message was due.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .harness import build_load_program, machine, run_load, touch_memory
+from .peers.brokers import PEERS
+from .peers.peer import Peer, PeerUnavailableError
+from .rows import create_topic
+
+WORKLOADS = Path(__file__).with_name("workloads")
+# OpenMessaging's settings of the same name for Kafka, in librdkafka's words.
+DRIVERS = {
+    "latency": ("acks=all", "linger.ms=1", "batch.size=1048576"),
+    "exactly-once": ("acks=all", "linger.ms=1", "batch.size=1048576", "enable.idempotence=true"),
+}
+# Only what can be played: anything else is refused, not passed over.
+MUST_BE_ONE = ("topics", "producersPerTopic", "subscriptionsPerTopic", "consumerPerSubscription")
+PERCENTILES = ("p50", "p75", "p95", "p99", "p99.9", "p99.99", "max")
+# A rate that no producer reaches is OpenMessaging's way to say "as fast as it goes".
+UNLIMITED_RATE = 10_000_000
+
+
+class WorkloadError(Exception):
+    """A workload that cannot be read or played; the text says what to change."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What a file asks for; a rate of 0 is without limit."""
+
+    name: str
+    partitions: int
+    message_bytes: int
+    rate: float
+    seconds: float
+
+
+def read_workload(name: str) -> Workload:
+    """The workload of that path, or of that name in benchmarks/workloads; raises WorkloadError."""
+    try:
+        import yaml
+    except ImportError:
+        raise WorkloadError(
+            "workloads are YAML: pip install 'headrace[test]' (or PyYAML)"
+        ) from None
+    path = Path(name) if Path(name).exists() else WORKLOADS / f"{name}.yaml"
+    if not path.exists():
+        known = ", ".join(sorted(each.stem for each in WORKLOADS.glob("*.yaml")))
+        raise WorkloadError(
+            f"{name}: no such file, and no workload of that name; there are {known}"
+        )
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise WorkloadError(f"{path} is no YAML: {error}") from None
+    if not isinstance(content, dict):
+        raise WorkloadError(f"{path}: a workload is a mapping of names to values")
+    for key in MUST_BE_ONE:
+        if content.get(key, 1) != 1:
+            raise WorkloadError(f"{path}: {key} is {content[key]}, and only 1 can be played here")
+    try:
+        rate = float(content["producerRate"])
+        workload = Workload(
+            name=str(content.get("name", path.stem)),
+            partitions=int(content["partitionsPerTopic"]),
+            message_bytes=int(content["messageSize"]),
+            rate=0.0 if rate >= UNLIMITED_RATE else rate,
+            seconds=60 * float(content["testDurationMinutes"]),
+        )
+    except KeyError as error:
+        raise WorkloadError(f"{path} does not say {error.args[0]}") from None
+    except (TypeError, ValueError) as error:
+        raise WorkloadError(f"{path}: {error}") from None
+    if workload.message_bytes < 8:
+        raise WorkloadError(f"{path}: messageSize must be 8 or more: it carries the due time")
+    return workload
+
+
+def play(peer: Peer, workload: Workload, driver: str, seconds: float) -> dict[str, Any]:
+    """One run on a fresh broker: rates, latencies in microseconds, the broker's own CPU."""
+    program = build_load_program("paced_load", ("rdkafka", "pthread"))
+    folder = Path(tempfile.mkdtemp(prefix="headrace-openmessaging-"))
+    (folder / "data").mkdir()
+    try:
+        running = peer.start(folder / "data")
+        try:
+            create_topic(running, workload.name, workload.partitions)
+            before = running.cpu_s()
+            load = (running.bootstrap, workload.name, workload.rate, seconds, seconds / 10)
+            result = run_load(program, *load, workload.message_bytes, *DRIVERS[driver])
+            result["broker_cpu_s"] = round(running.cpu_s() - before, 3)
+        finally:
+            running.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return result
+
+
+def markdown(results: dict[str, dict[str, Any]]) -> str:
+    names = list(results)
+    lines = [f"| {' | '.join(['figure', *names])} |", f"|{'---|' * (len(names) + 1)}"]
+
+    def add(title: str, cells: list[str]) -> None:
+        lines.append(f"| {' | '.join([title, *cells])} |")
+
+    for key, title in (("produce_rate", "produced, msg/s"), ("consume_rate", "consumed, msg/s")):
+        add(title, [f"{results[name][key]:,.0f}" for name in names])
+    add("broker, CPU-s", [f"{results[name]['broker_cpu_s']:.2f}" for name in names])
+    for key, title in (("publish_us", "publish"), ("end_to_end_us", "end to end")):
+        for percentile in PERCENTILES:
+            cells = [f"{results[name][key][percentile] / 1000:.3f}" for name in names]
+            add(f"{title} {percentile}, ms", cells)
+    return "\n".join(lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workload", help="a file, or a name in benchmarks/workloads")
+    parser.add_argument("--seconds", type=float, help="instead of the workload's own duration")
+    parser.add_argument("--driver", choices=DRIVERS, default="latency")
+    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    unknown = [name for name in args.peers.split(",") if name not in PEERS]
+    if unknown:
+        parser.error(f"--peers {unknown[0]}: there are {', '.join(PEERS)}")
+    try:
+        workload = read_workload(args.workload)
+    except WorkloadError as error:
+        sys.exit(str(error))
+    seconds = args.seconds or workload.seconds
+    results: dict[str, dict[str, Any]] = {}
+    versions = {}
+    for name in args.peers.split(","):
+        peer = PEERS[name]()
+        try:
+            peer.prepare()
+            touch_memory()
+            results[name] = play(peer, workload, args.driver, seconds)
+            versions[name] = peer.version
+        except PeerUnavailableError as error:
+            print(f"without {name}: {error}", file=sys.stderr)
+    heading = {
+        "workload": f"{workload}, {seconds:g} s after {seconds / 10:g} s of warm-up",
+        "driver": f"{args.driver}: {' '.join(DRIVERS[args.driver])}",
+        "machine": machine(),
+        "versions": versions,
+        "command": "python -m benchmarks.openmessaging " + " ".join(sys.argv[1:]),
+        "fsync": "none (page cache) for every broker",
+    }
+    print("\n".join(f"{key}: {value}  " for key, value in heading.items()) + "\n")
+    print(markdown(results))
+    if args.json:
+        args.json.write_text(json.dumps(heading | {"results": results}, indent=2))
+    return 0 if results else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

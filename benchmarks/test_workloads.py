@@ -1,0 +1,50 @@
+"""Are the workloads that we ship whole, and is one that cannot be played refused?"""
+
+from pathlib import Path
+
+import pytest
+
+from benchmarks.openmessaging import WORKLOADS, WorkloadError, read_workload
+
+yaml = pytest.importorskip("yaml", reason="workloads are YAML: PyYAML is not installed")
+
+
+@pytest.mark.parametrize("path", sorted(WORKLOADS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_shipped_workload_is_read_by_its_name(path: Path) -> None:
+    workload = read_workload(path.stem)
+    assert workload.name == path.stem
+    assert workload.seconds >= 60
+    assert workload == read_workload(str(path))
+
+
+def test_a_rate_that_nobody_reaches_is_no_limit(tmp_path: Path) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(
+        "{partitionsPerTopic: 1, messageSize: 8, producerRate: 10000000, testDurationMinutes: 1}"
+    )
+    assert read_workload(str(path)).rate == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{topics: 2}", "topics is 2"),
+        ("{partitionsPerTopic: 1}", "does not say producerRate"),
+        ("- a", "mapping"),
+        ("{a: [}", "no YAML"),
+        (
+            "{partitionsPerTopic: 1, messageSize: 7, producerRate: 1, testDurationMinutes: 1}",
+            "8 or more",
+        ),
+    ],
+)
+def test_a_workload_that_cannot_be_played_says_why(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "w.yaml"
+    path.write_text(text)
+    with pytest.raises(WorkloadError, match=said):
+        read_workload(str(path))
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(WorkloadError, match="simple-workload"):
+        read_workload("nothing-of-the-kind")
