@@ -87,7 +87,7 @@ def stored(bootstrap: str, topic: str, partition: int) -> Iterator[int]:
             assert message is not None, "nothing came for 30 s"
             if message.error() is not None:
                 return
-            yield int(message.value())
+            yield int(message.value() or b"")
     finally:
         consumer.close()
 
