@@ -424,8 +424,7 @@ class Log:
             return
         is_clean = clean and self._refusal is None
         try:
-            # A log that never held a record has nothing to lose: many stop fast.
-            if is_clean and self.log_end_offset:
+            if is_clean and self.log_end_offset:  # where nothing ever was, nothing can be lost
                 self.flush()
                 self.take_producer_snapshot()
         finally:

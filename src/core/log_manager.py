@@ -11,7 +11,6 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -90,6 +89,7 @@ class LogManager:
         # How to open those offline logs that a full disk kept from being recovered.
         self._waiting: dict[TopicPartition, Callable[[], None]] = {}
         self._folders = FolderKeeper(clock, worker)
+        self.creating_together = self._folders.together  # a block in which many logs are made
         self._cleaner = LogCleaner(
             clock,
             worker,
@@ -192,10 +192,6 @@ class LogManager:
             write_partition_metadata(log.path, topic_id)
             log.topic_id = topic_id
         return log
-
-    def creating_together(self) -> AbstractContextManager[None]:
-        """A block in which many logs are made: their names are synced at its end, all at once."""
-        return self._folders.together()
 
     def check_room(self, log_count: int) -> None:
         """Raise KafkaStorageError unless a disk has room for this many new logs.
