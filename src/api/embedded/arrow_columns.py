@@ -16,12 +16,14 @@ _TIMESTAMP_UNITS = {"tss:": "s", "tsm:": "ms", "tsu:": "us", "tsn:": "ns"}
 
 
 class ArrowColumns:
-    """One append's view of its source; raises ValueError for names that are not there."""
+    """One append's source, read to its end; raises ValueError for names that are not there.
+
+    The batches are held, not copied, until the append is done.
+    """
 
     def __init__(
         self, reader: ArrowReader, *, value: str | None, key: str | None, timestamp: str | None
     ) -> None:
-        self._reader = reader
         self._value = value
         self._key = key
         self._timestamp = timestamp
@@ -34,10 +36,13 @@ class ArrowColumns:
             if name is not None and name not in names:
                 known = ", ".join(names) or "none, it is a lone array"
                 raise ValueError(f"there is no column {name!r}; there are {known}")
+        # All of it, before the store's lock is taken: the producer may need the store itself, on
+        # whatever thread it reads.
+        self._batches = list(reader)
 
     def cut(self, *, timestamp: int, compression: str, max_bytes: int) -> Iterator[bytearray]:
         """One record batch after the other, as the source gives its rows."""
-        for rows in self._reader:
+        for rows in self._batches:
             values = rows.only_column() if self._value is None else rows.column(self._value)
             keys = None if self._key is None else rows.column(self._key)
             encode = partial(

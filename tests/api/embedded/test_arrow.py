@@ -4,6 +4,8 @@ import gc
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import duckdb
 import numpy as np
@@ -217,6 +219,21 @@ def test_a_topic_is_appended_to_another(store: headrace.LogStore, filled: headra
     assert copy.read().to_pylist() == VALUES
     assert copy.read().keys.to_pylist() == KEYS
     assert copy.read().timestamps.tolist() == filled.read().timestamps.tolist()
+
+
+@pytest.mark.timeout(20)
+def test_a_source_may_read_the_store_on_a_thread_of_its_own(
+    store: headrace.LogStore, filled: headrace.Topic
+) -> None:
+    with ThreadPoolExecutor(1) as pool:
+
+        def batches() -> Iterator[pa.RecordBatch]:
+            yield from pool.submit(lambda: pa.table(filled.read()).to_batches()).result()
+
+        schema = pa.table(filled.read()).schema
+        copy = store.topic("copy")
+        copy.append_arrow(pa.RecordBatchReader.from_batches(schema, batches()))
+    assert copy.read().to_pylist() == VALUES
 
 
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
