@@ -1,5 +1,6 @@
 """kafka-python consumer groups: two members, commits, administration."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +11,11 @@ from kafka.structs import OffsetAndMetadata
 from tests.support.broker_process import BrokerProcess
 from tests.support.requests import Requester
 
-DEADLINE_S = 30
+DEADLINE_S = 60
+# kafka-python 3.0 forgets a join that its I/O thread finishes after `poll` gave up: it joins again
+# and again, or goes on as a member of a group to which it sends no heartbeats.  So a poll must
+# outlast a rebalance, and nobody may wait for somebody else's poll.
+POLL_MS = 2000
 
 
 def make_topic(broker: BrokerProcess, topic: str, partitions: int, each: int) -> None:
@@ -37,15 +42,32 @@ def member(broker: BrokerProcess, topic: str, **config: Any) -> KafkaConsumer:
     )
 
 
-def poll_until(condition: Callable[[], bool], *consumers: KafkaConsumer) -> list[bytes]:
-    values: list[bytes] = []
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, [consumer.assignment() for consumer in consumers]
-        for consumer in consumers:
-            batches = consumer.poll(timeout_ms=50)
-            values += [record.value for records in batches.values() for record in records]
-    return values
+def poll_until(condition: Callable[[], bool], *consumers: KafkaConsumer) -> None:
+    """Poll each consumer in a thread of its own until the condition holds."""
+    done = threading.Event()
+    failures: list[BaseException] = []
+
+    def keep_polling(consumer: KafkaConsumer) -> None:
+        try:
+            while not done.is_set():
+                consumer.poll(timeout_ms=POLL_MS)
+        except BaseException as failure:
+            failures.append(failure)
+
+    threads = [threading.Thread(target=keep_polling, args=(each,)) for each in consumers]
+    for thread in threads:
+        thread.start()
+    try:
+        deadline = time.monotonic() + DEADLINE_S
+        while not condition():
+            assert not failures, failures
+            assert time.monotonic() < deadline, [each.assignment() for each in consumers]
+            done.wait(0.02)
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert not failures, failures
 
 
 def take(consumer: KafkaConsumer, count: int) -> list[bytes]:
@@ -53,7 +75,7 @@ def take(consumer: KafkaConsumer, count: int) -> list[bytes]:
     deadline = time.monotonic() + DEADLINE_S
     while len(values) < count:
         assert time.monotonic() < deadline, values
-        batches = consumer.poll(timeout_ms=200)
+        batches = consumer.poll(timeout_ms=POLL_MS)
         values += [record.value for records in batches.values() for record in records]
     return values
 
