@@ -252,3 +252,20 @@ def test_partitions_cannot_be_added_on_a_full_disk(broker: BrokerProcess, disk: 
         assert grow_topic(requester, "clicks", 4)[0] == NONE
         for index in range(4):
             assert produce(requester, "clicks", b"one", partition=index) == (NONE, 0)
+
+
+def test_new_partitions_go_where_there_is_room(tmp_path: Path, disk: FaultyDisk) -> None:
+    second = tmp_path / "second"
+    folders = f"{tmp_path / 'data'},{second}"
+    with BrokerProcess(
+        tmp_path, environment=disk.environment, config={"log.dirs": folders}
+    ) as process:
+        disk.is_full(second)
+        with Requester(process.port) as requester:
+            assert create_topic(requester, "clicks", 6)[0] == NONE
+            assert not list(second.glob("clicks-*"))
+            for index in range(6):
+                assert produce(requester, "clicks", b"one", partition=index) == (NONE, 0)
+            disk.works()
+            assert create_topic(requester, "views", 6)[0] == NONE
+            assert len(list(second.glob("views-*"))) == 6
