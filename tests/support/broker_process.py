@@ -110,16 +110,18 @@ class BrokerProcess:
 
     def stop_by(self, number: signal.Signals) -> int:
         """Send a signal that ends it; its exit code."""
-        process, self._process = self._running(), None
+        process = self._running()
         process.send_signal(number)
         code = process.wait(STOP_WITHIN_S)
+        self._process = None
         _close(process)
         return code
 
     def wait_for_exit(self) -> int:
         """Its exit code, once it has stopped by itself."""
-        process, self._process = self._running(), None
+        process = self._running()
         code = process.wait(STOP_WITHIN_S)
+        self._process = None
         _close(process)
         return code
 
