@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.frames import batch_of, fetch_frame, produce_frame
 from benchmarks.in_process import InProcessBroker, InProcessConnection
-from benchmarks.test_dispatch import batch_of, fetch_frame, produce_frame
 
 WARM_UP = 20
 BATCH_RECORDS = 900

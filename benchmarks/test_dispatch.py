@@ -10,51 +10,22 @@ from typing import Any
 import pytest
 
 from benchmarks.conftest import Report
+from benchmarks.frames import (
+    FETCH,
+    FETCH_VERSION,
+    PRODUCE,
+    batch_of,
+    fetch_frame,
+    produce_frame,
+)
 from benchmarks.in_process import InProcessBroker, InProcessConnection
 from headrace.api.wire import codec, headers
-from headrace.core.batch_builder import BatchBuilder
-from headrace.core.clock import SystemClock
-
-PRODUCE, FETCH = 0, 1
-FETCH_VERSION = 12
-VALUE_BYTES = 100
 
 
 @pytest.fixture
 def broker(tmp_path: Path) -> Iterator[InProcessBroker]:
     with InProcessBroker(tmp_path, {"clicks": 1}) as started:
         yield started
-
-
-def batch_of(record_count: int, value_bytes: int = VALUE_BYTES) -> bytes:
-    builder = BatchBuilder()
-    for _ in range(record_count):
-        builder.append_record(
-            timestamp=SystemClock().now_ms(), key=None, value=bytes(range(value_bytes))
-        )
-    return bytes(builder.build())
-
-
-def produce_frame(version: int, batch: bytes) -> bytes:
-    partition = {"index": 0, "records": batch}
-    topics = [{"name": "clicks", "partition_data": [partition]}]
-    body = {"acks": 1, "timeout_ms": 30_000, "topic_data": topics}
-    return bytes(headers.encode_request_frame(PRODUCE, version, 7, "client", body))
-
-
-def fetch_frame(fetch_offset: int, max_bytes: int) -> bytes:
-    partition = {
-        "partition": 0,
-        "fetch_offset": fetch_offset,
-        "partition_max_bytes": max_bytes,
-    }
-    body = {
-        "max_wait_ms": 0,
-        "min_bytes": 1,
-        "max_bytes": max_bytes,
-        "topics": [{"topic": "clicks", "partitions": [partition]}],
-    }
-    return bytes(headers.encode_request_frame(FETCH, FETCH_VERSION, 7, "client", body))
 
 
 def answered(pieces: list[bytes | memoryview], api_key: int, version: int) -> dict[str, Any]:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.frames import batch_of, fetch_frame, produce_frame
 from benchmarks.peers.brokers import PEERS
 from benchmarks.peers.peer import PeerUnavailableError, RunningPeer
-from benchmarks.test_dispatch import batch_of, fetch_frame, produce_frame
 from tests.support.raw_client import RawClient
 from tests.support.requests import Requester
 

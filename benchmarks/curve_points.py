@@ -1,0 +1,231 @@
+"""The curves of benchmarks/curves.py: how much work, and what one point of it costs."""
+
+import random
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace.core.clock import SystemClock
+from headrace.core.log import Log
+from headrace.core.log_config import LogConfig
+from headrace.core.worker import InlineWorker
+
+from .frames import batch_of, produce_frame
+from .harness import build_load_program, run_load, run_loads
+from .peers.peer import PeerUnavailableError, RunningPeer
+from .rows import create_topic
+
+# figure, with its unit -> value
+Points = dict[str, float]
+
+PRODUCED_BYTES = {"smoke": 1 << 20, "full": 400_000_000}
+MESSAGES = {"smoke": 5_000, "full": 2_000_000}
+FAN_OUT_MESSAGES = {"smoke": 2_000, "full": 200_000}
+REQUESTS = {"smoke": 200, "full": 20_000}
+LOOK_UPS = {"smoke": 50, "full": 5_000}
+# One-message batches are requests, not bytes: fewer of them tell as much.
+FEWEST_MESSAGES = 500
+
+
+@dataclass(frozen=True)
+class Curve:
+    """`works` are the points by scale; one of the callables measures a point."""
+
+    question: str
+    axis: str
+    works: dict[str, tuple[int, ...]]
+    on_broker: Callable[[RunningPeer, int, str], Points] | None = None
+    on_folder: Callable[[Path, int, str], Points] | None = None
+
+
+def _produced(
+    peer: RunningPeer, topic: str, count: int, size: int, *settings: str
+) -> tuple[float, float, float]:
+    """(messages a second, CPU seconds a GB, CPU microseconds a message) after a warm-up."""
+    program = build_load_program("load_client", ("rdkafka",))
+    load = (peer.bootstrap, topic)
+    run_load(program, "produce", *load, max(1, count // 10), size, "linger.ms=5", *settings)
+    before = peer.cpu_s()
+    result = run_load(program, "produce", *load, count, size, "linger.ms=5", *settings)
+    cpu_s = peer.cpu_s() - before
+    return (
+        result["messages"] / result["seconds"],
+        cpu_s / result["bytes"] * 1e9,
+        cpu_s / count * 1e6,
+    )
+
+
+def over_partitions(peer: RunningPeer, work: int, scale: str) -> Points:
+    topic = f"partitions-{work}"
+    create_topic(peer, topic, work)
+    rate, cpu_per_gb, _ = _produced(peer, topic, MESSAGES[scale], 100)
+    return {"broker [CPU-s/GB]": cpu_per_gb, "rate [msg/s]": rate}
+
+
+def over_message_size(peer: RunningPeer, work: int, scale: str) -> Points:
+    topic = f"size-{work}"
+    create_topic(peer, topic)
+    count = min(MESSAGES[scale], max(50, PRODUCED_BYTES[scale] // work))
+    rate, cpu_per_gb, _ = _produced(peer, topic, count, work)
+    return {"broker [CPU-s/GB]": cpu_per_gb, "rate [MB/s]": rate * work / 1e6}
+
+
+def over_batch_size(peer: RunningPeer, work: int, scale: str) -> Points:
+    topic = f"batch-{work}"
+    create_topic(peer, topic)
+    count = max(FEWEST_MESSAGES, MESSAGES[scale] * min(work, 1000) // 1000)
+    settings = (f"batch.num.messages={work}", "batch.size=2000000", "message.max.bytes=2000000")
+    rate, _, cpu_per_message = _produced(peer, topic, count, 100, *settings)
+    return {"broker [CPU-us/message]": cpu_per_message, "rate [msg/s]": rate}
+
+
+def over_consumers(peer: RunningPeer, work: int, scale: str) -> Points:
+    """All read the same topic, each the whole of it, at once."""
+    program = build_load_program("load_client", ("rdkafka",))
+    count, topic = FAN_OUT_MESSAGES[scale], "fan-out"
+    command = (program, "consume", peer.bootstrap, topic, count, 0)
+    create_topic(peer, topic)
+    if not _is_filled(peer):
+        run_load(program, "produce", peer.bootstrap, topic, count, 100, "linger.ms=5")
+        # The first member of a group makes the broker create its topic of offsets.
+        run_load(*command)
+    before = peer.cpu_s()
+    started = time.perf_counter()
+    results = run_loads([list(command) for _ in range(work)])
+    seconds = time.perf_counter() - started
+    moved = sum(result["bytes"] for result in results)
+    cpu_s = peer.cpu_s() - before
+    return {
+        "broker [CPU-s/GB]": cpu_s / moved * 1e9,
+        "rate with start-up [MB/s]": moved / seconds / 1e6,
+    }
+
+
+_filled: set[int] = set()
+
+
+def _is_filled(peer: RunningPeer) -> bool:
+    """Whether this very broker process has the topic's messages; says yes from then on."""
+    was_filled = peer.process.pid in _filled
+    _filled.add(peer.process.pid)
+    return was_filled
+
+
+def over_connections(peer: RunningPeer, work: int, scale: str) -> Points:
+    """All connections send one small Produce request at once, and wait for all answers."""
+    create_topic(peer, "connections")
+    frame = produce_frame(7, batch_of(1), "connections")
+    rounds = max(2, REQUESTS[scale] // work)
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(work):
+            sockets.append(socket.create_connection(("127.0.0.1", peer.port), timeout=30))
+        _exchange(sockets, frame)
+        before, started = peer.cpu_s(), time.perf_counter()
+        for _ in range(rounds):
+            _exchange(sockets, frame)
+        seconds, cpu_s = time.perf_counter() - started, peer.cpu_s() - before
+    finally:
+        for each in sockets:
+            each.close()
+    requests = rounds * work
+    return {
+        "broker [CPU-us/request]": cpu_s / requests * 1e6,
+        "rate [requests/s]": requests / seconds,
+    }
+
+
+def _exchange(sockets: list[socket.socket], frame: bytes) -> None:
+    for each in sockets:
+        each.sendall(frame)
+    for each in sockets:
+        answer = each.recv(4096)
+        if not answer:
+            raise PeerUnavailableError("the broker closed a connection of many")
+
+
+def over_segments(folder: Path, work: int, scale: str) -> Points:
+    """A log of many one-batch segments, no broker around it."""
+    log = Log.open(
+        folder / "clicks-0",
+        topic="clicks",
+        partition=0,
+        config=LogConfig(segment_index_bytes=1024),
+        clock=SystemClock(),
+        worker=InlineWorker(),
+        is_clean=True,
+    )
+    batch, now_ms = batch_of(10), SystemClock().now_ms()
+    for _ in range(work - 1):
+        log.append_as_leader(batch, leader_epoch=1)
+        log.roll()
+    log.append_as_leader(batch, leader_epoch=1)
+    end, count = log.log_end_offset, LOOK_UPS[scale]
+    offsets = [random.Random(1).randrange(end) for _ in range(count)]
+
+    def read(offset: int) -> object:
+        return log.read_records(start_offset=offset, max_bytes=1, upper_bound_offset=end)
+
+    points = {"read at an offset [us]": _microseconds(read, offsets)}
+    stamps = [now_ms + 1_000_000] * count
+    points["look up a late time [us]"] = _microseconds(log.find_offset_by_timestamp, stamps)
+    points["append [us]"] = _microseconds(
+        lambda _: log.append_as_leader(batch, leader_epoch=1), [0] * count
+    )
+    log.close(clean=False)
+    return points
+
+
+def _microseconds(call: Callable[[int], object], arguments: list[int]) -> float:
+    """The median of ten runs over a tenth each, so that one time slice of another is no matter."""
+    taken = []
+    share = max(1, len(arguments) // 10)
+    for first in range(0, len(arguments), share):
+        some = arguments[first : first + share]
+        started = time.perf_counter()
+        for argument in some:
+            call(argument)
+        taken.append((time.perf_counter() - started) / len(some))
+    return sorted(taken)[len(taken) // 2] * 1e6
+
+
+CURVES = {
+    "partitions": Curve(
+        "does a message cost more when a topic has many partitions?",
+        "partitions",
+        {"smoke": (1, 20), "full": (1, 10, 100, 500, 1000, 2000)},
+        on_broker=over_partitions,
+    ),
+    "connections": Curve(
+        "does a request cost more when many clients send?",
+        "connections",
+        {"smoke": (1, 50), "full": (1, 10, 100, 500, 1000, 2000)},
+        on_broker=over_connections,
+    ),
+    "message-size": Curve(
+        "what does a gigabyte cost in small and in large messages?",
+        "bytes a message",
+        {"smoke": (10, 10_000), "full": (10, 100, 1000, 10_000, 100_000, 900_000)},
+        on_broker=over_message_size,
+    ),
+    "batch-size": Curve(
+        "what does a message cost in small and in large batches?",
+        "messages a batch",
+        {"smoke": (1, 100), "full": (1, 10, 100, 1000, 10_000)},
+        on_broker=over_batch_size,
+    ),
+    "segments": Curve(
+        "do an append and a look-up cost more in a log of many segments?",
+        "segments",
+        {"smoke": (1, 50), "full": (1, 10, 100, 1000, 10_000)},
+        on_folder=over_segments,
+    ),
+    "fan-out": Curve(
+        "does a consumer cost more when others read the same topic?",
+        "consumers",
+        {"smoke": (1, 4), "full": (1, 2, 4, 8, 16, 32, 64)},
+        on_broker=over_consumers,
+    ),
+}

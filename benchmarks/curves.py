@@ -1,0 +1,173 @@
+"""What becomes dearer as work grows?  One curve a question, as tables and, if asked for, as PNG.
+
+    python -m benchmarks.curves                              # every curve, headrace
+    python -m benchmarks.curves --curves fan-out,partitions --peers headrace,kafka
+    python -m benchmarks.curves --smoke --plot build/plots   # PNGs need matplotlib
+
+A flat line is the answer wanted.  Every curve gets a broker of its own; CPU is the broker's.
+"""
+
+import argparse
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from headrace.api.server.serve import raise_descriptor_limit
+
+from .curve_points import CURVES, Curve, Points
+from .harness import machine, number, touch_memory
+from .peers.brokers import PEERS
+from .peers.peer import PeerUnavailableError
+
+BAR_COLUMNS = 30
+# curve -> peer -> work -> figure -> value
+Results = dict[str, dict[str, dict[int, Points]]]
+
+
+def main() -> int:
+    args = _parse_arguments()
+    if args.plot:
+        _require_matplotlib()
+    raise_descriptor_limit()
+    peers = {}
+    for name in args.peers.split(","):
+        peer = PEERS[name]()
+        try:
+            peer.prepare()
+            peers[name] = peer
+        except PeerUnavailableError as error:
+            print(f"without {name}: {error}", file=sys.stderr)
+    results: Results = {}
+    for curve_name in args.curves.split(","):
+        curve = CURVES[curve_name]
+        results[curve_name] = {}
+        for name, peer in peers.items():
+            if curve.on_folder is not None and name != "headrace":
+                continue
+            try:
+                results[curve_name][name] = _measure(curve, peer, args.scale)
+            except PeerUnavailableError as error:
+                print(f"{curve_name}: {name} left out: {error}", file=sys.stderr)
+    heading = {
+        "machine": machine(),
+        "versions": {name: peer.version for name, peer in peers.items()},
+        "sizes": args.scale,
+        "command": "python -m benchmarks.curves " + " ".join(sys.argv[1:]),
+        "fsync": "none (page cache) for every broker",
+    }
+    print("\n".join(f"{key}: {value}  " for key, value in heading.items()))
+    for curve_name, by_peer in results.items():
+        print(markdown(curve_name, by_peer))
+        if args.plot:
+            print(f"plot: {_plot(args.plot, curve_name, by_peer)}")
+    if args.json:
+        args.json.write_text(json.dumps(heading | {"curves": results}, indent=2))
+    return 0
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--curves", default=",".join(CURVES), help="default: %(default)s")
+    parser.add_argument(
+        "--peers", default="headrace", help=f"of {', '.join(PEERS)}; default: %(default)s"
+    )
+    parser.add_argument(
+        "--smoke",
+        action="store_const",
+        const="smoke",
+        dest="scale",
+        default="full",
+        help="tiny sizes: shows that it works",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="a PNG a curve")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    args = parser.parse_args()
+    for option, known in (("curves", CURVES), ("peers", PEERS)):
+        for name in getattr(args, option).split(","):
+            if name not in known:
+                parser.error(f"--{option} {name}: there are {', '.join(known)}")
+    return args
+
+
+def _measure(curve: Curve, peer: Any, scale: str) -> dict[int, Points]:
+    """Every point of a curve, from little work to much."""
+    folder = Path(tempfile.mkdtemp(prefix="headrace-curve-"))
+    points: dict[int, Points] = {}
+    try:
+        if curve.on_folder is not None:
+            for work in curve.works[scale]:
+                points[work] = curve.on_folder(folder / str(work), work, scale)
+                _tell(curve, peer.name, work, points[work])
+            return points
+        assert curve.on_broker is not None, curve
+        (folder / "data").mkdir()
+        running = peer.start(folder / "data")
+        try:
+            for work in curve.works[scale]:
+                touch_memory(1 << (24 if scale == "smoke" else 30))
+                points[work] = curve.on_broker(running, work, scale)
+                _tell(curve, peer.name, work, points[work])
+        finally:
+            running.stop()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return points
+
+
+def _tell(curve: Curve, peer_name: str, work: int, points: Points) -> None:
+    said = ", ".join(f"{name} {value:.4g}" for name, value in points.items())
+    print(f"  {peer_name}: {work:,} {curve.axis}: {said}", file=sys.stderr)
+
+
+def markdown(curve_name: str, by_peer: dict[str, dict[int, Points]]) -> str:
+    """A table a peer; the bars show the first figure against its largest value."""
+    curve = CURVES[curve_name]
+    lines = ["", f"### {curve_name}: {curve.question}"]
+    for peer_name, points in by_peer.items():
+        figures = list(next(iter(points.values())))
+        lines += ["", f"| {peer_name}: {curve.axis} | {' | '.join(figures)} | {figures[0]} |"]
+        lines.append(f"|{'---:|' * (len(figures) + 1)}:---|")
+        largest = max(point[figures[0]] for point in points.values()) or 1.0
+        for work, point in points.items():
+            cells = " | ".join(number(point[name]) for name in figures)
+            bar = "#" * round(BAR_COLUMNS * point[figures[0]] / largest)
+            lines.append(f"| {work:,} | {cells} | `{bar}` |")
+    return "\n".join(lines)
+
+
+def _require_matplotlib() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        sys.exit("--plot needs matplotlib: pip install 'headrace[plot]'")
+    return Figure
+
+
+def _plot(folder: Path, curve_name: str, by_peer: dict[str, dict[int, Points]]) -> Path:
+    """One picture a curve, a panel a figure, a line a peer; the work is on a logarithmic axis."""
+    curve = CURVES[curve_name]
+    figures = list(next(iter(next(iter(by_peer.values())).values()))) if by_peer else []
+    picture = _require_matplotlib()(figsize=(5 * max(1, len(figures)), 4), layout="constrained")
+    panels = picture.subplots(1, max(1, len(figures)), squeeze=False)[0]
+    for panel, figure in zip(panels, figures, strict=False):
+        for peer_name, points in by_peer.items():
+            values = [point[figure] for point in points.values()]
+            panel.plot(list(points), values, marker="o", label=peer_name)
+        panel.set_xscale("log")
+        panel.set_ylim(bottom=0)
+        panel.set_xlabel(curve.axis)
+        panel.set_ylabel(figure)
+        panel.grid(visible=True, alpha=0.3)
+        panel.legend()
+    picture.suptitle(curve.question)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{curve_name}.png"
+    picture.savefig(path, dpi=120)
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())
