@@ -58,6 +58,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "raft",
         "api.takeover",
         "api.coordinator",
+        "api.handlers.routes",
         "api.server",
         "api.broker_config",
         "api.wire",

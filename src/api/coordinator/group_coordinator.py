@@ -314,6 +314,10 @@ class GroupCoordinator:
             raise NonEmptyGroupError(f"group {group_id} is {group.state}; stop its members first")
         self._remove_group(group)
 
+    def force_rebalance(self, group_id: str) -> None:
+        """Have all members join anew; raises GroupIdNotFoundError."""
+        self._membership.rebalances.prepare_or_complete(self.describe_group(group_id))
+
     def _remove_group(self, group: Group) -> None:
         self._forget_offsets(group, [*group.offsets.all_keys()])
         self._append_tombstones(group, [group_tombstone(group.group_id)])

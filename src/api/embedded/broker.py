@@ -15,10 +15,13 @@ from ...core.record import Record
 from ..broker_config import make_broker_config
 from ..server.serve import Server, new_event_loop
 from .durability import PAGE_CACHE, parse_durability
+from .faults import Faults
 from .inputs import config_text
 from .log_store import LogStore
+from .power_loss import SyncedOffsets, drop_unsynced, synced_offsets
 from .record_watch import Pattern, RecordPattern, RecordWatch
 from .served_node import ServedNode
+from .shifted_clock import ShiftedClock
 from .topic import Topic
 
 HOST = "127.0.0.1"
@@ -36,7 +39,8 @@ class Broker:
             run_my_producer(bootstrap_servers=broker.bootstrap)
             broker.assert_produced("clicks", value=b"hello", timeout=1)
 
-    Every method is for any thread but the broker's own.
+    Every method is for any thread but the broker's own.  `faults` makes requests fail, wait or
+    vanish.
     """
 
     def __init__(
@@ -56,6 +60,8 @@ class Broker:
         counts = topics.items() if isinstance(topics, Mapping) else ((name, 1) for name in topics)
         self._topics = tuple(counts)
         self._given = {name: config_text(value) for name, value in (config or {}).items()}
+        self.faults = Faults()
+        self._clock = ShiftedClock()
         self._data = None if data is None else Path(data).absolute()
         self._temporary: Path | None = None
         self._port = port
@@ -66,6 +72,7 @@ class Broker:
         self._stop_event: asyncio.Event
         self._is_stop_clean = True
         self._started = threading.Event()
+        self._synced: SyncedOffsets = {}
         self._failure: BaseException | None = None
 
     # -- life
@@ -131,6 +138,46 @@ class Broker:
         """Stop and start again on the same folder and port."""
         self._end(is_clean=True)
         self.start()
+
+    # -- faults
+
+    def crash(self, *, lose_unflushed: bool = False) -> None:
+        """Stop without a last word, as a killed process does, and start again on the same port.
+
+        With `lose_unflushed` the records that were not synced are gone, as after a power cut.
+        """
+        node = self._running()
+        # A start after a crash knows less of what was synced than the broker that crashed.
+        self._synced = node.run(lambda: synced_offsets(node.replicas, self._synced))
+        self._end(is_clean=False)
+        if lose_unflushed:
+            drop_unsynced(self._synced, self._clock)
+        self.start()
+
+    def advance_clock(self, milliseconds: int) -> None:
+        """Let the broker's clock jump ahead, and retention and offset expiry look at it at once.
+
+        Time-outs of requests and sessions run on the machine's own time.
+        """
+        self._clock.advance(milliseconds)
+        broker = self._server.broker
+        self._running().run(broker.log_manager.enforce_retention)
+        self._running().run(lambda: broker.groups.expire_offsets(broker.clock.now_ms()))
+
+    def depose_leader(self, topic: str, partition: int = 0) -> None:
+        """Refuse to lead the partition: clients are told NOT_LEADER_OR_FOLLOWER."""
+        node = self._running()
+        node.run(lambda: node.replicas.partition(topic, partition).stop())
+
+    def restore_leader(self, topic: str, partition: int = 0) -> None:
+        """Lead the partition again."""
+        node = self._running()
+        node.run(lambda: node.replicas.partition(topic, partition).state_changed())
+
+    def force_rebalance(self, group: str) -> None:
+        """Have every member of a consumer group join anew."""
+        groups = self._server.broker.groups
+        self._running().run(lambda: groups.force_rebalance(group))
 
     # -- where it is
 
@@ -217,7 +264,8 @@ class Broker:
         return None if found is None else found.offset
 
     def reset(self) -> None:
-        """Delete every topic and consumer group, so that the next test finds an empty broker."""
+        """Delete every topic, consumer group and fault, so that the next test begins afresh."""
+        self.faults.clear()
         self._running().run(self._remove_groups)
         store = self.store
         for name in list(store):
@@ -238,7 +286,11 @@ class Broker:
     async def _serve_until_stopped(self) -> None:
         self._stop_event = asyncio.Event()
         data = self._data or self._make_temporary()
-        server = Server(make_broker_config(self._settings(data)))
+        server = Server(
+            make_broker_config(self._settings(data)),
+            clock=self._clock,
+            wrap_routes=self.faults.wrap_routes,
+        )
         await server.start(self._topics)
         self._server = server
         self._node = ServedNode(server, self._loop, data)

@@ -7,12 +7,13 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from ...core.clock import Clock
 from ..broker import Broker
 from ..broker_config import BrokerConfig
-from ..handlers.routes import ROUTES
+from ..handlers.routes import ROUTES, Route
 from .background import Background, timetable
 from .connection import Connection
 from .connection_table import ConnectionTable
@@ -24,6 +25,8 @@ from .request_budget import RequestBudget
 STOP_GRACE_S = 0.4  # for answers that wait for the disk; parked fetches are dropped at once
 SWITCH_INTERVAL_S = 0.0005  # how long the worker may keep the loop waiting; 5 ms by default
 EXIT_OK = 0
+
+WrapRoutes = Callable[[Mapping[int, Route]], Mapping[int, Route]]
 EXIT_FATAL = 1
 
 logger = logging.getLogger(__name__)
@@ -87,11 +90,19 @@ async def _serve(
 class Server:
     """A broker and its sockets.  Loop thread only."""
 
-    def __init__(self, config: BrokerConfig) -> None:
+    def __init__(
+        self,
+        config: BrokerConfig,
+        *,
+        clock: Clock | None = None,
+        wrap_routes: WrapRoutes | None = None,
+    ) -> None:
+        """`clock` and `wrap_routes` are for who tests with it: another time, other handlers."""
         self._config = config
+        self._routes = ROUTES if wrap_routes is None else wrap_routes(ROUTES)
         self._listeners = self._bind(config)
         try:
-            self.broker = Broker(config)
+            self.broker = Broker(config, clock=clock)
         except BaseException:
             self._close_listeners()
             raise
@@ -125,7 +136,7 @@ class Server:
                 if name not in self.broker.cluster_state.topics:
                     await self.broker.create_topic(name, partition_count=partition_count)
             await self.broker.settle()
-            self._dispatcher = Dispatcher(self.broker, ROUTES)
+            self._dispatcher = Dispatcher(self.broker, self._routes)
             self._background = Background(timetable(self.broker, self.table))
             for listener in self._listeners:
                 await listener.accept(self._make_connection)
