@@ -21,11 +21,12 @@ from headrace.api.wire.api_keys import ApiKey
 from tests.support.broker_process import BrokerProcess
 from tests.support.requests import Requester
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def admin(broker: BrokerProcess) -> AdminClient:
+    """One for all tests: it is not torn down while its threads may still be calling back."""
     return AdminClient({"bootstrap.servers": broker.bootstrap})
 
 

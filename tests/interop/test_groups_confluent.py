@@ -20,12 +20,18 @@ from confluent_kafka import (
     TopicPartition,
 )
 from confluent_kafka.admin import AdminClient
-from confluent_kafka.cimpl import NewTopic
 
 from tests.support.broker_process import BrokerProcess
+from tests.support.requests import Requester
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 _names = count()
+
+
+@pytest.fixture(scope="module")
+def admin(broker: BrokerProcess) -> AdminClient:
+    """One for all tests: it is not torn down while its threads may still be calling back."""
+    return AdminClient({"bootstrap.servers": broker.bootstrap})
 
 
 @pytest.fixture
@@ -36,9 +42,8 @@ def topic(broker: BrokerProcess) -> str:
 
 def make_topic(broker: BrokerProcess, partitions: int) -> str:
     name = f"groups-{next(_names)}"
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
-    for future in admin.create_topics([NewTopic(name, partitions, 1)]).values():
-        future.result(DEADLINE_S)
+    with Requester(broker.port) as requester:
+        requester.create_topics({name: partitions})
     return name
 
 
@@ -51,7 +56,11 @@ def produce(broker: BrokerProcess, topic: str, partitions: int, each: int = 10) 
 
 
 class Member:
-    """A consumer that remembers its messages, errors and how often it was reassigned."""
+    """A consumer that remembers its messages, errors and how often it was reassigned.
+
+    Its callbacks hold lists and not the member, so that there is no cycle, and the consumer is
+    freed by whoever drops it last and not by a collection on some other thread.
+    """
 
     def __init__(self, broker: BrokerProcess, group: str, topic: str, **config: Any) -> None:
         self.messages: list[Message] = []
@@ -71,13 +80,9 @@ class Member:
             | {name.replace("_", "."): value for name, value in config.items()}
         )
         self.is_cooperative = config.get("partition_assignment_strategy") == "cooperative-sticky"
-        self.consumer.subscribe([topic], on_assign=self._on_assign, on_revoke=self._on_revoke)
-
-    def _on_assign(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self.assigned.append(sorted(p.partition for p in partitions))
-
-    def _on_revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        self.revoked.append(sorted(p.partition for p in partitions))
+        self.consumer.subscribe(
+            [topic], on_assign=numbers_into(self.assigned), on_revoke=numbers_into(self.revoked)
+        )
 
     @property
     def partitions(self) -> set[int]:
@@ -92,6 +97,17 @@ class Member:
             self.errors.append(error)
         else:
             self.messages.append(message)
+
+
+def numbers_into(
+    remembered: list[list[int]],
+) -> Callable[[Consumer, list[TopicPartition]], None]:
+    """A rebalance callback that appends the numbers of the partitions to a list."""
+
+    def remember(_: Consumer, partitions: list[TopicPartition]) -> None:
+        remembered.append(sorted(p.partition for p in partitions))
+
+    return remember
 
 
 @contextmanager
@@ -162,7 +178,7 @@ def test_a_cooperative_group_moves_only_what_must_move(broker: BrokerProcess, to
 def test_a_static_member_that_restarts_disturbs_nobody(broker: BrokerProcess, topic: str) -> None:
     stays = Member(broker, topic, topic, group_instance_id="a")
     first = Member(broker, topic, topic, group_instance_id="b")
-    with members(stays):
+    with members(stays, first):
         poll_until(lambda: shares(stays, first), stays, first)
         before, owned = (len(stays.assigned), len(stays.revoked)), first.partitions
         first.consumer.close()
@@ -215,8 +231,9 @@ def test_committed_offsets_come_back_with_their_notes(broker: BrokerProcess, top
         assert again.messages[6].value() == b"0/0"
 
 
-def test_groups_are_listed_described_reset_and_deleted(broker: BrokerProcess, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+def test_groups_are_listed_described_reset_and_deleted(
+    broker: BrokerProcess, admin: AdminClient, topic: str
+) -> None:
     member = Member(broker, topic, topic, client_id="somebody")
     with members(member):
         poll_until(lambda: shares(member), member)
@@ -240,8 +257,7 @@ def test_groups_are_listed_described_reset_and_deleted(broker: BrokerProcess, to
     assert topic not in {group.group_id for group in listed.valid}
 
 
-def test_a_deleted_topic_takes_its_offsets_along(broker: BrokerProcess, topic: str) -> None:
-    admin = AdminClient({"bootstrap.servers": broker.bootstrap})
+def test_a_deleted_topic_takes_its_offsets_along(admin: AdminClient, topic: str) -> None:
     wanted = [ConsumerGroupTopicPartitions(topic, [TopicPartition(topic, 2, 5)])]
     admin.alter_consumer_group_offsets(wanted)[topic].result(DEADLINE_S)
     admin.delete_topics([topic])[topic].result(DEADLINE_S)
