@@ -21,9 +21,9 @@ from tests.support.requests import Requester
 from tests.support.stored_records import create_topic, fetch_all, make_batch, produce
 
 NONE = 0
-WITHIN_S = 20
+WITHIN_S = 60
 IDLE_CONNECTIONS = 5000
-SLOW_MS = 1000.0
+SLOW_MS = 5000.0  # what a client that blocks the loop would exceed; a busy machine should not
 
 
 @pytest.fixture(scope="module")

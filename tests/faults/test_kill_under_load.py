@@ -83,8 +83,8 @@ def stored(bootstrap: str, topic: str, partition: int) -> Iterator[int]:
     consumer.assign([TopicPartition(topic, partition, 0)])
     try:
         while True:
-            message = consumer.poll(30)
-            assert message is not None, "nothing came for 30 s"
+            message = consumer.poll(60)
+            assert message is not None, "nothing came for 60 s"
             if message.error() is not None:
                 return
             yield int(message.value() or b"")
@@ -94,7 +94,7 @@ def stored(bootstrap: str, topic: str, partition: int) -> Iterator[int]:
 
 @pytest.mark.interop
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_fifty_kills_lose_nothing_acknowledged_and_repeat_nothing(tmp_path: Path) -> None:
     seed = 20261123
     chance = random.Random(seed)

@@ -9,7 +9,7 @@ from tests.support.broker_process import BrokerProcess
 from tests.support.kafka_java import run_kafka_class
 from tests.support.requests import Requester
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CONFIGS = "kafka.admin.ConfigCommand"
 TOOLS = "org.apache.kafka.tools"

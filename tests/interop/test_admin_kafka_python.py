@@ -15,7 +15,7 @@ from kafka.errors import (
 
 from tests.support.broker_process import BrokerProcess
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 @pytest.fixture

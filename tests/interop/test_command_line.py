@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.broker_process import BrokerProcess
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(90)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def headrace(
         input=typed,
         check=False,
         capture_output=True,
-        timeout=60,
+        timeout=120,
     )
     assert done.returncode == code, (words, done.stdout, done.stderr)
     return done
@@ -112,7 +112,7 @@ def test_nobody_at_the_address_is_said_in_words() -> None:
         [sys.executable, "-m", "headrace.api.cli", "topics", "list", "-b", "127.0.0.1:1"],
         check=False,
         capture_output=True,
-        timeout=30,
+        timeout=120,
     )
     assert done.returncode == 1
     assert b"no Kafka broker answers at 127.0.0.1:1" in done.stderr

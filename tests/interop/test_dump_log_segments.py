@@ -20,7 +20,7 @@ from tests.support.log_folders import (
     write_sample_folder,
 )
 
-pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(600)]
 
 DUMP = "org.apache.kafka.tools.DumpLogSegments"
 # What the tool prints when a file is not as it must be.

@@ -13,7 +13,7 @@ import headrace
 from headrace.core.errors import LogDirLockedError
 from tests.support.broker_process import BrokerProcess
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 def consume(bootstrap: str, topic: str, partition: int, count: int) -> list[bytes | None]:

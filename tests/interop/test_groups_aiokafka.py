@@ -12,7 +12,7 @@ from aiokafka.structs import OffsetAndMetadata
 from tests.support.broker_process import BrokerProcess
 from tests.support.requests import Requester
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 def run(story: Coroutine[Any, Any, None]) -> None:

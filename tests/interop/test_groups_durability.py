@@ -9,7 +9,7 @@ from headrace.api.wire.api_keys import ApiKey
 from tests.support.broker_process import BrokerProcess
 from tests.support.requests import Requester
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 NOT_READY = {14, 15, 16}  # loading, not available, not coordinator: a client asks again
 
 

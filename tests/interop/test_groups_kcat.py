@@ -9,7 +9,7 @@ from tests.support.broker_process import BrokerProcess
 
 pytestmark = pytest.mark.skipif(shutil.which("kcat") is None, reason="kcat is not installed")
 
-DEADLINE_S = 30
+DEADLINE_S = 60
 
 
 def kcat(broker: BrokerProcess, *arguments: str, given: str | None = None) -> str:

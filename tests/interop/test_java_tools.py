@@ -10,7 +10,7 @@ import pytest
 from tests.support.broker_process import BrokerProcess
 from tests.support.kafka_java import JVM_FLAGS, kafka_classpath, run_kafka_class
 
-pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(600)]
 
 TOOLS = "org.apache.kafka.tools"
 
@@ -32,14 +32,14 @@ def produce(broker: BrokerProcess, topic: str, text: str, *arguments: str) -> No
     command = ["java", *JVM_FLAGS, "-cp", kafka_classpath(), f"{TOOLS}.ConsoleProducer"]
     options = ["--bootstrap-server", broker.bootstrap, "--topic", topic, *arguments]
     done = subprocess.run(
-        command + options, input=text, check=False, capture_output=True, text=True, timeout=60
+        command + options, input=text, check=False, capture_output=True, text=True, timeout=120
     )
     assert done.returncode == 0, done.stderr
     assert "ERROR" not in done.stderr + done.stdout
 
 
 def consume(broker: BrokerProcess, topic: str, count: int, *arguments: str) -> list[str]:
-    limit = ["--topic", topic, "--max-messages", str(count), "--timeout-ms", "30000"]
+    limit = ["--topic", topic, "--max-messages", str(count), "--timeout-ms", "60000"]
     return tool("consumer.ConsoleConsumer", broker, *limit, *arguments).splitlines()
 
 

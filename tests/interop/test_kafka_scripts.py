@@ -17,7 +17,7 @@ from tests.support.broker_process import BrokerProcess
 from tests.support.kafka_java import JVM_FLAGS, RUN_SECONDS, kafka_classpath
 from tests.support.requests import Requester
 
-pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.interop, pytest.mark.java, pytest.mark.timeout(600)]
 
 TOOLS = "org.apache.kafka.tools"
 CLASSES = {

@@ -12,7 +12,7 @@ import pytest
 from tests.support.broker_process import BrokerProcess
 from tests.support.source_tree import ROOT
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 SCRIPTS = Path(__file__).with_name("node")
 INSTALLED = ROOT / "build" / "node"
@@ -30,7 +30,7 @@ def node() -> Path:
         installed.write_text(wanted)
         command = ["npm", "install", "--no-package-lock", "--no-audit", "--no-fund"]
         done = subprocess.run(
-            command, cwd=INSTALLED, check=False, capture_output=True, text=True, timeout=120
+            command, cwd=INSTALLED, check=False, capture_output=True, text=True, timeout=240
         )
         if done.returncode:
             pytest.skip(f"npm could not install the clients: {done.stderr[-300:]}")
@@ -53,7 +53,7 @@ def run_script(node: Path, name: str, broker: BrokerProcess, topic: str) -> Any:
         check=False,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])

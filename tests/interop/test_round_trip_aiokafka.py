@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from tests.support.broker_process import BrokerProcess
 from tests.support.sample_records import CODECS, SampleRecord, sample_records
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 
 
 def run(scenario: Coroutine[Any, Any, Any]) -> Any:

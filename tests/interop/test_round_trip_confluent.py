@@ -8,7 +8,7 @@ from confluent_kafka import Consumer, KafkaError, Producer, TopicPartition
 from tests.support.broker_process import BrokerProcess
 from tests.support.sample_records import CODECS, SampleRecord, sample_records
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 def produce(broker: BrokerProcess, topic: str, records: list[SampleRecord], **config: Any) -> None:
@@ -93,9 +93,12 @@ def test_offsets_for_times_and_watermarks(broker: BrokerProcess) -> None:
     produce(broker, topic, records)
     consumer = Consumer({"bootstrap.servers": broker.bootstrap, "group.id": "unused"})
     try:
-        assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=10) == (0, 20)
+        assert consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=DEADLINE_S) == (
+            0,
+            20,
+        )
         asked = [TopicPartition(topic, 0, 1_700_000_000_055)]
-        assert consumer.offsets_for_times(asked, timeout=10)[0].offset == 6
+        assert consumer.offsets_for_times(asked, timeout=DEADLINE_S)[0].offset == 6
     finally:
         consumer.close()
 

@@ -8,7 +8,7 @@ from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from tests.support.broker_process import BrokerProcess
 from tests.support.sample_records import CODECS, SampleRecord, sample_records
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 def produce(broker: BrokerProcess, topic: str, records: list[SampleRecord], **config: Any) -> None:

@@ -18,7 +18,7 @@ def kcat(broker: BrokerProcess, *arguments: str, given: str | None = None) -> st
         input=given,
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=120,
         check=False,
     )
     assert done.returncode == 0, done.stderr

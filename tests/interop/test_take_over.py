@@ -10,7 +10,7 @@ from headrace.api.takeover import METADATA_FOLDER
 from tests.support.broker_process import BrokerProcess
 from tests.support.kafka_folder import CLUSTER_ID, COMMITTED, NODE_ID, unpack_kafka_folder
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 @pytest.fixture

@@ -20,12 +20,12 @@ from headrace.api.takeover import METADATA_FOLDER
 from tests.support.broker_process import BrokerProcess, free_port
 from tests.support.kafka_java import JVM_FLAGS, kafka_classpath, run_kafka_class
 
-pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CLUSTER_ID = "q1Sh-9_ISia_zwGINzRvyQ"
 NODE_ID = 5
 START_DEADLINE_S = 90
-DEADLINE_S = 30
+DEADLINE_S = 60
 RECORD_COUNT = 500
 
 

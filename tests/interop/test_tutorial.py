@@ -12,7 +12,7 @@ from headrace.api.cli.processes import process_holding, wait_for_exit
 from headrace.api.cli.server import stop_process
 from tests.support.broker_process import free_port
 
-pytestmark = [pytest.mark.interop, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 WAIT_S = 30
 

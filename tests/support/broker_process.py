@@ -11,8 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-READY_WITHIN_S = 20.0
-STOP_WITHIN_S = 20.0
+READY_WITHIN_S = 60.0
+STOP_WITHIN_S = 60.0
 
 
 def free_port() -> int:

@@ -49,7 +49,7 @@ class LoopThread:
         self._thread.join()
         sys.setswitchinterval(self._switch_interval_s)
 
-    def run(self, awaitable: Awaitable[T], *, timeout_s: float = 10.0) -> T:
+    def run(self, awaitable: Awaitable[T], *, timeout_s: float = 60.0) -> T:
         """The result of a coroutine, run on the loop."""
 
         async def wrapped() -> T:
@@ -57,7 +57,7 @@ class LoopThread:
 
         return asyncio.run_coroutine_threadsafe(wrapped(), self.loop).result(timeout_s)
 
-    def call(self, function: Callable[..., T], *arguments: Any, timeout_s: float = 10.0) -> T:
+    def call(self, function: Callable[..., T], *arguments: Any, timeout_s: float = 60.0) -> T:
         """The result of a plain function, called on the loop."""
 
         async def wrapped() -> T:

@@ -13,7 +13,7 @@ def frame(payload: bytes) -> bytes:
 class RawClient:
     """A blocking TCP client with a time-out, so that a lost answer fails a test and never hangs."""
 
-    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout_s: float = 10.0) -> None:
+    def __init__(self, port: int, *, host: str = "127.0.0.1", timeout_s: float = 60.0) -> None:
         self.socket = socket.create_connection((host, port), timeout=timeout_s)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 

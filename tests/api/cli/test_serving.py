@@ -16,7 +16,7 @@ from headrace.core.log_dir import CLEAN_SHUTDOWN_NAME
 from tests.support.broker_process import free_port
 from tests.support.requests import Requester
 
-DEADLINE_S = 20
+DEADLINE_S = 60
 HEADRACE = [sys.executable, "-m", "headrace.api.cli"]
 
 

@@ -15,7 +15,7 @@ from headrace.core.errors import InconsistentLogDirError, LogClosedError, Offset
 from headrace.raft.errors import UnknownTopicOrPartitionError
 from tests.support.broker_process import BrokerProcess
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 @pytest.fixture

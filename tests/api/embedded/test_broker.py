@@ -18,7 +18,7 @@ from headrace.core.errors import (
 )
 from headrace.raft.errors import UnknownTopicOrPartitionError
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import headrace
 from headrace.api.coordinator.errors import UnknownMemberIdError
 from headrace.core.errors import LogClosedError
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 def values(topic: headrace.Topic, **settings: object) -> list[bytes | None]:
