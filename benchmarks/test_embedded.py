@@ -102,11 +102,21 @@ def test_append_an_arrow_column(
     measure_append(benchmark, report, clicks, append, records=size, width=100)
 
 
+def read_views(partition: headrace.TopicPartition) -> pa.Table:
+    """Keys and values where they lie, not packed."""
+    schema = pa.schema(partition)
+    for name in ("key", "value"):
+        index = schema.get_field_index(name)
+        schema = schema.set(index, pa.field(name, pa.binary_view()))
+    return pa.RecordBatchReader.from_stream(partition, schema=schema).read_all()
+
+
 READS: dict[str, Callable[[headrace.TopicPartition], Any]] = {
     "offsets": lambda partition: [view.values.starts for view in partition.scan()],
     "bytes": lambda partition: [view.to_pylist() for view in partition.scan()],
     "numpy": lambda partition: [view.to_numpy("V100") for view in partition.scan()],
     "arrow": pa.table,
+    "arrow-views": read_views,
     "records": lambda partition: [sum(1 for _ in view) for view in partition.scan()],
 }
 

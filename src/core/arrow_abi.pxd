@@ -4,7 +4,7 @@ Who receives a struct calls its `release` once, from any thread, and may move it
 the old place then has `release` NULL.  Source: Arrow docs "The Arrow C data interface".
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t, int64_t
 
 cdef enum:
     ARROW_NULLABLE = 2
@@ -39,3 +39,10 @@ ctypedef struct ArrowArrayStream:
     const char* (*get_last_error)(ArrowArrayStream*) noexcept nogil
     void (*release)(ArrowArrayStream*) noexcept nogil
     void* private_data
+
+# One element of the layouts binary_view and utf8_view.
+ctypedef struct BinaryView:
+    int32_t size
+    char prefix[4]                   # all bytes are here and below where size <= 12
+    int32_t buffer_index
+    int32_t offset                   # in that buffer

@@ -1,14 +1,18 @@
-"""Records as an Arrow stream, for any library that speaks the PyCapsule interface."""
+"""Records as Arrow, for any library that speaks the PyCapsule interface."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int32_t
 
-from .arrow_abi cimport ArrowArray, ArrowSchema
+from .arrow_abi cimport ArrowArray
+from .batch_columns cimport BatchColumns
 
 
 cdef class StreamState:
     cdef object batches              # iterator of (partition, BatchColumns)
-    cdef bytes last_error
+    cdef str key_layout
+    cdef str value_layout
+    cdef bytes last_error            # None until a call failed
 
 
-cdef int export_schema(ArrowSchema* schema) except -1
-cdef int export_columns(ArrowArray* array, int partition, object columns) except -1
+cdef int lend_records(
+    ArrowArray* out, int32_t partition, BatchColumns columns, str key_layout, str value_layout
+) except -1

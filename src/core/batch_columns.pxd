@@ -2,6 +2,16 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+cdef enum:
+    # The order of the columns in `_storage`; each `..._STARTS` has its lengths right behind it.
+    OFFSETS
+    TIMESTAMPS
+    KEY_STARTS
+    KEY_LENGTHS
+    VALUE_STARTS
+    VALUE_LENGTHS
+    COLUMN_COUNT
+
 
 cdef class BatchColumns:
     cdef readonly Py_ssize_t record_count

@@ -29,16 +29,6 @@ from .errors import CorruptRecordError
 from .record_batch import MAX_UNCOMPRESSED_BYTES
 
 cdef enum:
-    # The order of the columns in `_storage`; each `..._STARTS` has its lengths right behind it.
-    OFFSETS
-    TIMESTAMPS
-    KEY_STARTS
-    KEY_LENGTHS
-    VALUE_STARTS
-    VALUE_LENGTHS
-    COLUMN_COUNT
-
-cdef enum:
     SMALLEST_RECORD_BYTES = 7
 
 

@@ -4,7 +4,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...core.arrow_export import export_arrow_schema, export_arrow_stream
+from ...core.arrow_export import (
+    export_arrow_array,
+    export_arrow_schema,
+    export_arrow_stream,
+    requested_layouts,
+)
 from ...core.batch_columns import BatchColumns, read_columns
 from ...core.record import Record
 from ...core.record_batch import iter_batches
@@ -186,9 +191,16 @@ class RecordBatchView:
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """partition, offset, timestamp, key, value, for whatever reads the PyCapsule interface.
 
-        `requested_schema` is not followed, as the interface allows.
+        Keys and values are packed as large_binary, in a copy.  Where `requested_schema` has them as
+        binary_view they point into the mapped segment, uncopied; binary is there too, up to 2 GiB.
         """
-        return arrow_stream_of([self])
+        return arrow_stream_of([self], requested_schema)
+
+    def __arrow_c_array__(self, requested_schema: object | None = None) -> tuple[object, object]:
+        """The same as one array."""
+        layouts = requested_layouts(requested_schema)
+        array = export_arrow_array(self.partition, self._columns, *layouts)
+        return export_arrow_schema(*layouts), array
 
     def __arrow_c_schema__(self) -> object:
         """The columns' names and types."""
@@ -199,9 +211,13 @@ class RecordBatchView:
         return self.values.to_numpy(dtype)
 
 
-def arrow_stream_of(views: Iterable[RecordBatchView]) -> object:
+def arrow_stream_of(
+    views: Iterable[RecordBatchView], requested_schema: object | None = None
+) -> object:
     """A capsule of the Arrow stream of these views, which are read as the stream is."""
-    return export_arrow_stream((view.partition, view._columns) for view in views)
+    return export_arrow_stream(
+        ((view.partition, view._columns) for view in views), *requested_layouts(requested_schema)
+    )
 
 
 def _int64(column: memoryview) -> "NDArray[np.int64]":

@@ -180,7 +180,7 @@ class Topic:
 
         So polars, duckdb, pandas and pyarrow read a topic as it is.  See `RecordBatchView`.
         """
-        return arrow_stream_of(self.scan())
+        return arrow_stream_of(self.scan(), requested_schema)
 
     def __arrow_c_schema__(self) -> object:
         """The columns' names and types."""

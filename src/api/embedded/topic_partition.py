@@ -229,7 +229,7 @@ class TopicPartition:
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """All records as an Arrow stream, read segment by segment; see `RecordBatchView`."""
-        return arrow_stream_of(self.scan())
+        return arrow_stream_of(self.scan(), requested_schema)
 
     def __arrow_c_schema__(self) -> object:
         """The columns' names and types."""

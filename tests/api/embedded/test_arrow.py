@@ -33,6 +33,10 @@ def filled(clicks: headrace.Topic) -> headrace.Topic:
     return clicks
 
 
+def polars_rows(frame: pl.DataFrame) -> list[tuple[object, ...]]:
+    return frame.select("partition", "offset", "key", "value").rows()
+
+
 # -- out
 
 
@@ -53,6 +57,30 @@ def test_pyarrow_reads_a_view(filled: headrace.Topic) -> None:
     assert table["key"].to_pylist() == KEYS[1:]
     assert table["offset"].to_pylist() == [1, 2, 3, 4, 5]
     assert table["timestamp"].cast(pa.int64()).to_pylist() == [NOW_MS + n for n in range(1, 6)]
+
+
+def test_values_asked_for_as_views_lie_in_the_segment(filled: headrace.Topic) -> None:
+    view = filled.read()
+    packed = pa.table(view)
+    kinds = {"key": pa.binary_view(), "value": pa.binary_view()}
+    asked = pa.schema([(each.name, kinds.get(each.name, each.type)) for each in packed.schema])
+    for source in (view, filled, filled.partition(0)):
+        table = pa.RecordBatchReader.from_stream(source, schema=asked).read_all()
+        assert table.schema.types == asked.types
+        table.validate(full=True)
+        assert table.to_pylist() == packed.to_pylist()
+        assert polars_rows(pl.DataFrame(table)) == polars_rows(pl.DataFrame(packed))
+    batch = pa.record_batch(view, schema=asked)
+    data = batch.column("value").buffers()[2]
+    assert data.address == np.asarray(view.values.data).ctypes.data
+    found = duckdb.sql('SELECT value FROM batch ORDER BY "offset"').fetchall()
+    assert [value for (value,) in found] == VALUES
+
+
+def test_a_view_is_one_array_too(filled: headrace.Topic) -> None:
+    view = filled.read()
+    batch = pa.record_batch(view)
+    assert batch.to_pylist() == pa.table(view).to_pylist()
 
 
 def test_polars_reads_a_topic(filled: headrace.Topic) -> None:
