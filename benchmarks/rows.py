@@ -124,7 +124,7 @@ def latency(peer: RunningPeer, turn: int, scale: str) -> Figures:
         next_due = start + sent / 1000 if sent < total else now + 1
         message = consumer.poll(max(0.0, min(0.0005, next_due - now)))
         if message is not None and message.error() is None:
-            (due,) = struct.unpack(">d", message.value())
+            (due,) = struct.unpack(">d", message.value() or b"")
             taken.append(time.perf_counter() - due)
         elif now - start > total / 1000 + 20:
             raise PeerUnavailableError(f"latency: {len(taken)} of {total} messages came back")

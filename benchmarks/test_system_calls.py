@@ -102,8 +102,8 @@ def _lines_when_done(trace: Path, pid: int) -> list[str]:
 def test_system_calls_of_a_request(traced: tuple[RunningPeer, Path]) -> None:
     """A small Produce and a Fetch: one read, one write, one wait.  A batch of 32 KiB: a pwrite."""
     running, trace = traced
-    with Requester(running.port) as client:
-        client.create_topics({"clicks": 1})
+    with Requester(running.port) as admin:
+        admin.create_topics({"clicks": 1})
     frames = [
         produce_frame(9, batch_of(1)),
         produce_frame(9, batch_of(128, 250)),
