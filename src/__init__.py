@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api.embedded.async_store import AsyncLogStore, AsyncTail, AsyncTopic
     from .api.embedded.broker import Broker
     from .api.embedded.columns import BinaryView, RecordBatchView
     from .api.embedded.errors import ReadOnlyStoreError
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncLogStore",
+    "AsyncTail",
+    "AsyncTopic",
     "BinaryView",
     "Broker",
     "BrokerTestCase",
@@ -35,10 +39,14 @@ __all__ = [
     "Topic",
     "TopicPartition",
     "__version__",
+    "aopen",
     "open",
 ]
 
 _HOMES = {
+    "AsyncLogStore": "api.embedded.async_store",
+    "AsyncTail": "api.embedded.async_store",
+    "AsyncTopic": "api.embedded.async_store",
     "BinaryView": "api.embedded.columns",
     "Broker": "api.embedded.broker",
     "BrokerTestCase": "api.embedded.unittest_case",
@@ -71,6 +79,18 @@ def open(
     from .api.embedded.log_store import open_store
 
     return open_store(path, mode=mode, durability=durability)
+
+
+def aopen(
+    path: str | os.PathLike[str], *, mode: str = "w", durability: str = "page-cache"
+) -> "AsyncLogStore":
+    """`open` for asyncio: `async with headrace.aopen("data") as store`, or `await` it.
+
+    No call on it blocks the loop.
+    """
+    from .api.embedded.async_store import AsyncLogStore
+
+    return AsyncLogStore(lambda: open(path, mode=mode, durability=durability))
 
 
 def __getattr__(name: str) -> Any:

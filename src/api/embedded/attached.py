@@ -80,6 +80,9 @@ class BellWatch:
     def wait(self, timeout_s: float | None) -> bool:
         return self._node.bell.wait(self._seen, timeout_s)
 
+    def wake(self) -> None:
+        self._node.bell.ring()
+
     def disarm(self) -> None:
         """Nobody was told."""
 

@@ -30,6 +30,7 @@ from .topic import Topic
 
 if TYPE_CHECKING:
     from ...core.log_verify import Finding
+    from .async_store import AsyncLogStore
 
 
 def open_store(
@@ -73,6 +74,13 @@ class LogStore:
 
     def __repr__(self) -> str:
         return f"<LogStore {self.path}>"
+
+    @property
+    def aio(self) -> "AsyncLogStore":
+        """The same store for asyncio: every call is awaited and blocks no loop."""
+        from .async_store import AsyncLogStore
+
+        return AsyncLogStore(lambda: self)
 
     @property
     def path(self) -> Path:

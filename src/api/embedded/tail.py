@@ -55,6 +55,7 @@ class Tail:
         self._after_view = -1
         self._in_hand = -1  # the offset of the record that was given out last
         self._is_closed = False
+        self._is_interrupted = False
         committed = {} if group is None else committed_offsets(node, group)
         # Where each partition goes on: everything below is processed.
         self._positions = {
@@ -86,14 +87,11 @@ class Tail:
 
     def __next__(self) -> Record:
         """The next record; waits for it.  Raises LogClosedError when the store is closed."""
-        if self._is_closed:
-            raise StopIteration
         while True:
-            for record in self._records:
-                self._positions[self._current] = self._in_hand = record.offset
+            record = self.take_buffered()
+            if record is not None:
                 return record
-            self._finish_view()
-            if not self._read_ahead():
+            if not self.read_ahead():
                 raise StopIteration
 
     @property
@@ -124,8 +122,21 @@ class Tail:
 
     # -- reading
 
-    def _read_ahead(self) -> bool:
-        """Take up the next records, partition by partition in turn; False when none come."""
+    def take_buffered(self) -> Record | None:
+        """The next of the records that were read ahead; None where they are used up."""
+        for record in self._records:
+            self._positions[self._current] = self._in_hand = record.offset
+            return record
+        return None
+
+    def read_ahead(self) -> bool:
+        """Commit what is used up and read on, partition by partition in turn; waits for news.
+
+        False when no more come: closed, at the end, after the timeout, or interrupted.
+        """
+        if self._is_closed:
+            return False
+        self._finish_view()
         while True:
             if self._follow:
                 self._watch.arm()
@@ -138,10 +149,22 @@ class Tail:
                         self._start_view(partition.index, view)
                         return True
                     self._positions[partition.index] = view.next_offset
-                if not self._follow or not self._watch.wait(self._timeout):
+                # Behind `arm`: an interruption before it shows here, one behind it ends the wait.
+                if self._is_interrupted or not self._follow:
+                    return False
+                if not self._watch.wait(self._timeout):
                     return False
             finally:
                 self._watch.disarm()
+
+    def resume(self) -> None:
+        """Let the next `read_ahead` wait again."""
+        self._is_interrupted = False
+
+    def interrupt(self) -> None:
+        """End a `read_ahead` that waits on another thread, or is about to."""
+        self._is_interrupted = True
+        self._watch.wake()
 
     def _read(self, partition: TopicPartition) -> RecordBatchView:
         try:

@@ -22,6 +22,10 @@ class Watch(Protocol):
         """Whether there are news; False after `timeout_s`.  May be True without any."""
         ...
 
+    def wake(self) -> None:
+        """End a wait on another thread, news or not."""
+        ...
+
     def disarm(self) -> None:
         """Listen no more; idempotent."""
         ...
@@ -45,6 +49,9 @@ class PartitionWatch:
 
     def wait(self, timeout_s: float | None) -> bool:
         return self._news.wait(timeout_s)
+
+    def wake(self) -> None:
+        self._news.set()
 
     def disarm(self) -> None:
         for waiter in self._waiters:
