@@ -5,7 +5,7 @@ from collections import Counter
 
 from confluent_kafka import Consumer, Producer
 
-DEADLINE_S = 15.0
+DEADLINE_S = 60.0
 
 
 def count_words(bootstrap: str, *, messages: int) -> Counter[str]:

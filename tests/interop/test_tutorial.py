@@ -14,7 +14,7 @@ from tests.support.broker_process import free_port
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
-WAIT_S = 30
+WAIT_S = 120
 
 
 class Shell:
