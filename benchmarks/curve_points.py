@@ -15,7 +15,7 @@ from headrace.core.worker import InlineWorker
 from .frames import batch_of, produce_frame
 from .harness import build_load_program, run_load, run_loads
 from .peers.peer import PeerUnavailableError, RunningPeer
-from .rows import create_topic
+from .rows import create_ready_topic, create_topic
 
 # figure, with its unit -> value
 Points = dict[str, float]
@@ -115,7 +115,7 @@ def _is_filled(peer: RunningPeer) -> bool:
 
 def over_connections(peer: RunningPeer, work: int, scale: str) -> Points:
     """All connections send one small Produce request at once, and wait for all answers."""
-    create_topic(peer, "connections")
+    create_ready_topic(peer, "connections")
     frame = produce_frame(7, batch_of(1), "connections")
     rounds = max(2, REQUESTS[scale] // work)
     sockets: list[socket.socket] = []
