@@ -1,6 +1,7 @@
 """`headrace up`: a broker in this terminal, with what to paste next to it."""
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,9 +87,20 @@ def run(args: argparse.Namespace) -> int:
     log_to_stderr(verbose=args.verbose)
 
     def on_started(broker: "Broker") -> None:
+        existing = broker.cluster_group.state.topics
+        for name, count in topics:
+            found = existing[name].partition_count
+            if f"{name}:{count}" in args.topic and found != count:
+                print(different_count(name, count, found), file=sys.stderr)
         print(welcome(config, broker, topics[0][0] if topics else _DEFAULT_TOPIC), flush=True)
 
     return serve(config, topics=topics, on_started=on_started)
+
+
+def different_count(name: str, asked: int, found: int) -> str:
+    """Says that `--topic` creates topics only, and changes none that is there."""
+    advice = f"headrace topics alter {name} --partitions {asked}" if asked > found else "keep it"
+    return f"--topic {name}:{asked}: the topic is there with {found} partitions; {advice}"
 
 
 def welcome(config: "BrokerConfig", broker: "Broker", topic: str) -> str:

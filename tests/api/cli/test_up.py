@@ -8,7 +8,7 @@ import pytest
 from headrace.api.broker_config import config_from_up, make_broker_config
 from headrace.api.cli.__main__ import main
 from headrace.api.cli.common import CliError
-from headrace.api.cli.up import durability, parse_topic, welcome
+from headrace.api.cli.up import different_count, durability, parse_topic, welcome
 
 
 def test_topic_option_takes_a_name_with_or_without_partitions() -> None:
@@ -43,3 +43,8 @@ def test_durability_says_when_answers_wait_for_the_disk() -> None:
 def test_refused_address_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["up", "--listen", "0.0.0.0"]) == 2
     assert "--advertise HOST:PORT" in capsys.readouterr().err
+
+
+def test_a_topic_with_another_count_is_left_alone_and_said_so() -> None:
+    assert different_count("clicks", 5, 3).endswith("headrace topics alter clicks --partitions 5")
+    assert different_count("clicks", 2, 3).endswith("is there with 3 partitions; keep it")
