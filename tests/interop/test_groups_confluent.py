@@ -73,7 +73,7 @@ class Member:
                 "group.id": group,
                 "auto.offset.reset": "earliest",
                 "enable.auto.commit": False,
-                "session.timeout.ms": 6000,
+                "session.timeout.ms": 30_000,
                 "heartbeat.interval.ms": 200,
                 "error_cb": self.errors.append,
             }
@@ -205,7 +205,7 @@ def test_a_member_that_stops_polling_loses_its_partitions(
     broker: BrokerProcess, topic: str
 ) -> None:
     lively = Member(broker, topic, topic)
-    stuck = Member(broker, topic, topic, max_poll_interval_ms=6000)
+    stuck = Member(broker, topic, topic, session_timeout_ms=6000, max_poll_interval_ms=6000)
     with members(lively, stuck):
         poll_until(lambda: shares(lively, stuck), lively, stuck)
         poll_until(lambda: shares(lively), lively)

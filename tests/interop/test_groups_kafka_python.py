@@ -36,7 +36,7 @@ def member(broker: BrokerProcess, topic: str, **config: Any) -> KafkaConsumer:
         group_id=topic,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        session_timeout_ms=6000,
+        session_timeout_ms=30_000,
         heartbeat_interval_ms=200,
         **config,
     )
