@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.java, pytest.mark.slow, pytest.mark.timeout(600)]
 
 CLUSTER_ID = "q1Sh-9_ISia_zwGINzRvyQ"
 NODE_ID = 5
-START_DEADLINE_S = 90
+START_DEADLINE_S = 240
 DEADLINE_S = 60
 RECORD_COUNT = 500
 

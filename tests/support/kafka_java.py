@@ -13,7 +13,7 @@ POM = ROOT / "tests" / "interop" / "java" / "pom.xml"
 CACHE = ROOT / "build" / "java"
 BUILD_CLASSPATH = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:build-classpath"
 RESOLVE_SECONDS = 600
-RUN_SECONDS = 90
+RUN_SECONDS = 240
 
 # Quiet logging and a short start; these tools live for a second.
 JVM_FLAGS = ("-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Xmx512m")
