@@ -13,6 +13,7 @@ from setuptools import Extension, setup
 
 ROOT = Path(__file__).resolve().parent
 DEBUG = os.environ.get("HEADRACE_DEBUG") == "1"
+JOBS = int(os.environ.get("HEADRACE_BUILD_JOBS", os.cpu_count() or 1))
 
 DIRECTIVES = {
     "language_level": "3",
@@ -63,6 +64,7 @@ setup(
         include_path=[str(include_path)],
         build_dir="build",
         compiler_directives=DIRECTIVES,
-        nthreads=int(os.environ.get("HEADRACE_BUILD_JOBS", "0")),
-    )
+        nthreads=JOBS,
+    ),
+    options={"build_ext": {"parallel": JOBS}},
 )
