@@ -66,6 +66,10 @@ class Node(Protocol):
         """
         ...
 
+    def append_one(self, partition: Partition, batch: bytearray, origin: str) -> int:
+        """Append one batch, from any thread; its first offset."""
+        ...
+
     def start_flush(self, partition: Partition) -> FlushWait:
         """Have what is written by now synced; call it inside `run`, wait outside of it."""
         ...
@@ -179,6 +183,15 @@ class LocalNode:
             if self._is_closed:
                 raise LogClosedError(f"the store {self.path} was closed; open it again")
             return call()
+
+    def append_one(self, partition: Partition, batch: bytearray, origin: str) -> int:
+        """Append one batch under the lock; its first offset."""
+        with self.lock:
+            if self._is_closed:
+                raise LogClosedError(f"the store {self.path} was closed; open it again")
+            info = partition.append_records(batch, required_acks=1, origin=origin)
+            offset: int = info.base_offset
+            return offset
 
     def start_flush(self, partition: Partition) -> FlushWait:
         """Have the partition synced on the worker, together with whoever else waits."""

@@ -58,6 +58,12 @@ class ServedNode:
             self._loop.call_soon_threadsafe(answer)
         return result.result()
 
+    def append_one(self, partition: Partition, batch: bytearray, origin: str) -> int:
+        """Append one batch on the loop thread; its first offset."""
+        info = self.run(lambda: partition.append_records(batch, required_acks=1, origin=origin))
+        offset: int = info.base_offset
+        return offset
+
     def start_flush(self, partition: Partition) -> FlushWait:
         """Have the partition synced on the broker's worker."""
         wait = FlushWait()

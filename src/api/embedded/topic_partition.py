@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.arrow_export import export_arrow_schema
 from ...core.arrow_import import ArrowReader
 from ...core.errors import KafkaStorageError
+from ...core.log_config import LogConfig
 from ...raft import Partition
 from ...raft.replica_log import ReplicaLog
 from .arrow_columns import ArrowColumns
@@ -44,6 +45,13 @@ class TopicPartition:
         self._node = node
         self._partition = partition
         self._durability = durability
+        # What one record's way needs of the settings, learnt anew when those are others.
+        self._now_ms = node.clock.now_ms
+        self._is_synced = durability.is_synced
+        self._known_config: LogConfig | None = None
+        self._known_compression = "none"
+        self._known_needs_keys = False
+        self._known_flushes_each = False
 
     def __repr__(self) -> str:
         return f"<TopicPartition {self.topic}-{self.index}>"
@@ -65,20 +73,23 @@ class TopicPartition:
         that is not bytes-like, RecordTooLargeError above max.message.bytes, InvalidRecordError for
         a missing key in a compacted topic, InvalidTimestampError.
         """
-        is_inspected = timestamp is not None
+        config = self._usable_log().config
+        if config is not self._known_config:
+            self._learn(config)
         batch = encode_record(
             value,
             key,
             headers,
-            timestamp=self._node.clock.now_ms() if timestamp is None else timestamp,
-            compression=self._compression,
+            timestamp=self._now_ms() if timestamp is None else timestamp,
+            compression=self._known_compression,
         )
-        receipt = self._append_batches(
-            [batch],
-            is_inspected=is_inspected or self._needs_keys,
-            is_synced=is_synced_by(durability, self._durability),
-        )
-        return receipt.first_offset
+        is_inspected = timestamp is not None or self._known_needs_keys
+        is_synced = self._is_synced if durability is None else self._is_synced_by(durability)
+        if is_synced or self._known_flushes_each:
+            receipt = self._append_batches([batch], is_inspected=is_inspected, is_synced=True)
+            return receipt.first_offset
+        origin = _INSPECTED if is_inspected else _TRUSTED
+        return self._node.append_one(self._partition, batch, origin)
 
     def append_many(
         self,
@@ -108,7 +119,7 @@ class TopicPartition:
         return self._append_batches(
             batches,
             is_inspected=timestamps is not None or self._needs_keys,
-            is_synced=is_synced_by(durability, self._durability),
+            is_synced=self._is_synced_by(durability),
         )
 
     def append_array(
@@ -138,7 +149,7 @@ class TopicPartition:
         return self._append_batches(
             batches,
             is_inspected=timestamps is not None or self._needs_keys,
-            is_synced=is_synced_by(durability, self._durability),
+            is_synced=self._is_synced_by(durability),
         )
 
     def append_arrow(
@@ -167,7 +178,7 @@ class TopicPartition:
         return self._append_batches(
             batches,
             is_inspected=timestamp is not None or self._needs_keys,
-            is_synced=is_synced_by(durability, self._durability),
+            is_synced=self._is_synced_by(durability),
         )
 
     # -- read
@@ -296,6 +307,15 @@ class TopicPartition:
             leader_epoch,
             wait is not None,
         )
+
+    def _learn(self, config: LogConfig) -> None:
+        self._known_compression = self._compression
+        self._known_needs_keys = config.is_compacted
+        self._known_flushes_each = config.flush_messages == 1
+        self._known_config = config
+
+    def _is_synced_by(self, durability: str | None) -> bool:
+        return is_synced_by(durability, self._durability)
 
     def _usable_log(self) -> ReplicaLog:
         partition = self._partition

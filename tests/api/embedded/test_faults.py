@@ -116,12 +116,23 @@ def test_consumers_survive_errors_of_every_step(broker: headrace.Broker) -> None
         consumer.subscribe(["clicks"])
         messages = consumer.consume(2, DEADLINE_S)
         assert [message.value() for message in messages] == [b"a", b"b"]
-        faults.fail("OffsetCommit", "NOT_COORDINATOR")
-        consumer.commit(offsets=[Place("clicks", 0, 2)], asynchronous=False)
-        assert broker.committed("readers", "clicks") == 2
     finally:
         consumer.close()
     assert faults.unspent == 0
+
+
+def test_a_commit_is_tried_again_where_the_coordinator_moved(broker: headrace.Broker) -> None:
+    broker.create_topic("clicks").append(b"a")
+    consumer = consumer_of(broker)
+    try:
+        consumer.assign([Place("clicks", 0, 0)])
+        assert consumer.consume(1, DEADLINE_S)
+        broker.faults.fail("OffsetCommit", "NOT_COORDINATOR")
+        consumer.commit(offsets=[Place("clicks", 0, 1)], asynchronous=False)
+        assert broker.committed("readers", "clicks") == 1
+    finally:
+        consumer.close()
+    assert broker.faults.unspent == 0
 
 
 def test_a_forced_rebalance_reaches_the_member(broker: headrace.Broker) -> None:
