@@ -60,12 +60,14 @@ def test_more_clients_than_descriptors_are_kept_waiting_and_harm_no_record(
         assert produce(requester, "clicks", b"x" * 600_000) == (NONE, 0)
         with contextlib.ExitStack() as stack:
             for _ in range(DESCRIPTORS + 200):
-                stack.enter_context(RawClient(broker.port))
+                newest = stack.enter_context(RawClient(broker.port))
             for number in range(1, 5):
                 assert produce(requester, "clicks", b"x" * 600_000) == (NONE, number)
             assert create_topic(requester, "views")[0] == NONE
             assert produce(requester, "views", b"one") == (NONE, 0)
             assert len(fetch_all(requester, "clicks")) == 5
+            # The queue of the listener is served in order: now all of them were seen.
+            assert newest.is_closed_by_peer()
         assert produce(requester, "clicks", b"after") == (NONE, 5)
         with Requester(broker.port) as newcomer:
             assert fetch_all(newcomer, "views") == {0: b"one"}
