@@ -173,10 +173,8 @@ def test_only_declared_libraries_are_imported_at_run_time() -> None:
     }
     wrong = []
     for path in source_files():
-        without_types = re.sub(
-            r"^if TYPE_CHECKING:\n(?:    .*\n|\n)+", "", path.read_text(), flags=re.M
-        )
-        foreign = absolute_imports(without_types) - set(sys.stdlib_module_names)
+        at_run_time = _TYPES_ONLY.sub("", path.read_text())
+        foreign = absolute_imports(at_run_time) - set(sys.stdlib_module_names)
         foreign -= declared | {"pytest"} | {"libc", "cpython", "cython", "posix", "numpy"}
         if foreign:
             wrong.append(f"{path.relative_to(SOURCE)} imports {sorted(foreign)}")

@@ -3,12 +3,12 @@
 Plain values go in and come out; a refusal by the broker is an `AdminError` with the code's name.
 """
 
-import base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...core.errors import HeadraceError
+from ...core.kafka_uuid import uuid_to_text
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
 from .broker_connection import BrokerConnection, BrokerUnreachableError
@@ -54,7 +54,7 @@ class TopicInfo:
 
     @property
     def topic_id_text(self) -> str:
-        return base64.urlsafe_b64encode(self.topic_id).decode().rstrip("=")
+        return uuid_to_text(self.topic_id)
 
     @property
     def replication_factor(self) -> int:

@@ -14,7 +14,6 @@ EXAMPLES = """examples:
   headrace dump headrace-data/clicks-0/*.index
   headrace dump headrace-data/__headrace_raft/* --json
 """
-WAL_FOLDER = "__headrace_raft"
 
 
 def register(subparsers: Any) -> None:
@@ -30,10 +29,11 @@ def entries_of(path: Path, *, with_records: bool) -> Iterator[dict[str, Any]]:
     """What stands in one file, in order; CliError where it cannot be read or is none of ours."""
     from ...core.errors import HeadraceError
     from ...core.log_dump import dump_file
+    from ...raft.raft_wal import WAL_FOLDER_NAME
     from ...raft.wal_dump import dump_wal
 
     try:
-        if path.parent.name == WAL_FOLDER:
+        if path.parent.name == WAL_FOLDER_NAME:
             yield from dump_wal(path)
         else:
             yield from dump_file(path, with_records=with_records)

@@ -18,7 +18,6 @@ EXAMPLES = """examples:
 
 Changes nothing.  Exit code 0 if all is well (warnings included), 1 if something is wrong.
 """
-WAL_FOLDER = "__headrace_raft"
 
 
 def register(subparsers: Any) -> None:
@@ -33,10 +32,11 @@ def findings_of(directory: Path) -> Iterator["Finding"]:
     """Everything that is wrong with a folder of log.dirs, its write-ahead log included."""
     from ...core.errors import HeadraceError
     from ...core.log_verify import Finding, verify_log_dir
+    from ...raft.raft_wal import WAL_FOLDER_NAME
     from ...raft.wal_dump import dump_wal
 
     yield from verify_log_dir(directory)
-    for path in sorted((directory / WAL_FOLDER).glob("*")):
+    for path in sorted((directory / WAL_FOLDER_NAME).glob("*")):
         try:
             for entry in dump_wal(path):
                 torn_bytes = entry.get("torn_bytes", 0)

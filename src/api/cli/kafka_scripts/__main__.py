@@ -1,10 +1,10 @@
 """Runs one of Kafka's scripts by its name: what the files that `kafka-home` writes call."""
 
 import importlib
-import os
 import sys
 
 from ....core.errors import HeadraceError
+from ..common import silence_stdout
 from . import SCRIPTS
 
 
@@ -23,7 +23,7 @@ def main(argv: list[str]) -> int:
         return 130
     except BrokenPipeError:
         # The reader of a pipe went away (`| head`): what is left has nowhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        silence_stdout()
         return 141
 
 
