@@ -6,7 +6,8 @@
 
 Invariant: timestamps grow strictly and offsets never fall: every record before the entry's offset
 has a timestamp of at most the entry's.  The file carries no checksum; after a crash it is rebuilt
-from the segment.  Zeros behind the last entry are a reserved tail.
+from the segment.  Zeros behind the last entry are a reserved tail; an entry of zeros (timestamp 0
+at base_offset) that stands alone is taken for one, and the segment is scanned in its place.
 """
 
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t

@@ -118,7 +118,10 @@ def test_disk_that_is_really_full_behaves_the_same(
             assert create_topic(requester, "views", 500)[0] == KAFKA_STORAGE_ERROR
             assert partitions_of(requester, "views") == {}
             assert delete_topic(requester, "ballast") == NONE
-            add_until_accepted(requester, "clicks", expected)
+            wait_until_removed(small_disk, "ballast")
+            error_code, offset = produce(requester, "clicks", VALUE * 200)
+            assert error_code == NONE
+            expected[offset] = VALUE * 200
             assert create_topic(requester, "views", 5)[0] == NONE
         broker.restart()
         with Requester(broker.port) as requester:
@@ -127,8 +130,17 @@ def test_disk_that_is_really_full_behaves_the_same(
         assert broker.terminate() == 0
 
 
+def wait_until_removed(folder: Path, topic: str) -> None:
+    """A deletion is answered before the worker has removed the files, one after the other."""
+    pace = threading.Event()
+    deadline = time.monotonic() + 20
+    while list(folder.glob(f"{topic}-*")):
+        assert time.monotonic() < deadline
+        pace.wait(0.01)
+
+
 def add_until_accepted(requester: Requester, topic: str, expected: dict[int, bytes | None]) -> None:
-    """The room comes back once the worker has removed the files."""
+    """A partition that waits for room finds it by itself, soon."""
     pace = threading.Event()
     deadline = time.monotonic() + 20
     while True:
