@@ -93,5 +93,7 @@ def elements(spec: FieldSpec, version: int) -> st.SearchStrategy[Any]:
         return ERROR_CODES
     if spec.type_name == "int64" and ("timestamp" in spec.name or spec.name.endswith("_ms")):
         return st.integers(0, LATEST_TIMESTAMP)
+    if spec.type_name == "uint16":
+        return st.integers(0, 65_535)
     bits = INTEGER_BITS[spec.type_name]
     return st.integers(-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)

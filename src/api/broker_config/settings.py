@@ -44,7 +44,55 @@ _NATURAL: _Bounds = (0, None)
 _POSITIVE: _Bounds = (1, None)
 
 # name, type, default, (minimum, maximum), update mode, meaning
-_BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] = (
+_Row = tuple[str, ConfigType, str | None, _Bounds, str, str]
+# What brokers do among themselves.
+_REPLICATION_ROWS: tuple[_Row, ...] = (
+    (
+        "replica.lag.time.max.ms",
+        "long",
+        "30000",
+        _POSITIVE,
+        READ_ONLY,
+        "A follower that has not caught up for so long leaves the isr.",
+    ),
+    ("replica.fetch.max.bytes", "int", "1048576", _NATURAL, READ_ONLY, "Bytes of one partition."),
+    ("replica.fetch.response.max.bytes", "int", "10485760", _NATURAL, READ_ONLY, "And of all."),
+    ("replica.fetch.wait.max.ms", "int", "500", _POSITIVE, READ_ONLY, "Longest wait of a fetch."),
+    ("replica.fetch.backoff.ms", "int", "1000", _NATURAL, READ_ONLY, "Pause after a failed one."),
+    (
+        "max.incremental.fetch.session.cache.slots",
+        "int",
+        "1000",
+        _NATURAL,
+        READ_ONLY,
+        "How many incremental fetch sessions are kept.",
+    ),
+    (
+        "controlled.shutdown.enable",
+        "boolean",
+        "true",
+        _ANY,
+        READ_ONLY,
+        "Whether a broker that stops hands its partitions to others first.",
+    ),
+    (
+        "auto.leader.rebalance.enable",
+        "boolean",
+        "true",
+        _ANY,
+        READ_ONLY,
+        "Whether partitions go back to their preferred leaders by themselves.",
+    ),
+    (
+        "leader.imbalance.check.interval.seconds",
+        "long",
+        "300",
+        _POSITIVE,
+        READ_ONLY,
+        "How often that is looked at.",
+    ),
+)
+_BROKER_ROWS: tuple[_Row, ...] = (
     ("node.id", "int", "-1", (-1, None), READ_ONLY, "This node's id; -1 takes broker.id, or 1."),
     ("broker.id", "int", "-1", (-1, None), READ_ONLY, "The older name of node.id."),
     ("broker.rack", "string", None, _ANY, READ_ONLY, "The rack of this broker."),
@@ -158,6 +206,7 @@ _BROKER_ROWS: tuple[tuple[str, ConfigType, str | None, _Bounds, str, str], ...] 
         READ_ONLY,
         "How often high watermarks are written.",
     ),
+    *_REPLICATION_ROWS,
     (
         "producer.id.expiration.ms",
         "int",

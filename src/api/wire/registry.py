@@ -14,6 +14,7 @@ from .messages import (
     offset_for_leader_epoch,
     produce,
     producers,
+    reassignments,
     records,
     topics,
 )
@@ -32,6 +33,7 @@ FAMILIES = (
     offset_for_leader_epoch,
     produce,
     producers,
+    reassignments,
     records,
     topics,
 )
