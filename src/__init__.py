@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from .api.embedded.async_store import AsyncLogStore, AsyncTail, AsyncTopic
     from .api.embedded.broker import Broker
     from .api.embedded.columns import BinaryView, RecordBatchView
-    from .api.embedded.errors import ReadOnlyStoreError
+    from .api.embedded.errors import ReadOnlyStoreError, UnsupportedOperationError
     from .api.embedded.log_store import LogStore
     from .api.embedded.receipt import Receipt
     from .api.embedded.topic import Topic
@@ -38,6 +38,7 @@ __all__ = [
     "RecordBatchView",
     "Topic",
     "TopicPartition",
+    "UnsupportedOperationError",
     "__version__",
     "aopen",
     "open",
@@ -57,11 +58,17 @@ _HOMES = {
     "RecordBatchView": "api.embedded.columns",
     "Topic": "api.embedded.topic",
     "TopicPartition": "api.embedded.topic_partition",
+    "UnsupportedOperationError": "api.embedded.errors",
 }
 
 
 def open(
-    path: str | os.PathLike[str], *, mode: str = "w", durability: str = "page-cache"
+    path: str | os.PathLike[str],
+    *,
+    mode: str = "w",
+    durability: str = "page-cache",
+    idempotent: bool = False,
+    transactional_id: str | None = None,
 ) -> "LogStore":
     """The topics in the folder `path`, which is made if it is not there, open for writing.
 
@@ -74,15 +81,28 @@ def open(
 
     Raises LogDirLockedError, which names the process that writes here; InconsistentLogDirError
     where the folder holds something else, or is one broker's part of a cluster; KafkaStorageError;
-    InvalidConfigError for a durability that is none.
+    InvalidConfigError for a durability that is none; UnsupportedOperationError where `idempotent`
+    or a `transactional_id` is asked for, as Kafka's producers have them: its words say what an
+    append has instead.
     """
     from .api.embedded.log_store import open_store
 
-    return open_store(path, mode=mode, durability=durability)
+    return open_store(
+        path,
+        mode=mode,
+        durability=durability,
+        idempotent=idempotent,
+        transactional_id=transactional_id,
+    )
 
 
 def aopen(
-    path: str | os.PathLike[str], *, mode: str = "w", durability: str = "page-cache"
+    path: str | os.PathLike[str],
+    *,
+    mode: str = "w",
+    durability: str = "page-cache",
+    idempotent: bool = False,
+    transactional_id: str | None = None,
 ) -> "AsyncLogStore":
     """`open` for asyncio: `async with headrace.aopen("data") as store`, or `await` it.
 
@@ -90,7 +110,15 @@ def aopen(
     """
     from .api.embedded.async_store import AsyncLogStore
 
-    return AsyncLogStore(lambda: open(path, mode=mode, durability=durability))
+    return AsyncLogStore(
+        lambda: open(
+            path,
+            mode=mode,
+            durability=durability,
+            idempotent=idempotent,
+            transactional_id=transactional_id,
+        )
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -6,6 +6,8 @@
     timestamp   timestamp[ms, UTC]            never
     key         large_binary, or as asked     where the record has none
     value       large_binary, or as asked     where the record has none
+    headers     list<struct<key: string,      never; empty where the record has none
+                value: binary>>               a header's value may be
 
 Offsets and timestamps are the columns that were read.  Keys and values are packed once as
 `large_binary` or `binary`, since records have their framing between them; as `binary_view` they are
@@ -28,18 +30,19 @@ from libc.string cimport memcpy, memset, strcmp
 
 from .arrow_abi cimport ARROW_NULLABLE, ArrowArray, ArrowArrayStream, ArrowSchema, BinaryView
 from .batch_columns cimport KEY_STARTS, OFFSETS, TIMESTAMPS, VALUE_STARTS, BatchColumns
+from .header_columns cimport HeaderColumns, headers_of
 from .record cimport hr_copy_short
 
 cdef extern from "Python.h":
     int Py_IsInitialized() noexcept nogil
 
 cdef enum:
-    FIELD_COUNT = 5
+    FIELD_COUNT = 6
     INLINE_BYTES = 12
     # A view counts its place in 31 bits: every such piece of the data is one buffer more.
     PIECE_SHIFT = 30
 
-ARROW_COLUMNS = ("partition", "offset", "timestamp", "key", "value")
+ARROW_COLUMNS = ("partition", "offset", "timestamp", "key", "value", "headers")
 DEFAULT_LAYOUTS = ("large_binary", "large_binary")
 LAYOUTS = ("binary_view", "binary", "large_binary")
 
@@ -55,6 +58,12 @@ cdef struct ArrayRoom:
 cdef struct ColumnRoom:
     PyObject* owner                  # keeps what `buffers` point to
     const void* buffers[1]           # as many as were asked for
+
+cdef struct NestRoom:
+    PyObject* owner
+    const void* buffers[2]
+    ArrowArray fields[2]             # as many as the array says
+    ArrowArray* pointers[2]
 
 
 def export_arrow_schema(
@@ -157,20 +166,36 @@ cdef void* allocate(size_t size_bytes) except NULL:
 cdef int fill_schema(ArrowSchema* out, str key_layout, str value_layout) except -1:
     cdef const char* key_format = arrow_format(key_layout)
     cdef const char* value_format = arrow_format(value_layout)
+    cdef ArrowSchema* fields = fill_parent(out, b"", b"+s", FIELD_COUNT)
+    try:
+        fill_field(&fields[0], b"partition", b"i", 0)
+        fill_field(&fields[1], b"offset", b"l", 0)
+        fill_field(&fields[2], b"timestamp", b"tsm:UTC", 0)
+        fill_field(&fields[3], b"key", key_format, ARROW_NULLABLE)
+        fill_field(&fields[4], b"value", value_format, ARROW_NULLABLE)
+        fields = fill_parent(&fields[5], b"headers", b"+l", 1)
+        fields = fill_parent(&fields[0], b"item", b"+s", 2)
+        fill_field(&fields[0], b"key", b"u", 0)
+        fill_field(&fields[1], b"value", b"z", ARROW_NULLABLE)
+    except BaseException:
+        release_schema(out)
+        raise
+    return 0
+
+
+cdef ArrowSchema* fill_parent(
+    ArrowSchema* out, const char* name, const char* layout_format, int64_t child_count
+) except NULL:
+    """A field with so many children, which are to be filled in; where they are."""
     cdef SchemaRoom* room = <SchemaRoom*>allocate(sizeof(SchemaRoom))
-    cdef int i
-    fill_field(&room.fields[0], b"partition", b"i", 0)
-    fill_field(&room.fields[1], b"offset", b"l", 0)
-    fill_field(&room.fields[2], b"timestamp", b"tsm:UTC", 0)
-    fill_field(&room.fields[3], b"key", key_format, ARROW_NULLABLE)
-    fill_field(&room.fields[4], b"value", value_format, ARROW_NULLABLE)
-    for i in range(FIELD_COUNT):
+    cdef int64_t i
+    for i in range(child_count):
         room.pointers[i] = &room.fields[i]
-    fill_field(out, b"", b"+s", 0)
-    out.n_children = FIELD_COUNT
+    fill_field(out, name, layout_format, 0)
+    out.n_children = child_count
     out.children = room.pointers
     out.private_data = room
-    return 0
+    return room.fields
 
 
 cdef void fill_field(
@@ -214,6 +239,7 @@ cdef int lend_records(
         lend_integers(&room.fields[2], columns, TIMESTAMPS)
         lend_binary(&room.fields[3], columns, KEY_STARTS, key_layout)
         lend_binary(&room.fields[4], columns, VALUE_STARTS, value_layout)
+        lend_headers(&room.fields[5], columns)
     except BaseException:
         release_records(out)
         raise
@@ -221,13 +247,13 @@ cdef int lend_records(
 
 
 cdef ColumnRoom* fill_column(
-    ArrowArray* out, BatchColumns columns, owner, int64_t buffer_count
+    ArrowArray* out, int64_t length, owner, int64_t buffer_count
 ) except NULL:
-    """An array of `columns`' length with room for its buffers, which keeps `owner` alive."""
+    """An array with room for its buffers, which keeps `owner` alive."""
     cdef ColumnRoom* room = <ColumnRoom*>allocate(sizeof(ColumnRoom) + buffer_count * sizeof(void*))
     Py_INCREF(owner)
     room.owner = <PyObject*>owner
-    out.length = columns.record_count
+    out.length = length
     out.n_buffers = buffer_count
     out.buffers = room.buffers
     out.private_data = room
@@ -241,14 +267,72 @@ cdef int lend_partition(ArrowArray* out, int32_t partition, BatchColumns columns
     cdef int32_t* to = <int32_t*>PyByteArray_AS_STRING(column)
     for i in range(count):
         to[i] = partition
-    fill_column(out, columns, column, 2).buffers[1] = to
+    fill_column(out, count, column, 2).buffers[1] = to
     return 0
 
 
 cdef int lend_integers(ArrowArray* out, BatchColumns columns, int which) except -1:
-    cdef ColumnRoom* room = fill_column(out, columns, columns, 2)
+    cdef ColumnRoom* room = fill_column(out, columns.record_count, columns, 2)
     room.buffers[1] = columns.column(which)
     return 0
+
+
+cdef int lend_headers(ArrowArray* out, BatchColumns columns) except -1:
+    """A list of (key, value) a record."""
+    cdef HeaderColumns headers = headers_of(columns)
+    cdef bytearray zeros
+    cdef NestRoom* pairs
+    cdef NestRoom* room
+    if headers is None:
+        # Nobody has any: every offset is 0, and a new bytearray is zeros.
+        zeros = bytearray(4 * (columns.record_count + 1))
+        room = fill_nest(out, columns.record_count, zeros, 2, 1)
+        room.buffers[1] = PyByteArray_AS_STRING(zeros)
+        pairs = fill_nest(&room.fields[0], 0, None, 1, 2)
+        lend_pieces(&pairs.fields[0], 0, zeros, zeros, zeros)
+        lend_pieces(&pairs.fields[1], 0, zeros, zeros, zeros)
+        return 0
+    room = fill_nest(out, columns.record_count, headers, 2, 1)
+    room.buffers[1] = PyByteArray_AS_STRING(headers.lists)
+    pairs = fill_nest(&room.fields[0], headers.pair_count, None, 1, 2)
+    lend_pieces(
+        &pairs.fields[0], headers.pair_count, headers, headers.name_offsets, headers.names)
+    lend_pieces(
+        &pairs.fields[1], headers.pair_count, headers, headers.value_offsets, headers.values)
+    if headers.null_count:
+        pairs.fields[1].null_count = headers.null_count
+        pairs.fields[1].buffers[0] = PyByteArray_AS_STRING(headers.validity)
+    return 0
+
+
+cdef int lend_pieces(
+    ArrowArray* out, int64_t count, owner, bytearray offsets, bytearray content
+) except -1:
+    """`count` pieces of `content`, which like their int32 offsets belongs to `owner`."""
+    cdef ColumnRoom* room = fill_column(out, count, owner, 3)
+    room.buffers[1] = PyByteArray_AS_STRING(offsets)
+    room.buffers[2] = PyByteArray_AS_STRING(content)
+    return 0
+
+
+cdef NestRoom* fill_nest(
+    ArrowArray* out, int64_t length, owner, int64_t buffer_count, int64_t child_count
+) except NULL:
+    """An array with children, which are to be filled in; it keeps `owner` alive."""
+    cdef NestRoom* room = <NestRoom*>allocate(sizeof(NestRoom))
+    cdef int64_t i
+    Py_INCREF(owner)
+    room.owner = <PyObject*>owner
+    for i in range(child_count):
+        room.pointers[i] = &room.fields[i]
+    out.length = length
+    out.n_buffers = buffer_count
+    out.buffers = room.buffers
+    out.n_children = child_count
+    out.children = room.pointers
+    out.private_data = room
+    out.release = release_nest
+    return room
 
 
 cdef int lend_binary(ArrowArray* out, BatchColumns columns, int starts, str layout) except -1:
@@ -267,7 +351,7 @@ cdef int lend_binary(ArrowArray* out, BatchColumns columns, int starts, str layo
     else:
         offsets = offsets.obj
     bitmap = validity_of(columns, starts, &null_count)
-    room = fill_column(out, columns, (packed, offsets, bitmap), 3)
+    room = fill_column(out, columns.record_count, (packed, offsets, bitmap), 3)
     out.null_count = null_count
     if null_count:
         room.buffers[0] = PyByteArray_AS_STRING(bitmap)
@@ -318,7 +402,7 @@ cdef int lend_views(ArrowArray* out, BatchColumns columns, int starts) except -1
         else:
             write_views(view, <const uint8_t*>columns._data.buf, start, length, count)
     cdef ColumnRoom* room = fill_column(
-        out, columns, (columns, bitmap, views, sizes), 3 + piece_count)
+        out, count, (columns, bitmap, views, sizes), 3 + piece_count)
     out.null_count = null_count
     if null_count:
         room.buffers[0] = PyByteArray_AS_STRING(bitmap)
@@ -352,6 +436,17 @@ cdef void write_views(
 cdef void release_column(ArrowArray* array) noexcept nogil:
     cdef ColumnRoom* room = <ColumnRoom*>array.private_data
     array.release = NULL
+    give_back(room.owner)
+    free(room)
+
+
+cdef void release_nest(ArrowArray* array) noexcept nogil:
+    cdef NestRoom* room = <NestRoom*>array.private_data
+    cdef int64_t i
+    array.release = NULL
+    for i in range(array.n_children):
+        if array.children[i].release != NULL:
+            array.children[i].release(array.children[i])
     give_back(room.owner)
     free(room)
 

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t
 
 from .arrow_abi cimport ArrowArray, ArrowArrayStream, ArrowSchema
-from .batch_encoder cimport Column
+from .batch_encoder cimport Column, HeaderColumn
 
 
 cdef class ArrowReader:
@@ -20,6 +20,9 @@ cdef class ArrowBatch:
     cdef ArrowArray array            # released with this object
     cdef ArrowReader _reader
 
+    # The place of a column; raises ValueError with the names there are.
+    cdef int index_of(self, str name) except -1
+
 
 cdef class ArrowColumn:
     cdef ArrowBatch _batch           # owns the buffers that `column` points into
@@ -29,5 +32,21 @@ cdef class ArrowColumn:
     cdef ArrowArray* _array
 
     cdef int fill(self, const ArrowArray* array, str name) except -1
-    cdef int fill_views(self, const ArrowArray* array, int64_t start) except -1
+    cdef int fill_views(self, const ArrowArray* array, int64_t start, str name) except -1
     cdef Column slice(self, int64_t start, int64_t end) noexcept
+
+
+cdef class ArrowHeaders:
+    cdef ArrowBatch _batch           # owns the buffers that `headers` points into
+    cdef HeaderColumn headers
+    cdef readonly int64_t count
+    cdef ArrowColumn _names
+    cdef ArrowColumn _values
+
+    cdef int fill(
+        self, const ArrowSchema* schema, const ArrowArray* array, int64_t row_offset, int64_t count,
+        str name
+    ) except -1
+    cdef ArrowColumn part_of(
+        self, const ArrowSchema* schema, const ArrowArray* pairs, int index, str name
+    )

@@ -4,9 +4,12 @@
     z Z vz    (large_)binary, binary_view   the element
     u U vu    (large_)string, string_view   its UTF-8
     w:n       fixed_size_binary             the element
+    +l +L +m  (large_)list, map             headers: pairs of a string and binary or string
 
-Anything else is refused by name: how a number becomes bytes is the producer's decision.  The
-interface is trusted, as every C interface within a process: its lengths are not checked again.
+Anything else is refused by name: how a number becomes bytes is the producer's decision.  What the
+interface tells (counts of buffers and rows, offsets that grow, each view's buffer and place in it,
+the pairs of a list) is checked, since all of it is data; how long a buffer is that it tells no size
+of, and that its pointers point somewhere, is the producer's word.
 """
 
 from cpython.bytearray cimport PyByteArray_AS_STRING
@@ -16,8 +19,8 @@ from libc.string cimport memcpy, memset
 
 from .arrow_abi cimport ArrowArray, ArrowArrayStream, ArrowSchema
 from .batch_encoder cimport (
-    Column, FIXED_COLUMN, NULL_COLUMN, OFFSETS_32_COLUMN, OFFSETS_64_COLUMN, POINTERS_COLUMN,
-    column_bytes, encode,
+    Column, FIXED_COLUMN, HeaderColumn, NULL_COLUMN, OFFSETS_32_COLUMN, OFFSETS_64_COLUMN,
+    POINTERS_COLUMN, column_bytes, encode,
 )
 
 cdef enum:
@@ -107,18 +110,33 @@ cdef class ArrowBatch:
 
     def column(self, str name not None):
         """The column of this name; raises ValueError with the names there are."""
+        cdef int index = self.index_of(name)
+        cdef ArrowColumn column = ArrowColumn.__new__(ArrowColumn)
+        column._batch = self
+        column.format = self._reader._schema.children[index].format.decode()
+        column.column.count = self.array.length
+        column._array = self.array.children[index]
+        return self._filled(column, self.array.offset, name)
+
+    def header_column(self, str name not None):
+        """The column of headers of this name; TypeError where it is no list of pairs."""
+        cdef int index = self.index_of(name)
+        cdef ArrowHeaders found = ArrowHeaders.__new__(ArrowHeaders)
+        found._batch = self
+        found.fill(
+            self._reader._schema.children[index], self.array.children[index], self.array.offset,
+            self.array.length, name)
+        return found
+
+    cdef int index_of(self, str name) except -1:
         names = self._reader.column_names
         if name not in names:
             raise ValueError(f"there is no column {name!r}; there are {', '.join(names) or 'none'}")
+        if self.array.n_children != self._reader._schema.n_children:
+            raise ValueError("an Arrow array has other columns than its schema")
         if self.array.n_buffers and self.array.buffers[0] != NULL and self.array.null_count != 0:
             raise ValueError("rows that are null as a whole cannot be records")
-        index = names.index(name)
-        cdef ArrowColumn column = ArrowColumn.__new__(ArrowColumn)
-        column._batch = self
-        column.format = self._reader._schema.children[<int>index].format.decode()
-        column.column.count = self.array.length
-        column._array = self.array.children[<int>index]
-        return self._filled(column, self.array.offset, name)
+        return names.index(name)
 
     def only_column(self):
         """The array itself, where no table was given."""
@@ -154,6 +172,7 @@ cdef class ArrowColumn:
     cdef int fill(self, const ArrowArray* array, str name) except -1:
         """Point into the array's buffers, by its format; validity_start is its first element."""
         cdef int64_t start = self.column.validity_start
+        check_shape(array, start, self.column.count, buffers_of(self.format), name)
         if array.n_buffers and array.null_count != 0:
             self.column.validity = <const uint8_t*>array.buffers[0]
         self.column.data_bytes = INT64_MAX
@@ -170,7 +189,7 @@ cdef class ArrowColumn:
             self.column.width = self.column.stride = int(self.format[2:])
             self.column.data = <const uint8_t*>array.buffers[1] + start * self.column.width
         elif self.format in ("vz", "vu"):
-            self.fill_views(array, start)
+            self.fill_views(array, start, name)
         elif self.format == "n":
             self.column.kind = NULL_COLUMN
         elif self.format != "l" and not self.format.startswith("ts"):
@@ -179,26 +198,40 @@ cdef class ArrowColumn:
                 "or fixed_size_binary: how it becomes bytes is yours to say")
         return 0
 
-    cdef int fill_views(self, const ArrowArray* array, int64_t start) except -1:
-        """A view: size, then the bytes if they are at most 12; else prefix, buffer and position."""
-        cdef int64_t count = self.column.count, index
+    cdef int fill_views(self, const ArrowArray* array, int64_t start, str name) except -1:
+        """A view: size, then the bytes if they are at most 12; else prefix, buffer and position.
+
+        The last of the array's buffers tells how long those are that views point into.
+        """
+        cdef int64_t count = self.column.count, piece_count = array.n_buffers - 3, index
+        cdef const int64_t* piece_bytes = <const int64_t*>array.buffers[array.n_buffers - 1]
         cdef bytearray pointers = bytearray(2 * sizeof(int64_t) * max(count, 1))
         cdef const uint8_t** starts = <const uint8_t**>PyByteArray_AS_STRING(pointers)
         cdef int64_t* sizes = <int64_t*>(starts + count)
         cdef const uint8_t* view = <const uint8_t*>array.buffers[1] + start * VIEW_BYTES
         cdef const uint8_t* validity = self.column.validity
         cdef int32_t size, buffer_index, position
+        # Before each step, the views below `index` lie within the buffers they name, or are null.
         for index in range(count):
-            memcpy(&size, view, 4)
+            sizes[index] = -1
             starts[index] = view + 4
-            if size > INLINE_BYTES:
-                memcpy(&buffer_index, view + 8, 4)
-                memcpy(&position, view + 12, 4)
-                starts[index] = <const uint8_t*>array.buffers[2 + buffer_index] + position
-            sizes[index] = size
-            if validity != NULL:
-                if not (validity[(start + index) >> 3] >> ((start + index) & 7)) & 1:
-                    sizes[index] = -1
+            if validity == NULL or (
+                validity[(start + index) >> 3] >> ((start + index) & 7)
+            ) & 1:
+                memcpy(&size, view, 4)
+                if size > INLINE_BYTES:
+                    memcpy(&buffer_index, view + 8, 4)
+                    memcpy(&position, view + 12, 4)
+                    if (not 0 <= buffer_index < piece_count or position < 0
+                            or size > piece_bytes[buffer_index] - position):
+                        raise ValueError(
+                            f"view {index} of column {name!r} points outside of its buffers: "
+                            f"buffer {buffer_index} of {piece_count}, position {position}, "
+                            f"{size} bytes")
+                    starts[index] = <const uint8_t*>array.buffers[2 + buffer_index] + position
+                elif size < 0:
+                    raise ValueError(f"view {index} of column {name!r} has {size} bytes")
+                sizes[index] = size
             view += VIEW_BYTES
         self._pointers = pointers
         self.column.kind = POINTERS_COLUMN
@@ -236,9 +269,102 @@ cdef class ArrowColumn:
         return part
 
 
+cdef int buffers_of(str kind) except -1:
+    """How many buffers an array of this format has at least."""
+    if kind == "n":
+        return 0
+    return 3 if kind in ("z", "u", "Z", "U", "vz", "vu") else 2
+
+
+cdef int check_shape(
+    const ArrowArray* array, int64_t start, int64_t count, int64_t least_buffers, str name
+) except -1:
+    """Raise ValueError unless the array has these elements and buffers."""
+    if start < array.offset or count > array.length - (start - array.offset):
+        raise ValueError(
+            f"column {name!r} has {array.length} elements, not the {count} from {start} on")
+    if array.n_buffers < least_buffers or (least_buffers and array.buffers == NULL):
+        raise ValueError(f"column {name!r} has {array.n_buffers} buffers, not {least_buffers}")
+    if least_buffers and count and array.buffers[1] == NULL:
+        raise ValueError(f"column {name!r} has no content")
+    return 0
+
+
+cdef class ArrowHeaders:
+    """A column of lists of (name, value), or of maps: the headers of each record."""
+
+    def __cinit__(self):
+        memset(&self.headers, 0, sizeof(self.headers))
+
+    def __len__(self):
+        return self.count
+
+    cdef int fill(
+        self, const ArrowSchema* schema, const ArrowArray* array, int64_t row_offset, int64_t count,
+        str name
+    ) except -1:
+        cdef str kind = schema.format.decode()
+        cdef int64_t start = row_offset + array.offset
+        cdef const ArrowArray* pairs
+        if kind not in ("+l", "+L", "+m") or schema.n_children != 1 or (
+            schema.children[0].format != b"+s" or schema.children[0].n_children != 2
+        ):
+            raise TypeError(
+                f"column {name!r} has the Arrow format {kind!r}; headers are a list of structs of "
+                "a string and a binary, or a map")
+        check_shape(array, start, count, 2, name)
+        if array.n_children != 1 or array.children[0].n_children != 2:
+            raise ValueError(f"column {name!r} is no list of pairs, as its schema says")
+        pairs = array.children[0]
+        if pairs.n_buffers and pairs.buffers[0] != NULL and pairs.null_count != 0:
+            raise ValueError(f"a header in column {name!r} is null as a whole")
+        self.count = count
+        self.headers.validity_start = start
+        if array.null_count != 0:
+            self.headers.validity = <const uint8_t*>array.buffers[0]
+        if kind == "+L":
+            self.headers.offsets_64 = <const int64_t*>array.buffers[1]
+            self.headers.offsets_64 += start
+        else:
+            self.headers.offsets_32 = <const int32_t*>array.buffers[1]
+            self.headers.offsets_32 += start
+        self.headers.pair_count = pairs.length
+        self._names = self.part_of(schema.children[0].children[0], pairs, 0, name)
+        self._values = self.part_of(schema.children[0].children[1], pairs, 1, name)
+        if self._names.format not in ("u", "U", "vu"):
+            raise TypeError(f"the names of column {name!r} must be strings")
+        self.headers.names = self._names.column
+        self.headers.values = self._values.column
+        return 0
+
+    cdef ArrowColumn part_of(
+        self, const ArrowSchema* schema, const ArrowArray* pairs, int index, str name
+    ):
+        cdef ArrowColumn column = ArrowColumn.__new__(ArrowColumn)
+        column._batch = self._batch
+        column.format = schema.format.decode()
+        column.column.count = pairs.length
+        column._array = pairs.children[index]
+        column.column.validity_start = pairs.offset + column._array.offset
+        column.fill(column._array, name)
+        if column.format == "l" or column.format.startswith("ts"):
+            raise TypeError(f"the headers of column {name!r} are no strings and binaries")
+        if column_bytes(&column.column) < 0:
+            raise ValueError(f"the offsets in column {name!r} decrease")
+        return column
+
+    @property
+    def mean_bytes(self):
+        """The mean size of a record's headers [bytes]."""
+        if self.count == 0:
+            return 0
+        total = column_bytes(&self.headers.names) + column_bytes(&self.headers.values)
+        return total // self.count
+
+
 def encode_arrow(
     ArrowColumn values not None, ArrowColumn keys, int64_t start, int64_t end, *,
-    int64_t timestamp, timestamps=None, str compression="none"
+    int64_t timestamp, timestamps=None, ArrowHeaders headers=None, str compression="none"
 ):
     """One batch of the rows `start` to `end` (exclusive), keyed by `keys` where it is not None.
 
@@ -253,9 +379,22 @@ def encode_arrow(
             raise TypeError(
                 f"a column of the Arrow format {column.format!r} is no key or value; cast it to "
                 "binary, string or fixed_size_binary: how it becomes bytes is yours to say")
+    if headers is not None and headers.count != values.column.count:
+        raise ValueError(f"{headers.count} lists of headers for {values.column.count} values")
     cdef Column value_part = values.slice(start, end)
     cdef Column key_part
+    cdef HeaderColumn header_part
+    cdef const HeaderColumn* header_pointer = NULL
     memset(&key_part, 0, sizeof(key_part))
     if keys is not None:
         key_part = keys.slice(start, end)
-    return encode(&value_part, &key_part, timestamp, timestamps, 0, -1, compression)
+    if headers is not None:
+        header_part = headers.headers
+        header_part.validity_start += start
+        if header_part.offsets_64 != NULL:
+            header_part.offsets_64 += start
+        else:
+            header_part.offsets_32 += start
+        header_pointer = &header_part
+    return encode(
+        &value_part, &key_part, header_pointer, timestamp, timestamps, 0, -1, compression)

@@ -16,6 +16,7 @@ cdef enum:
 cdef class BatchColumns:
     cdef readonly Py_ssize_t record_count
     cdef readonly int64_t next_offset   # where to read on; start_offset if there was no batch
+    cdef readonly bint has_headers      # whether a record of them has a header
     # What the positions count in: the buffer that was read, or its records unpacked.
     cdef readonly object data
     cdef Py_buffer _data

@@ -22,7 +22,7 @@ from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 
-from .record cimport RecordFields, hr_copy_short, read_record
+from .record cimport RecordFields, headers_are_valid, hr_copy_short, read_record
 from .record_batch cimport BATCH_HEADER_BYTES, COMPRESSION_MASK, CONTROL_BIT, RecordBatch
 
 from .errors import CorruptRecordError
@@ -321,6 +321,10 @@ cdef int64_t scan_batch(
         p = read_record(p, end, &fields)
         if p == NULL:
             return -1
+        if fields.header_count:
+            if not headers_are_valid(&fields):
+                return -1
+            columns.has_headers = True
         offset = batch.header.base_offset + fields.offset_delta
         if offset < start_offset:
             continue

@@ -23,6 +23,16 @@ ctypedef struct Column:
     const uint8_t* validity          # Arrow's bitmap, bit 0 first; NULL: no element is null
     int64_t validity_start           # the bit of element 0
 
+# The headers of each record, as Arrow keeps a list of (name, value) pairs.
+ctypedef struct HeaderColumn:
+    const int32_t* offsets_32        # pairs offsets[i] to offsets[i + 1] are record i's
+    const int64_t* offsets_64        # the same, wide; one of the two is NULL
+    int64_t pair_count               # what the offsets may reach
+    const uint8_t* validity          # of the lists; a null one is empty
+    int64_t validity_start
+    Column names
+    Column values
+
 
 cdef class BinaryColumn:
     cdef Column column               # points into the buffers below
@@ -34,8 +44,8 @@ cdef class BinaryColumn:
 
 # An upper bound of the bytes of all elements, or -1 where offsets run backwards or outside.
 cdef int64_t column_bytes(const Column* column) noexcept nogil
-# One finished batch of these columns; `timestamps` is None or an int64 buffer.
+# One finished batch of these columns; `headers` may be NULL, `timestamps` is None or int64.
 cdef bytearray encode(
-    const Column* values, const Column* keys, int64_t timestamp, object timestamps,
-    int64_t base_offset, int32_t leader_epoch, str compression
+    const Column* values, const Column* keys, const HeaderColumn* headers, int64_t timestamp,
+    object timestamps, int64_t base_offset, int32_t leader_epoch, str compression
 )

@@ -21,8 +21,9 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
-from .record cimport record_body_size, write_record
+from .record cimport record_body_size, write_blob, write_record
 from .record_batch cimport BATCH_HEADER_BYTES, BatchHeader, write_batch_header
+from .varint cimport varint_size
 
 from .compression import CODEC_IDS, compress
 from .errors import RecordBatchTooLargeError, UnsupportedCompressionTypeError
@@ -35,7 +36,7 @@ cdef extern from *:
 
 cdef enum:
     # Length, attributes, timestamp, offset, two lengths and the header count, each at its longest.
-    FRAME_BYTES = 5 + 1 + 10 + 5 + 5 + 5 + 1
+    FRAME_BYTES = 5 + 1 + 10 + 5 + 5 + 5 + 5
     LARGEST_BATCH_BYTES = 0x7FFFFFFF
     # Objects of a list lie anywhere: asking for them this far ahead hides the wait for memory.
     PREFETCH_AHEAD = 12
@@ -69,6 +70,8 @@ cdef inline int64_t column_element(
 cdef int64_t column_bytes(const Column* column) noexcept nogil:
     """An upper bound of the bytes of all elements, or -1 where offsets run backwards or outside."""
     cdef int64_t total = 0, backwards = 0, i
+    if column.count == 0:
+        return 0
     if column.kind == FIXED_COLUMN:
         return column.count * column.width
     if column.kind == OFFSETS_32_COLUMN:
@@ -112,12 +115,86 @@ cdef inline uint8_t* write_columns(
     return p
 
 
+cdef inline int64_t pairs_of(
+    const HeaderColumn* headers, int64_t index, int64_t* end
+) noexcept nogil:
+    """The first header of record `index`, and the one behind its last."""
+    cdef int64_t bit = headers.validity_start + index
+    if headers.validity != NULL and not (headers.validity[bit >> 3] >> (bit & 7)) & 1:
+        end[0] = 0
+        return 0
+    if headers.offsets_64 != NULL:
+        end[0] = headers.offsets_64[index + 1]
+        return headers.offsets_64[index]
+    end[0] = headers.offsets_32[index + 1]
+    return headers.offsets_32[index]
+
+
+cdef inline int64_t pair_bytes(const HeaderColumn* headers, int64_t pair) noexcept nogil:
+    """What one header takes in a record; -1 where its name is null."""
+    cdef const uint8_t* start = NULL
+    cdef int64_t name_size = column_element(&headers.names, pair, &start)
+    cdef int64_t value_size = column_element(&headers.values, pair, &start)
+    if name_size < 0:
+        return -1
+    return (varint_size(name_size) + name_size
+            + varint_size(value_size) + (value_size if value_size > 0 else 0))
+
+
+cdef int64_t header_bytes(const HeaderColumn* headers, int64_t count) noexcept nogil:
+    """The bytes of all headers of `count` records; -1 for wrong offsets, -2 for a null name."""
+    cdef int64_t total = 0, end = 0, pair, size, i
+    for i in range(count):
+        pair = pairs_of(headers, i, &end)
+        if pair < 0 or end < pair or end > headers.pair_count:
+            return -1
+        while pair < end:
+            size = pair_bytes(headers, pair)
+            if size < 0:
+                return -2
+            total += size
+            pair += 1
+    return total
+
+
+cdef uint8_t* write_with_headers(
+    uint8_t* p, const Column* values, const Column* keys, const HeaderColumn* headers,
+    const int64_t* timestamps, BatchHeader* header
+) noexcept nogil:
+    # Before each step, p is the first byte of record i, whose headers `header_bytes` has checked.
+    cdef const uint8_t* key = NULL
+    cdef const uint8_t* value = NULL
+    cdef int64_t key_size, value_size, timestamp_delta = 0, size, first, pair, end = 0, i
+    for i in range(values.count):
+        if timestamps != NULL:
+            timestamp_delta = timestamps[i] - header.base_timestamp
+            header.max_timestamp = max(header.max_timestamp, timestamps[i])
+        key_size = column_element(keys, i, &key)
+        value_size = column_element(values, i, &value)
+        first = pairs_of(headers, i, &end)
+        size = 0
+        for pair in range(first, end):
+            size += pair_bytes(headers, pair)
+        p = write_record(
+            p,
+            record_body_size(timestamp_delta, i, key_size, value_size, end - first, size),
+            timestamp_delta, i, key, key_size, value, value_size, end - first)
+        for pair in range(first, end):
+            size = column_element(&headers.names, pair, &key)
+            p = write_blob(p, key, size)
+            size = column_element(&headers.values, pair, &key)
+            p = write_blob(p, key, size)
+    return p
+
+
 cdef uint8_t* write_all(
-    uint8_t* p, const Column* values, const Column* keys, const int64_t* timestamps,
-    BatchHeader* header
+    uint8_t* p, const Column* values, const Column* keys, const HeaderColumn* headers,
+    const int64_t* timestamps, BatchHeader* header
 ) noexcept nogil:
     """`write_columns`, with the kinds of the usual sources known to the compiler."""
     cdef Column plain = values[0], nothing = keys[0]
+    if headers != NULL:
+        return write_with_headers(p, values, keys, headers, timestamps, header)
     if keys.kind == NULL_COLUMN and values.validity == NULL and timestamps == NULL:
         plain.validity = NULL
         nothing.kind = NULL_COLUMN
@@ -138,8 +215,8 @@ cdef uint8_t* write_all(
 
 
 cdef bytearray encode(
-    const Column* values, const Column* keys, int64_t timestamp, timestamps, int64_t base_offset,
-    int32_t leader_epoch, str compression
+    const Column* values, const Column* keys, const HeaderColumn* headers, int64_t timestamp,
+    timestamps, int64_t base_offset, int32_t leader_epoch, str compression
 ):
     cdef Py_buffer times
     cdef BatchHeader header
@@ -157,39 +234,54 @@ cdef bytearray encode(
     header.base_timestamp = header.max_timestamp = timestamp
     header.producer_id = header.producer_epoch = header.base_sequence = -1
     if timestamps is None:
-        return encode_with(values, keys, NULL, &header)
+        return encode_with(values, keys, headers, NULL, &header)
     PyObject_GetBuffer(timestamps, &times, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
     try:
         if integer_width(&times) != 8 or times.len != 8 * values.count:
             raise ValueError(f"timestamps must be {values.count} int64 values, one a record")
         header.base_timestamp = header.max_timestamp = (<const int64_t*>times.buf)[0]
-        return encode_with(values, keys, <const int64_t*>times.buf, &header)
+        return encode_with(values, keys, headers, <const int64_t*>times.buf, &header)
     finally:
         PyBuffer_Release(&times)
 
 
-cdef bytearray encode_with(
-    const Column* values, const Column* keys, const int64_t* timestamps, BatchHeader* header
-):
-    cdef int64_t value_bytes = column_bytes(values), key_bytes = column_bytes(keys)
-    if value_bytes < 0 or key_bytes < 0:
+cdef int64_t room_for(
+    const Column* values, const Column* keys, const HeaderColumn* headers
+) except -1:
+    """The bytes that the batch takes at most; raises for columns that no batch can hold."""
+    cdef int64_t value_bytes = column_bytes(values), key_bytes = column_bytes(keys), pairs = 0
+    if headers != NULL:
+        pairs = header_bytes(headers, values.count)
+        if pairs == -2:
+            raise ValueError("a header's name must not be null")
+    if value_bytes < 0 or key_bytes < 0 or pairs < 0:
         raise ValueError("offsets must not decrease, start below 0 or end behind the data")
     # Each is bounded before they are added: an array may claim any shape.
-    cdef int64_t largest = max(value_bytes, key_bytes, values.count)
+    cdef int64_t largest = max(max(value_bytes, key_bytes), max(values.count, pairs))
     cdef int64_t room = BATCH_HEADER_BYTES
     if largest <= LARGEST_BATCH_BYTES:
-        room += value_bytes + key_bytes + FRAME_BYTES * values.count
+        room += value_bytes + key_bytes + pairs + FRAME_BYTES * values.count
     if max(largest, room) > LARGEST_BATCH_BYTES:
         raise RecordBatchTooLargeError(
             f"{values.count} records of {value_bytes + key_bytes} bytes: a batch ends at 2 GiB")
+    return room
+
+
+cdef bytearray encode_with(
+    const Column* values, const Column* keys, const HeaderColumn* headers,
+    const int64_t* timestamps, BatchHeader* header
+):
+    cdef int64_t room = room_for(values, keys, headers)
     cdef bytearray batch = PyByteArray_FromStringAndSize(NULL, room)
     cdef uint8_t* start = <uint8_t*>PyByteArray_AS_STRING(batch)
     cdef uint8_t* end
     if room < NOGIL_BYTES:
-        end = write_all(start + BATCH_HEADER_BYTES, values, keys, timestamps, header)
+        end = write_all(
+            start + BATCH_HEADER_BYTES, values, keys, headers, timestamps, header)
     else:
         with nogil:
-            end = write_all(start + BATCH_HEADER_BYTES, values, keys, timestamps, header)
+            end = write_all(
+                start + BATCH_HEADER_BYTES, values, keys, headers, timestamps, header)
     PyByteArray_Resize(batch, end - start)
     cdef int codec_id = header.attributes
     if codec_id:
@@ -279,7 +371,8 @@ def encode_columns(
     if keys is not None:
         key_column = &keys.column
     return encode(
-        &values.column, key_column, timestamp, timestamps, base_offset, leader_epoch, compression)
+        &values.column, key_column, NULL, timestamp, timestamps, base_offset, leader_epoch,
+        compression)
 
 
 def encode_array(
@@ -299,13 +392,13 @@ def encode_array(
         fill_fixed(&value_column, &value_buffer)
         if keys is None:
             return encode(
-                &value_column, &key_column, timestamp, timestamps, base_offset, leader_epoch,
+                &value_column, &key_column, NULL, timestamp, timestamps, base_offset, leader_epoch,
                 compression)
         PyObject_GetBuffer(keys, &key_buffer, PyBUF_STRIDES)
         try:
             fill_fixed(&key_column, &key_buffer)
             return encode(
-                &value_column, &key_column, timestamp, timestamps, base_offset, leader_epoch,
+                &value_column, &key_column, NULL, timestamp, timestamps, base_offset, leader_epoch,
                 compression)
         finally:
             PyBuffer_Release(&key_buffer)
@@ -351,7 +444,7 @@ def encode_values(
         if key_list is not None:
             fill_pointers(&key_column, key_list, kept, "key")
         return encode(
-            &value_column, &key_column, timestamp, timestamps, base_offset, leader_epoch,
+            &value_column, &key_column, NULL, timestamp, timestamps, base_offset, leader_epoch,
             compression)
     finally:
         free(<void*>value_column.starts)

@@ -13,6 +13,7 @@ from headrace.core.arrow_export import (
     export_arrow_stream,
     requested_layouts,
 )
+from headrace.core.batch_builder import BatchBuilder
 from headrace.core.batch_columns import BatchColumns, read_columns
 from headrace.core.batch_encoder import encode_values
 from tests.support.arrow_capsules import (
@@ -60,6 +61,7 @@ def test_every_layout_holds_the_same_records(key_layout: str, value_layout: str)
         "timestamp": [1_700] * 6,
         "key": KEYS,
         "value": VALUES,
+        "headers": [[]] * 6,
     }
     assert list(read_stream(exporter)) == [read_array(exporter)]
 
@@ -80,10 +82,29 @@ def test_any_records_come_through(
 def test_the_schema_names_types_and_what_may_be_null() -> None:
     capsule = export_arrow_schema("binary", "binary_view")
     schema = struct_of(capsule, b"arrow_schema", Schema)
-    expected = {"partition": "i", "offset": "l", "timestamp": "tsm:UTC", "key": "z", "value": "vz"}
-    assert field_formats(schema) == expected
-    assert [schema.children[i].contents.flags for i in range(5)] == [0, 0, 0, 2, 2]
+    assert field_formats(schema) == {
+        "partition": "i",
+        "offset": "l",
+        "timestamp": "tsm:UTC",
+        "key": "z",
+        "value": "vz",
+        "headers": "+l",
+    }
+    assert [schema.children[i].contents.flags for i in range(6)] == [0, 0, 0, 2, 2, 0]
+    pairs = schema.children[5].contents.children[0].contents
+    assert field_formats(pairs) == {"key": "u", "value": "z"}
     schema.release(schema)
+
+
+def test_headers_are_lists_of_pairs() -> None:
+    builder = BatchBuilder()
+    headers: list[list[tuple[str, bytes | None]]] = [[("a", b"1"), ("a", None)], [], [("b", b"")]]
+    for each in headers:
+        builder.append_record(timestamp=1, key=None, value=b"v", headers=each)
+    columns = read_columns(bytes(builder.build()))
+    assert columns.has_headers
+    found = read_array(Exporter(columns, "binary", "binary"))["headers"]
+    assert [[(name.decode(), value) for name, value in pairs] for pairs in found] == headers
 
 
 def test_long_values_are_not_copied() -> None:

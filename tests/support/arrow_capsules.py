@@ -2,6 +2,7 @@
 
 import ctypes
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 
@@ -75,6 +76,12 @@ def field_formats(schema: Any) -> dict[str, str]:
 def column_values(array: Any, layout: str) -> list[Any]:
     """One column as a list; None for null."""
     buffers = array.buffers
+    if layout == "+l":
+        pairs = array.children[0].contents
+        parts = (column_values(pairs.children[at].contents, "z") for at in (0, 1))
+        items = list(zip(*parts, strict=True))
+        ends = [_integer(buffers[1], 4 * at, 4) for at in range(array.length + 1)]
+        return [items[start:end] for start, end in pairwise(ends)]
     values = []
     for i in range(array.offset, array.offset + array.length):
         if array.null_count and not ctypes.string_at(buffers[0] + i // 8, 1)[0] >> i % 8 & 1:

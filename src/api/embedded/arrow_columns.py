@@ -1,10 +1,16 @@
-"""Which columns of an Arrow source become values, keys and timestamps, cut into batches."""
+"""Which columns of an Arrow source become values, keys, timestamps and headers, in batches."""
 
 from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from ...core.arrow_import import ArrowBatch, ArrowColumn, ArrowReader, encode_arrow
+from ...core.arrow_import import (
+    ArrowBatch,
+    ArrowColumn,
+    ArrowHeaders,
+    ArrowReader,
+    encode_arrow,
+)
 from .batching import cut_ranges
 
 if TYPE_CHECKING:
@@ -22,17 +28,24 @@ class ArrowColumns:
     """
 
     def __init__(
-        self, reader: ArrowReader, *, value: str | None, key: str | None, timestamp: str | None
+        self,
+        reader: ArrowReader,
+        *,
+        value: str | None,
+        key: str | None,
+        timestamp: str | None,
+        headers: str | None,
     ) -> None:
         self._value = value
         self._key = key
         self._timestamp = timestamp
+        self._headers = headers
         names = reader.column_names
         if value is None and names:
             if len(names) > 1 and _DEFAULT_VALUE not in names:
                 raise ValueError(f"say which column holds the values: one of {', '.join(names)}")
             self._value = _DEFAULT_VALUE if _DEFAULT_VALUE in names else names[0]
-        for name in (self._value, key, timestamp):
+        for name in (self._value, key, timestamp, headers):
             if name is not None and name not in names:
                 known = ", ".join(names) or "none, it is a lone array"
                 raise ValueError(f"there is no column {name!r}; there are {known}")
@@ -45,15 +58,18 @@ class ArrowColumns:
         for rows in self._batches:
             values = rows.only_column() if self._value is None else rows.column(self._value)
             keys = None if self._key is None else rows.column(self._key)
+            headers = None if self._headers is None else rows.header_column(self._headers)
             encode = partial(
                 _encode_range,
                 values,
                 keys,
+                headers,
                 self._timestamps_of(rows),
                 timestamp=timestamp,
                 compression=compression,
             )
-            mean_bytes = values.mean_bytes + (keys.mean_bytes if keys is not None else 0)
+            columns = (values, keys, headers)
+            mean_bytes = sum(each.mean_bytes for each in columns if each is not None)
             yield from cut_ranges(encode, len(rows), mean_bytes, max_bytes)
 
     def _timestamps_of(self, rows: ArrowBatch) -> "NDArray[np.int64] | None":
@@ -71,6 +87,7 @@ class ArrowColumns:
 def _encode_range(
     values: ArrowColumn,
     keys: ArrowColumn | None,
+    headers: ArrowHeaders | None,
     timestamps: "NDArray[np.int64] | None",
     start: int,
     end: int,
@@ -85,5 +102,6 @@ def _encode_range(
         end,
         timestamp=timestamp,
         timestamps=None if timestamps is None else timestamps[start:end],
+        headers=headers,
         compression=compression,
     )

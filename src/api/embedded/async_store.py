@@ -171,6 +171,7 @@ class AsyncTopic:
         value: str | None = None,
         key: str | None = None,
         timestamp: str | None = None,
+        headers: str | None = None,
         partition: int | None = None,
         durability: str | None = None,
     ) -> Receipt:
@@ -181,6 +182,7 @@ class AsyncTopic:
             value=value,
             key=key,
             timestamp=timestamp,
+            headers=headers,
             partition=partition,
             durability=durability,
         )

@@ -189,10 +189,11 @@ class RecordBatchView:
         return pyarrow.table(self)
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
-        """partition, offset, timestamp, key, value, for whatever reads the PyCapsule interface.
+        """partition, offset, timestamp, key, value, headers, for whatever reads Arrow's capsules.
 
         Keys and values are packed as large_binary, in a copy.  Where `requested_schema` has them as
         binary_view they point into the mapped segment, uncopied; binary is there too, up to 2 GiB.
+        Headers are a list of structs (key: string, value: binary) a record.
         """
         return arrow_stream_of([self], requested_schema)
 

@@ -1,6 +1,7 @@
 """What can go wrong with a store beyond what its logs say."""
 
 from pathlib import Path
+from typing import NoReturn
 
 from ...core.errors import HeadraceError
 
@@ -15,3 +16,37 @@ class ReadOnlyStoreError(HeadraceError):
         )
         self.path = path
         self.what = what
+
+
+class UnsupportedOperationError(HeadraceError):
+    """What Kafka's producers have and an append in this process has not; `instead` says what does.
+
+    `operation` is "transactions" or "idempotence".
+    """
+
+    def __init__(self, operation: str, instead: str) -> None:
+        super().__init__(f"a store in this process has no {operation}: {instead}")
+        self.operation = operation
+        self.instead = instead
+
+
+def refuse_transactions() -> NoReturn:
+    """Raise, and say what comes near them."""
+    raise UnsupportedOperationError(
+        "transactions",
+        "the records of one append_many, append_array or append_arrow call are stored all or none "
+        "in their partition; for more than one partition, or with a consumer's offsets, serve the "
+        "folder with headrace.Broker or `headrace up` and use a client's transactional producer "
+        "where the broker offers one",
+    )
+
+
+def refuse_idempotence() -> NoReturn:
+    """Raise, and say why an append needs none."""
+    raise UnsupportedOperationError(
+        "idempotence",
+        "nothing here sends an append twice: it returns the offset that the records got, or raises "
+        "and none of them stays. Whether an append that a crash cut short is there, tells "
+        "log_end_offset; a client's idempotent producer works against headrace.Broker or "
+        "`headrace up` on the same folder",
+    )

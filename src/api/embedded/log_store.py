@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 from ...core.kafka_uuid import random_uuid
 from ...core.log_config import parse_topic_configs
@@ -23,6 +23,7 @@ from ...raft.errors import (
     UnknownTopicOrPartitionError,
 )
 from .durability import PAGE_CACHE, Durability, parse_durability
+from .errors import refuse_idempotence, refuse_transactions
 from .flush_wait import FlushWait
 from .inputs import as_topic_configs
 from .node import LocalNode, Node
@@ -34,9 +35,18 @@ if TYPE_CHECKING:
 
 
 def open_store(
-    path: str | os.PathLike[str], *, mode: str = "w", durability: str = PAGE_CACHE
+    path: str | os.PathLike[str],
+    *,
+    mode: str = "w",
+    durability: str = PAGE_CACHE,
+    idempotent: bool = False,
+    transactional_id: str | None = None,
 ) -> "LogStore":
     """Open a folder; see `headrace.open`."""
+    if transactional_id is not None:
+        refuse_transactions()
+    if idempotent:
+        refuse_idempotence()
     said = parse_durability(durability)
     if mode == "r":
         from .attached import AttachedNode
@@ -154,6 +164,10 @@ class LogStore:
         commit_offsets(self._node, group, offsets)
 
     # -- everything
+
+    def transaction(self, *_: object, **__: object) -> NoReturn:
+        """Raises UnsupportedOperationError, which says what comes near a transaction."""
+        refuse_transactions()
 
     def flush(self) -> None:
         """Return when all that was appended before, to any topic, is on disk."""

@@ -1,13 +1,14 @@
 """`Topic`: a name, its partitions, and which of them a record goes to."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
 from ...raft import Partition, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
 from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability
+from .errors import refuse_transactions
 from .inputs import as_list, as_timestamps, check_lengths
 from .node import Node
 from .partitioner import Partitioner
@@ -162,6 +163,7 @@ class Topic:
         value: str | None = None,
         key: str | None = None,
         timestamp: str | None = None,
+        headers: str | None = None,
         partition: int | None = None,
         durability: str | None = None,
     ) -> Receipt:
@@ -172,8 +174,17 @@ class Topic:
         if partition is None:
             partition = self._one_partition(has_keys=key is not None)
         return self.partition(partition).append_arrow(
-            source, value=value, key=key, timestamp=timestamp, durability=durability
+            source,
+            value=value,
+            key=key,
+            timestamp=timestamp,
+            headers=headers,
+            durability=durability,
         )
+
+    def transaction(self, *_: object, **__: object) -> NoReturn:
+        """Raises UnsupportedOperationError, which says what comes near a transaction."""
+        refuse_transactions()
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Everything that can be read by now as an Arrow stream, partition by partition.

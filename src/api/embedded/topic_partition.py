@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
 from ...core.arrow_import import ArrowReader
@@ -14,6 +14,7 @@ from .arrow_columns import ArrowColumns
 from .batching import cut_array, cut_values, encode_record
 from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability, is_synced_by
+from .errors import refuse_transactions
 from .inputs import as_list, as_rows, as_timestamps, check_lengths
 from .node import Node
 from .receipt import Receipt
@@ -159,17 +160,21 @@ class TopicPartition:
         value: str | None = None,
         key: str | None = None,
         timestamp: str | None = None,
+        headers: str | None = None,
         durability: str | None = None,
     ) -> Receipt:
         """Append a row a record, from anything with `__arrow_c_stream__` or `__arrow_c_array__`.
 
         `value`, `key`, `timestamp` name columns: binary, string (as UTF-8), their views or
-        fixed_size_binary; the timestamp an Arrow timestamp or int64 [ms].  `value` may be left out
-        for a lone array, a table of one column, or one whose column is called "value".  All or
-        none; unpacks as (first, count).  Raises what `append_many` raises, TypeError for columns of
-        numbers, ValueError for names that are not there.
+        fixed_size_binary; the timestamp an Arrow timestamp or int64 [ms].  `headers` names a list
+        of structs (string, binary), or a map.  `value` may be left out for a lone array, a table of
+        one column, or one whose column is called "value".  All or none; unpacks as (first, count).
+        Raises what `append_many` raises, TypeError for columns of numbers, ValueError for names
+        that are not there and for views that point outside of their buffers.
         """
-        columns = ArrowColumns(ArrowReader(source), value=value, key=key, timestamp=timestamp)
+        columns = ArrowColumns(
+            ArrowReader(source), value=value, key=key, timestamp=timestamp, headers=headers
+        )
         batches = columns.cut(
             timestamp=self._node.clock.now_ms(),
             compression=self._compression,
@@ -180,6 +185,10 @@ class TopicPartition:
             is_inspected=timestamp is not None or self._needs_keys,
             is_synced=self._is_synced_by(durability),
         )
+
+    def transaction(self, *_: object, **__: object) -> NoReturn:
+        """Raises UnsupportedOperationError, which says what comes near a transaction."""
+        refuse_transactions()
 
     # -- read
 

@@ -17,6 +17,11 @@ import pytest
 import headrace
 from headrace.core.errors import InvalidRecordError, LogClosedError, RecordTooLargeError
 
+HEADER = pa.field(
+    "item",
+    pa.struct([pa.field("key", pa.string(), nullable=False), pa.field("value", pa.binary())]),
+    nullable=False,
+)
 NOW_MS = 1_700_000_000_000
 VALUES = [b"one", None, b"", b"a value of more than twelve bytes", b"x" * 12, b"last"]
 KEYS = [b"k1", b"", None, b"k4", None, b"a key of more than twelve bytes"]
@@ -50,6 +55,7 @@ def test_pyarrow_reads_a_view(filled: headrace.Topic) -> None:
             pa.field("timestamp", pa.timestamp("ms", "UTC"), nullable=False),
             pa.field("key", pa.large_binary()),
             pa.field("value", pa.large_binary()),
+            pa.field("headers", pa.list_(HEADER), nullable=False),
         ]
     )
     assert pa.schema(filled) == table.schema

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import headrace
+from headrace.api.embedded.errors import UnsupportedOperationError
 from headrace.core.errors import (
     InconsistentLogDirError,
     InvalidConfigError,
@@ -308,3 +309,17 @@ def test_a_misspelt_name_of_the_package_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="Brokr"):
         _ = headrace.Brokr
     assert all(getattr(headrace, name) for name in headrace.__all__)
+
+
+def test_what_kafkas_producers_have_and_an_append_has_not_is_refused_in_words(
+    tmp_path: Path, store: headrace.LogStore
+) -> None:
+    topic = store.topic("clicks")
+    for owner in (store, topic, topic.partition(0)):
+        with pytest.raises(UnsupportedOperationError, match="all or none in their partition"):
+            owner.transaction()
+    with pytest.raises(UnsupportedOperationError, match="has no transactions"):
+        headrace.open(tmp_path / "other", transactional_id="orders")
+    with pytest.raises(UnsupportedOperationError, match="nothing here sends an append twice"):
+        headrace.open(tmp_path / "other", idempotent=True)
+    assert not (tmp_path / "other").exists()
