@@ -2,8 +2,8 @@
 
     log_start_offset <= last_stable_offset <= high_watermark <= log_end_offset
 
-One thread owns a log: the loop thread of a broker, the caller in a program; the worker only syncs
-and deletes.  A view that `read_records` lends stays readable after its segment is gone.
+One thread owns a log: the loop thread of a broker, the caller in a program; the worker reserves,
+syncs and deletes.  A view that `read_records` lends stays readable after its segment is gone.
 """
 
 import errno
@@ -38,12 +38,7 @@ from .log_segment import LogSegment
 from .producer_entry import ProducerEntry
 from .producer_state import ProducerStateManager
 from .record_batch import RecordBatch, iter_batches
-from .segment_files import (
-    delete_segment_files,
-    doomed_folder_name,
-    retire_segments,
-    swap_segments,
-)
+from .segment_files import delete_segment_files, doomed_folder_name, retire_segments, swap_segments
 from .timestamp_lookup import TimestampOffset, find_by_timestamp, find_newest
 from .transaction_index import AbortedTransaction, TransactionIndexes
 from .worker import Worker
@@ -479,6 +474,7 @@ class Log:
             created_ms=self._clock.now_ms(),
             is_writable=is_writable,
             size_bytes=size_bytes,
+            submit=self._worker.submit,
         )
 
     def _store_batch(self, records: "Buffer", info: AppendInfo, now_ms: int) -> None:

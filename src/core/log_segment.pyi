@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from typing import final
 
 from typing_extensions import Buffer
@@ -40,6 +41,7 @@ class LogSegment:
         is_writable: bool = True,
         size_bytes: int = -1,
         suffix: str = "",
+        submit: Callable[[Callable[[], None]], None] | None = None,
     ) -> None: ...
     @property
     def folder(self) -> str: ...

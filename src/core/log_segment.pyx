@@ -56,13 +56,13 @@ cdef class LogSegment:
     """The segment that starts at `base_offset` in `folder`.
 
     A writable one makes its files if they are not there.  `size_bytes`: of the .log file, where the
-    caller knows it; -1 looks.
+    caller knows it; -1 looks.  `submit`: gives a job to the worker, which then reserves disk ahead.
     """
 
     def __init__(
         self, str folder, int64_t base_offset, *, int64_t segment_bytes, int64_t index_max_bytes,
         int64_t index_interval_bytes, int64_t roll_ms, int64_t created_ms=0, bint is_writable=True,
-        int64_t size_bytes=-1, str suffix=""
+        int64_t size_bytes=-1, str suffix="", submit=None
     ):
         self.folder = folder
         self.suffix = suffix
@@ -79,7 +79,7 @@ cdef class LogSegment:
         self._first_timestamp = -1
         self.log = MappedFile(
             self.path_of(LOG_SUFFIX), max_bytes=segment_bytes, is_writable=is_writable,
-            size_bytes=size_bytes,
+            size_bytes=size_bytes, submit=submit,
         )
 
     @property

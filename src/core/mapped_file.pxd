@@ -12,6 +12,16 @@ cdef class Mapping:
     cdef readonly Py_ssize_t view_count
 
 
+cdef class ReserveOrder:
+    cdef readonly int64_t end        # the file is reserved up to here once the order is done
+    cdef int64_t _start
+    cdef int _descriptor             # of its own; -1 once the order is done or taken back
+    cdef int _failure                # errno; -1 while nothing was tried
+    cdef object _lock
+
+    cdef int _close_descriptor(self) noexcept
+
+
 cdef class MappedFile:
     cdef readonly str path
     cdef readonly int64_t size_bytes      # bytes written: where the next append goes
@@ -25,6 +35,9 @@ cdef class MappedFile:
     cdef int _descriptor                  # -1 when the pool has closed it
     cdef bint _is_busy                    # a system call runs on _descriptor without the GIL
     cdef int64_t _lent_end                # views may reach up to here
+    cdef int64_t _order_mark              # an append beyond it looks after the reservation
+    cdef ReserveOrder _order              # what the worker reserves at the moment
+    cdef object _submit                   # gives a job to the worker; None without one
     cdef object __weakref__
 
     # The first byte of the mapping, made on first use; valid until truncate, trim or close.
@@ -46,6 +59,10 @@ cdef class MappedFile:
     cdef object view_of(self, int64_t start, int64_t end)
     cdef int _open_descriptor(self) except -1
     cdef int _close_descriptor(self) except -1
+    cdef int64_t _next_step(self) noexcept
+    cdef int _reserve_now(self, int64_t end) except -1
+    cdef int _reserve_ahead(self, int64_t end) except -1
+    cdef int _settle_order(self) except -1
     cdef int _allocate(self, int64_t end) except -1
     cdef int _write_pieces(
         self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes

@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 from typing_extensions import Buffer
 
 MAX_OPEN_DESCRIPTORS: int
@@ -13,7 +15,13 @@ class MappedFile:
     """One file, mapped; see mapped_file.pyx."""
 
     def __init__(
-        self, path: str, *, max_bytes: int, is_writable: bool = True, size_bytes: int = -1
+        self,
+        path: str,
+        *,
+        max_bytes: int,
+        is_writable: bool = True,
+        size_bytes: int = -1,
+        submit: Callable[[Callable[[], None]], None] | None = None,
     ) -> None: ...
     @property
     def path(self) -> str: ...

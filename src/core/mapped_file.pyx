@@ -6,8 +6,10 @@
 
 The address space for `max_bytes` is taken once, so a pointer or a view stays valid while the file
 grows below it.  Disk is reserved in steps ahead of the writes: a full disk is an OSError there and
-never a SIGBUS at a store.  An append of MMAP_STORE_LIMIT or more goes through pwrite, which is
-cheaper than faulting fresh pages in one by one; both end in the same page cache.
+never a SIGBUS at a store.  The large steps of a busy file are taken on the worker, ordered when
+half of the last one is left; the writer takes a step itself where the worker comes late, and where
+a step is small.  An append of MMAP_STORE_LIMIT or more goes through pwrite, which is cheaper than
+faulting fresh pages in one by one; both end in the same page cache.
 
 A view keeps its Mapping alive, and the mapping is unmapped with the last reference to it: closing,
 renaming or unlinking a file takes nothing away from a reader.  A file is only cut back where no
@@ -25,7 +27,7 @@ import threading
 import weakref
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_FillInfo, PyBuffer_Release, PyObject_GetBuffer
-from libc.errno cimport EINTR, EIO, ESTALE, errno
+from libc.errno cimport EINTR, EIO, EOPNOTSUPP, ESTALE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
@@ -43,6 +45,7 @@ cdef extern from "<sys/mman.h>" nogil:
 
 cdef extern from "<fcntl.h>" nogil:
     int posix_fallocate(int fd, int64_t offset, int64_t length)
+    int fallocate(int fd, int mode, int64_t offset, int64_t length)
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -61,6 +64,8 @@ MAX_IDLE_MAPPINGS = 16_384
 cdef enum:
     FIRST_RESERVE_BYTES = 4096
     MAX_RESERVE_STEP_BYTES = 16777216
+    # A smaller step costs less than it costs to wake the worker.
+    MIN_ORDERED_BYTES = 1048576
     ZERO_PIECE_BYTES = 65536
 
 # id of a MappedFile -> weak reference, in the order of their last use.
@@ -94,14 +99,62 @@ cdef class Mapping:
             munmap(self.start, self.length)
 
 
+cdef class ReserveOrder:
+    """Disk that the worker shall reserve: `run` is for the worker, `settle` for the file's writer.
+
+    The lock keeps the two apart: between them the file is as long as when the order was given, and
+    after `settle` nobody extends it any more.
+    """
+
+    def __init__(self, int descriptor, int64_t start, int64_t end):
+        self.end = end
+        self._start = start
+        self._descriptor = descriptor
+        self._failure = -1
+        self._lock = threading.Lock()
+
+    def __dealloc__(self):
+        self._close_descriptor()
+
+    def run(self) -> None:
+        """Reserve, unless the writer has taken the order back."""
+        cdef int failure = EINTR
+        with self._lock:
+            if self._descriptor < 0:
+                return
+            with nogil:
+                # Not posix_fallocate: where a disk cannot, that writes zeros, also over records.
+                while failure == EINTR:
+                    failure = errno if fallocate(
+                        self._descriptor, 0, self._start, self.end - self._start) != 0 else 0
+                if failure != 0:
+                    ftruncate(self._descriptor, self._start)
+            self._failure = failure
+            self._close_descriptor()
+
+    def settle(self) -> int:
+        """Wait for the worker, or take the order back: 0, or the errno of why not, or -1."""
+        with self._lock:
+            self._close_descriptor()
+            return self._failure
+
+    cdef int _close_descriptor(self) noexcept:
+        if self._descriptor >= 0:
+            close(self._descriptor)
+            self._descriptor = -1
+        return 0
+
+
 cdef class MappedFile:
     """One file, mapped.  One thread writes; `size_bytes` of -1 means: as long as the file is.
 
-    A writable file is made if it is not there.  Raises OSError with the path.
+    A writable file is made if it is not there.  `submit` gives a job to the worker; without one,
+    the writer does everything itself.  Raises OSError with the path.
     """
 
     def __init__(
-        self, str path, *, int64_t max_bytes, bint is_writable=True, int64_t size_bytes=-1
+        self, str path, *, int64_t max_bytes, bint is_writable=True, int64_t size_bytes=-1,
+        submit=None
     ):
         self.path = path
         self.is_writable = is_writable
@@ -112,8 +165,9 @@ cdef class MappedFile:
             self._open_descriptor()
             size_bytes = os.fstat(self._descriptor).st_size
         self.size_bytes = size_bytes
-        self.reserved_bytes = size_bytes
+        self.reserved_bytes = self._order_mark = size_bytes
         self.max_bytes = max(max_bytes, size_bytes)
+        self._submit = submit
         self.is_idle = not is_writable
 
     def __dealloc__(self):
@@ -163,6 +217,7 @@ cdef class MappedFile:
 
         Left undone where a view still reaches behind that end; zeros stand there.
         """
+        self._settle_order()
         if self.reserved_bytes == self.size_bytes:
             return
         if self.has_views and self._lent_end > self.size_bytes:
@@ -171,7 +226,7 @@ cdef class MappedFile:
         self._open_descriptor()
         if ftruncate(self._descriptor, self.size_bytes) != 0:
             raise OSError(errno, os.strerror(errno), self.path)
-        self.reserved_bytes = self.size_bytes
+        self.reserved_bytes = self._order_mark = self.size_bytes
 
     def flush(self) -> None:
         """Wait until what was written is on disk (fdatasync)."""
@@ -203,6 +258,8 @@ cdef class MappedFile:
         try:
             if trim and self.is_writable:
                 self.trim()
+            else:
+                self._settle_order()
         finally:
             self.is_closed = True
             self._mapping = None
@@ -215,25 +272,13 @@ cdef class MappedFile:
         return self._mapping.start
 
     cdef int reserve(self, int64_t end) except -1:
-        cdef int64_t step, wanted
-        cdef int failure
-        if end <= self.reserved_bytes:
+        if end <= self._order_mark:
             return 0
-        if not self.is_writable or self.is_closed or _is_forked_child:
-            raise LogClosedError(f"{self.path} is not open for writing")
-        if end > self.max_bytes:
-            raise ValueError(f"{self.path} cannot grow to {end} bytes, only to {self.max_bytes}")
-        # Doubling up to the largest step: a quiet partition costs a page, a busy one few calls.
-        step = min(max(self.reserved_bytes, FIRST_RESERVE_BYTES), MAX_RESERVE_STEP_BYTES)
-        wanted = min(max(self.reserved_bytes + step, end), self.max_bytes)
-        self._open_descriptor()
-        failure = self._allocate(wanted)
-        if failure != 0 and wanted > end:
-            wanted = end
-            failure = self._allocate(wanted)
-        if failure != 0:
-            raise OSError(failure, os.strerror(failure), self.path)
-        self.reserved_bytes = wanted
+        if end > self.reserved_bytes:
+            self._settle_order()
+        if end > self.reserved_bytes:
+            self._reserve_now(end)
+        self._reserve_ahead(end)
         return 0
 
     cdef int append_pieces(
@@ -312,6 +357,64 @@ cdef class MappedFile:
                 _idle_mappings[<Py_ssize_t><void*>self] = weakref.ref(self)
                 if len(_idle_mappings) > MAX_IDLE_MAPPINGS:
                     _drop_oldest_mapping()
+
+    cdef int64_t _next_step(self) noexcept:
+        # Doubling up to the largest step: a quiet partition costs a page, a busy one few calls.
+        return min(max(self.reserved_bytes, FIRST_RESERVE_BYTES), MAX_RESERVE_STEP_BYTES)
+
+    cdef int _reserve_now(self, int64_t end) except -1:
+        """Reserve up to `end`, and a step behind it where the disk has room for that."""
+        cdef int64_t wanted
+        cdef int failure
+        if not self.is_writable or self.is_closed or _is_forked_child:
+            raise LogClosedError(f"{self.path} is not open for writing")
+        if end > self.max_bytes:
+            raise ValueError(f"{self.path} cannot grow to {end} bytes, only to {self.max_bytes}")
+        wanted = min(max(self.reserved_bytes + self._next_step(), end), self.max_bytes)
+        self._open_descriptor()
+        failure = self._allocate(wanted)
+        if failure != 0 and wanted > end:
+            wanted = end
+            failure = self._allocate(wanted)
+        if failure != 0:
+            raise OSError(failure, os.strerror(failure), self.path)
+        self.reserved_bytes = wanted
+        return 0
+
+    cdef int _reserve_ahead(self, int64_t end) except -1:
+        """Order the next step from the worker, or note at which append to do so."""
+        cdef int64_t step = self._next_step()
+        self._order_mark = self.reserved_bytes
+        if (self._submit is None or self._order is not None or step < MIN_ORDERED_BYTES
+                or self.reserved_bytes >= self.max_bytes):
+            return 0
+        if end < self.reserved_bytes - step // 2:
+            self._order_mark = self.reserved_bytes - step // 2
+            return 0
+        self._order = ReserveOrder(
+            self.duplicate_descriptor(), self.reserved_bytes,
+            min(self.reserved_bytes + step, self.max_bytes))
+        try:
+            self._submit(self._order.run)
+        except LogClosedError:  # no worker any more: the writer reserves, as it does without one
+            self._submit = None
+            self._settle_order()
+        return 0
+
+    cdef int _settle_order(self) except -1:
+        """Take note of what the worker reserved; an order it has not begun is taken back."""
+        cdef ReserveOrder order = self._order
+        cdef int failure
+        if order is None:
+            return 0
+        self._order = None
+        failure = order.settle()
+        if failure == 0:
+            self.reserved_bytes = order.end
+        elif failure == EOPNOTSUPP:
+            self._submit = None
+        # A disk that is full is asked again by the writer, who needs less.
+        return 0
 
     cdef int _allocate(self, int64_t end) except -1:
         """Extend the file with reserved zeros up to `end`: 0 or the errno; all or nothing."""

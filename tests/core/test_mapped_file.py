@@ -1,6 +1,8 @@
 """Files that grow at their end: reserve, write, lend views, cut, pool their descriptors."""
 
 import os
+import resource
+import signal
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from headrace.core.mapped_file import (
     open_descriptor_count,
     sync_descriptor,
 )
+from headrace.core.worker import InlineWorker, ThreadWorker
+from tests.support.held_worker import HeldWorker
 
 
 def open_file(tmp_path: Path, *, max_bytes: int = 1 << 20, is_writable: bool = True) -> MappedFile:
@@ -179,3 +183,106 @@ def test_idle_files_share_few_mappings_and_keep_their_views(
     for file in files:
         file.close()
     assert idle_mapping_count() <= already
+
+
+def busy_file(tmp_path: Path, worker: HeldWorker) -> MappedFile:
+    """A file whose next step is ordered from `worker`, not yet run: 3 MiB of 4 are written."""
+    file = MappedFile(str(tmp_path / "file"), max_bytes=64 << 20, submit=worker.submit)
+    while file.size_bytes < 3 << 20:
+        file.append_bytes(bytes(1 << 18))
+        if file.reserved_bytes < 4 << 20:
+            worker.run_all()
+    assert file.reserved_bytes == os.stat(file.path).st_size == 4 << 20
+    return file
+
+
+def test_busy_file_is_reserved_by_the_worker_before_it_needs_the_room(tmp_path: Path) -> None:
+    worker = HeldWorker()
+    file = busy_file(tmp_path, worker)
+    assert worker.run_next()
+    assert os.stat(file.path).st_size == 8 << 20
+    file.append_bytes(bytes(5 << 20))
+    assert file.reserved_bytes == 8 << 20
+    assert worker.run_next(), "the step after that is ordered"
+    assert os.stat(file.path).st_size == 16 << 20
+    file.close()
+    assert os.stat(file.path).st_size == 8 << 20
+
+
+def test_writer_reserves_by_itself_where_the_worker_is_late(tmp_path: Path) -> None:
+    worker = HeldWorker()
+    file = busy_file(tmp_path, worker)
+    file.append_bytes(bytes(2 << 20))
+    assert file.reserved_bytes == os.stat(file.path).st_size == 8 << 20
+    assert worker.run_next(), "the order that was taken back"
+    assert os.stat(file.path).st_size == file.reserved_bytes == 8 << 20
+    assert worker.run_next(), "the step after that"
+    assert os.stat(file.path).st_size == 16 << 20
+    file.append_bytes(b"x")
+    file.close()
+    assert os.stat(file.path).st_size == file.size_bytes
+
+
+@pytest.mark.parametrize("is_reserved_first", [False, True])
+def test_no_reservation_is_left_or_made_behind_a_trimmed_file(
+    tmp_path: Path, is_reserved_first: bool
+) -> None:
+    worker = HeldWorker()
+    for end_it in (MappedFile.trim, MappedFile.close):
+        file = busy_file(tmp_path, worker)
+        if is_reserved_first:
+            worker.run_all()
+        end_it(file)
+        worker.run_all()
+        assert os.stat(file.path).st_size == file.size_bytes
+        os.unlink(file.path)
+        file.close()
+
+
+def test_disk_too_full_for_a_step_ahead_still_takes_what_fits(
+    tmp_path: Path,
+) -> None:
+    worker = HeldWorker()
+    file = busy_file(tmp_path, worker)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (6 << 20, hard))
+    try:
+        worker.run_all()
+        assert os.stat(file.path).st_size == 4 << 20
+        file.append_bytes(bytes(2 << 20))
+        with pytest.raises(OSError, match="too large"):
+            file.append_bytes(bytes(2 << 20))
+        assert file.size_bytes == 5 << 20
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    file.append_bytes(b"again")
+    file.close()
+    assert os.stat(file.path).st_size == (5 << 20) + 5
+
+
+def test_file_goes_on_without_a_worker_that_was_closed(tmp_path: Path) -> None:
+    worker = InlineWorker()
+    worker.close()
+    file = MappedFile(str(tmp_path / "file"), max_bytes=64 << 20, submit=worker.submit)
+    file.append_bytes(bytes(3 << 20))
+    file.append_bytes(bytes(3 << 20))
+    file.close()
+    assert os.stat(file.path).st_size == 6 << 20
+
+
+def test_writer_and_worker_reserve_at_once_and_nothing_is_lost(tmp_path: Path) -> None:
+    """A real worker thread beside the writer, which overtakes it now and then."""
+    worker = ThreadWorker(lambda call: call())
+    pieces = [bytes([number]) * 700_000 for number in range(64)]
+    for round_number in range(20):
+        file = MappedFile(
+            str(tmp_path / str(round_number)), max_bytes=64 << 20, submit=worker.submit
+        )
+        for piece in pieces[: 7 + round_number * 3]:
+            file.append_bytes(piece)
+        file.close()
+        content = b"".join(pieces[: 7 + round_number * 3])
+        assert (tmp_path / str(round_number)).read_bytes() == content
+        os.unlink(file.path)
+    worker.close()
