@@ -71,9 +71,24 @@ class BrokerProcess:
         if self._process is not None:
             self.kill()
 
+    def configure(self, settings: Mapping[str, str]) -> None:
+        """Settings for the next start, over those it has."""
+        self._settings.update(settings)
+
     @property
     def pid(self) -> int:
         return self._running().pid
+
+    @property
+    def pid_if_running(self) -> int | None:
+        """None once it was killed or stopped from here."""
+        process = self._process
+        return None if process is None else process.pid
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and neither killed nor stopped from here."""
+        return self._process is not None
 
     def start(self) -> None:
         """Start the broker and wait for the line that says it serves."""
