@@ -2,7 +2,8 @@
 
 from .cluster_group import ClusterGroup
 from .cluster_state import ClusterState, TopicImage
-from .partition import FetchedRecords, ListedOffset, Partition
+from .offset_questions import ListedOffset
+from .partition import FetchedRecords, Partition
 from .raft_wal import WAL_FOLDER_NAME, RaftWal
 from .replica_manager import ReplicaManager
 from .wal_dump import dump_wal

@@ -25,6 +25,18 @@ class NotEnoughReplicasError(ReplicationError):
     """Fewer in-sync replicas than min.insync.replicas (NOT_ENOUGH_REPLICAS)."""
 
 
+class NotEnoughReplicasAfterAppendError(ReplicationError):
+    """Appended, but the isr fell below min.insync.replicas (NOT_ENOUGH_REPLICAS_AFTER_APPEND)."""
+
+
+class OffsetNotAvailableError(ReplicationError):
+    """A new leader does not know yet what is committed (OFFSET_NOT_AVAILABLE)."""
+
+
+class StaleBrokerEpochError(ReplicationError):
+    """A broker that is not live in the incarnation it names (STALE_BROKER_EPOCH)."""
+
+
 class InvalidRequiredAcksError(ReplicationError):
     """acks is none of -1, 0, 1 (INVALID_REQUIRED_ACKS)."""
 

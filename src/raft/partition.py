@@ -1,50 +1,41 @@
 """`Partition`: this broker's replica of one partition, and its part in it.
 
 Its role, epochs and isr come from the partition's group; its records stand in the log.  A leader
-moves the high watermark and releases who waits for it.  One thread, the loop thread, calls
-everything.
+notes how far its followers have fetched, moves the high watermark and releases who waits for it; a
+follower stores what the leader sends.  One thread, the loop thread, calls everything.
 """
 
-from collections.abc import Callable, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from ..core.config_def import LONG_MAX
-from ..core.errors import KafkaStorageError, OffsetOutOfRangeError
-from ..core.record_batch import iter_batches
+from ..core.errors import OffsetOutOfRangeError
 from .errors import (
-    FencedLeaderEpochError,
-    InvalidRequestError,
     InvalidRequiredAcksError,
+    NotEnoughReplicasAfterAppendError,
     NotEnoughReplicasError,
     NotLeaderOrFollowerError,
-    UnknownLeaderEpochError,
-    UnknownTopicOrPartitionError,
+    OffsetNotAvailableError,
 )
-from .isr import is_under_min_isr
-from .offset_waiters import FetchWaiters, OffsetWaiters, OnPassed, Waiter
-from .partition_group import PartitionGroup
+from .follower_log import store_from_leader, truncation_offset
+from .followers import Followers
+from .isr import DEFAULT_REPLICA_LAG_MS, is_under_min_isr
+from .offset_questions import (
+    EARLIEST_LOCAL_TIMESTAMP,
+    EARLIEST_TIMESTAMP,
+    ListedOffset,
+    aborted_in,
+    end_of_epoch,
+    find_divergence,
+    list_offset,
+)
 from .partition_state import NO_LEADER
+from .replica import Replica
 from .replica_log import ReplicaLog
-
-LATEST_TIMESTAMP = -1
-EARLIEST_TIMESTAMP = -2
-MAX_TIMESTAMP = -3
-EARLIEST_LOCAL_TIMESTAMP = -4
-LATEST_TIERED_TIMESTAMP = -5
-EARLIEST_PENDING_UPLOAD_TIMESTAMP = -6
 
 READ_COMMITTED = 1
 
 _NOTHING = memoryview(b"")
-
-
-class ListedOffset(NamedTuple):
-    """The answer to a timestamp; all three are -1 where there is none."""
-
-    timestamp: int
-    offset: int
-    leader_epoch: int
 
 
 class FetchedRecords(NamedTuple):
@@ -63,94 +54,10 @@ class FetchedRecords(NamedTuple):
     diverging_epoch: tuple[int, int] | None
 
 
-class Partition:
-    """One replica.  `log` is None while it is offline; `offline_reason` then says why."""
+class Partition(Replica):
+    """A replica that leads or follows, as its group decides.  `log` is None while it is offline."""
 
-    __slots__ = (
-        "_commits_alone",
-        "_fetch_waiters",
-        "_group",
-        "_is_deleted",
-        "_is_under_min_isr",
-        "_may_flush",
-        "_offset_waiters",
-        "broker_id",
-        "high_watermark",
-        "index",
-        "is_leader",
-        "leader_epoch",
-        "log",
-        "offline_reason",
-        "on_committed",
-        "topic",
-        "topic_id",
-    )
-
-    def __init__(
-        self, *, topic: str, index: int, topic_id: bytes, broker_id: int, group: PartitionGroup
-    ) -> None:
-        self.topic = topic
-        self.index = index
-        self.topic_id = topic_id
-        self.broker_id = broker_id
-        self.log: ReplicaLog | None = None
-        self.offline_reason = "its log was not opened yet"
-        self.is_leader = False
-        self.leader_epoch = group.state.leader_epoch
-        self.high_watermark = 0
-        self.on_committed: Callable[[], None] | None = None
-        self._group = group
-        self._is_deleted = False
-        self._is_under_min_isr = False
-        self._may_flush = False
-        self._commits_alone = False
-        self._offset_waiters = OffsetWaiters()
-        self._fetch_waiters = FetchWaiters()
-
-    def __repr__(self) -> str:
-        return f"<Partition {self.topic}-{self.index} epoch={self.leader_epoch}>"
-
-    # -- what it is
-
-    @property
-    def group(self) -> PartitionGroup:
-        return self._group
-
-    @property
-    def replicas(self) -> tuple[int, ...]:
-        return self._group.state.replicas
-
-    @property
-    def isr(self) -> tuple[int, ...]:
-        return tuple(broker_id for broker_id, _ in self._group.state.isr)
-
-    @property
-    def leader_id(self) -> int:
-        """The broker that leads, NO_LEADER (-1) where nobody does or our own log is offline."""
-        leader = self._group.state.leader
-        if leader == self.broker_id and not self.is_leader:
-            return NO_LEADER
-        return leader
-
-    @property
-    def partition_epoch(self) -> int:
-        return self._group.state.partition_epoch
-
-    @property
-    def is_online(self) -> bool:
-        return self.log is not None
-
-    @property
-    def last_stable_offset(self) -> int:
-        return self._usable_log().last_stable_offset
-
-    @property
-    def log_start_offset(self) -> int:
-        return self._usable_log().log_start_offset
-
-    @property
-    def log_end_offset(self) -> int:
-        return self._usable_log().log_end_offset
+    __slots__ = ()
 
     # -- records
 
@@ -192,6 +99,8 @@ class Partition:
                 log.flush_async(self._on_flushed, self._on_flush_failed)
             else:
                 self.advance_high_watermark(info.last_offset + 1)
+        else:
+            self._hand_to_followers(log)
         return info
 
     def append_together(
@@ -247,15 +156,13 @@ class Partition:
         high_watermark = self.high_watermark
         last_stable_offset = log.last_stable_offset
         if last_fetched_epoch >= 0:
-            diverging = self._divergence(log, fetch_offset, last_fetched_epoch)
+            diverging = find_divergence(
+                log, fetch_offset, last_fetched_epoch, current_epoch=self.leader_epoch
+            )
             if diverging is not None:
+                start = log.log_start_offset
                 return FetchedRecords(
-                    _NOTHING,
-                    high_watermark,
-                    last_stable_offset,
-                    log.log_start_offset,
-                    None,
-                    diverging,
+                    _NOTHING, high_watermark, last_stable_offset, start, None, diverging
                 )
         upper_bound = last_stable_offset if isolation_level == READ_COMMITTED else high_watermark
         log_start_offset = log.log_start_offset
@@ -272,7 +179,7 @@ class Partition:
             raise OffsetOutOfRangeError(fetch_offset, log_start_offset, log.log_end_offset)
         aborted = None
         if isolation_level == READ_COMMITTED:
-            aborted = _aborted_in(log, records, fetch_offset, upper_bound)
+            aborted = aborted_in(log, records, fetch_offset, upper_bound)
         return FetchedRecords(
             records, high_watermark, last_stable_offset, log_start_offset, aborted, None
         )
@@ -287,7 +194,7 @@ class Partition:
             raise OffsetOutOfRangeError(wanted, log.log_start_offset, self.high_watermark)
         if wanted > log.log_start_offset:
             log.increment_log_start_offset(wanted)
-            self._fetch_waiters.wake_all()
+            self._wake_fetches()
         return log.log_start_offset
 
     # -- questions about offsets
@@ -295,28 +202,26 @@ class Partition:
     def offset_for_timestamp(
         self, timestamp: int, *, isolation_level: int = 0, current_leader_epoch: int = -1
     ) -> ListedOffset:
-        """ListOffsets: the earliest visible record at or after `timestamp`, or a special -1..-6."""
+        """ListOffsets: the earliest visible record at or after `timestamp`, or a special -1..-6.
+
+        Raises OffsetNotAvailableError while this leader does not know yet how far its predecessor
+        had committed (KIP-207).
+        """
         if current_leader_epoch not in (-1, self.leader_epoch) or not self.is_leader:
             raise self._why_refused(current_leader_epoch)
         log = self._usable_log()
+        followers = self._followers
+        if (
+            followers is not None
+            and self.high_watermark < followers.epoch_start_offset
+            and timestamp not in (EARLIEST_TIMESTAMP, EARLIEST_LOCAL_TIMESTAMP)
+        ):
+            raise OffsetNotAvailableError(
+                f"the high watermark of {self.topic}-{self.index} is not known yet in epoch "
+                f"{self.leader_epoch}"
+            )
         end = log.last_stable_offset if isolation_level == READ_COMMITTED else self.high_watermark
-        if timestamp == LATEST_TIMESTAMP:
-            return ListedOffset(-1, end, self.leader_epoch)
-        if timestamp in (EARLIEST_TIMESTAMP, EARLIEST_LOCAL_TIMESTAMP):
-            start = log.log_start_offset
-            return ListedOffset(-1, start, self._epoch_of(log, start))
-        if timestamp in (LATEST_TIERED_TIMESTAMP, EARLIEST_PENDING_UPLOAD_TIMESTAMP):
-            return ListedOffset(-1, -1, -1)
-        if timestamp < EARLIEST_PENDING_UPLOAD_TIMESTAMP:
-            raise InvalidRequestError(f"timestamp {timestamp} has no meaning")
-        found = (
-            log.find_max_timestamp()
-            if timestamp == MAX_TIMESTAMP
-            else log.find_offset_by_timestamp(timestamp)
-        )
-        if found is None or found.offset >= end:
-            return ListedOffset(-1, -1, -1)
-        return ListedOffset(found.timestamp, found.offset, found.leader_epoch)
+        return list_offset(log, timestamp, end=end, current_epoch=self.leader_epoch)
 
     def end_offset_for_epoch(
         self, leader_epoch: int, *, current_leader_epoch: int = -1
@@ -324,71 +229,142 @@ class Partition:
         """(epoch, end offset) of the largest epoch up to `leader_epoch`; (-1, -1) if unknown."""
         if current_leader_epoch not in (-1, self.leader_epoch) or not self.is_leader:
             raise self._why_refused(current_leader_epoch)
-        return self._end_of_epoch(self._usable_log(), leader_epoch)
+        return end_of_epoch(self._usable_log(), leader_epoch, current_epoch=self.leader_epoch)
 
-    def _end_of_epoch(self, log: ReplicaLog, leader_epoch: int) -> tuple[int, int]:
-        if leader_epoch == self.leader_epoch:
-            return leader_epoch, log.log_end_offset
-        if leader_epoch > self.leader_epoch or leader_epoch < 0:
-            return -1, -1
-        # The log learns an epoch with its first batch; epochs without one end where the log does.
-        if leader_epoch >= log.latest_epoch >= 0:
-            return log.latest_epoch, log.log_end_offset
-        return log.end_offset_for_epoch(leader_epoch)
+    # -- what a leader does with its followers
 
-    def _epoch_of(self, log: ReplicaLog, offset: int) -> int:
-        if offset >= log.log_end_offset:
-            return self.leader_epoch
-        return log.epoch_at(offset)
+    def fetch_for_follower(
+        self,
+        *,
+        broker_id: int,
+        incarnation: int,
+        fetch_offset: int,
+        log_start_offset: int,
+        last_fetched_epoch: int,
+        current_leader_epoch: int,
+        max_bytes: int,
+        now_ms: int,
+        min_one_batch: bool = True,
+    ) -> FetchedRecords:
+        """Batches from `fetch_offset` up to the log's end; the follower has all before it.
 
-    def _divergence(
-        self, log: ReplicaLog, fetch_offset: int, last_fetched_epoch: int
-    ) -> tuple[int, int] | None:
-        epoch, end_offset = self._end_of_epoch(log, last_fetched_epoch)
-        if epoch < 0:
-            raise OffsetOutOfRangeError(fetch_offset, log.log_start_offset, log.log_end_offset)
-        if epoch < last_fetched_epoch or end_offset < fetch_offset:
-            return epoch, end_offset
-        return None
-
-    # -- waiting
-
-    def wait_for_high_watermark(self, offset: int, on_passed: OnPassed) -> Waiter:
-        """Call `on_passed(None)` once the high watermark reaches `offset`, else with an error.
-
-        Called at once, before this returns, if it has reached it.
+        That may move the high watermark and bring the follower into the isr.  Raises as
+        `fetch_records`, and StaleBrokerEpochError for an incarnation that is not the live one.
         """
-        if not self.is_leader:
-            on_passed(self._why_not_leader())
-        elif offset <= self.high_watermark:
-            on_passed(None)
-        else:
-            return self._offset_waiters.add_waiter(offset, on_passed)
-        return _PASSED
+        followers = self._followers
+        if current_leader_epoch != self.leader_epoch or not self.is_leader:
+            raise self._why_refused(current_leader_epoch)
+        if followers is None:
+            raise NotLeaderOrFollowerError(f"{self.topic}-{self.index} has no other replica")
+        log = self._usable_log()
+        follower = followers.follower(broker_id, incarnation)
+        start_offset, end_offset = log.log_start_offset, log.log_end_offset
+        diverging = None
+        if last_fetched_epoch >= 0:
+            diverging = find_divergence(
+                log, fetch_offset, last_fetched_epoch, current_epoch=self.leader_epoch
+            )
+        records = _NOTHING
+        if diverging is None:
+            if not start_offset <= fetch_offset <= end_offset:
+                raise OffsetOutOfRangeError(fetch_offset, start_offset, end_offset)
+            follower.note_fetch(incarnation, fetch_offset, log_start_offset, end_offset, now_ms)
+            if fetch_offset > self.high_watermark and not self._commits_alone:
+                self._commit_with_followers()
+            followers.consider_growth(follower, self.high_watermark)
+            if fetch_offset < end_offset:
+                records = log.read_records(
+                    start_offset=fetch_offset,
+                    max_bytes=max_bytes,
+                    upper_bound_offset=end_offset,
+                    min_one_batch=min_one_batch,
+                )
+        return FetchedRecords(
+            records, self.high_watermark, log.last_stable_offset, start_offset, None, diverging
+        )
 
-    def add_fetch_waiter(self, on_available: Callable[[], None]) -> Waiter:
-        """Call `on_available()` once, when more can be fetched or the partition's state changes."""
-        return self._fetch_waiters.add_waiter(on_available)
+    def shrink_isr(self, now_ms: int, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
+        """Ask for an isr without who is gone, restarted, or lags; ask again where that failed."""
+        if self._followers is not None:
+            self._followers.shrink(
+                leader_end=self._usable_log().log_end_offset, now_ms=now_ms, max_lag_ms=max_lag_ms
+            )
 
-    def advance_high_watermark(self, offset: int) -> None:
-        """Every replica that counts has all before `offset`; an older `offset` is ignored."""
-        if offset <= self.high_watermark:
+    def _hand_to_followers(self, log: ReplicaLog) -> None:
+        """Batches were appended that are committed once the followers have them."""
+        if self._may_flush and log.needs_flush_before_ack:
+            log.flush_async(self._on_flushed, self._on_flush_failed)
+        self._append_waiters.wake_all()
+
+    def _commit_with_followers(self) -> None:
+        """Move the high watermark to where the leader and all that count have come.
+
+        Not below min.insync.replicas (KIP-966): what is committed survives that many replicas.
+        """
+        followers, log = self._followers, self.log
+        if followers is None or log is None or self._is_under_min_isr:
             return
-        log = self.log
-        assert log is not None, self
-        assert offset <= log.log_end_offset, (offset, log.log_end_offset)
-        self.high_watermark = offset
-        log.update_high_watermark(offset)
-        if self._offset_waiters.heap:
-            self._offset_waiters.release_up_to(offset)
-        if self._fetch_waiters.waiting:
-            self._fetch_waiters.wake_all()
-        if self.on_committed is not None:
-            self.on_committed()
+        own_end = log.log_end_offset
+        if self._may_flush and log.needs_flush_before_ack:
+            own_end = min(own_end, log.recovery_point)
+        self.advance_high_watermark(followers.smallest_end(own_end))
+
+    def _count_who_commits(self) -> None:
+        """Work out whether an append is committed by this broker alone."""
+        followers = self._followers
+        commits_alone = not self._is_under_min_isr and (
+            followers is None or followers.counted_ids == {self.broker_id}
+        )
+        if commits_alone != self._commits_alone:
+            self._commits_alone = commits_alone
+            self._wake_fetches()  # followers wait elsewhere from now on
+
+    # -- what a follower does
+
+    def append_from_leader(
+        self, records: memoryview, *, leader_epoch: int, high_watermark: int, log_start_offset: int
+    ) -> None:
+        """Store batches that the leader of `leader_epoch` sent, with what it said about its log.
+
+        Raises NotLeaderOrFollowerError where that leader is followed no more, CorruptRecordError,
+        KafkaStorageError.
+        """
+        if not self.is_follower or leader_epoch != self.leader_epoch:
+            raise self._why_not_leader()
+        log = self._usable_log()
+        store_from_leader(log, records, log_start_offset)
+        committed = min(high_watermark, log.log_end_offset)
+        committed = max(committed, log.log_start_offset)
+        if committed > self.high_watermark:
+            self.high_watermark = committed
+            log.update_high_watermark(committed)
+
+    def truncate_for(self, diverging_epoch: tuple[int, int]) -> None:
+        """Cut off what the leader does not have: its log left ours at (epoch, end offset)."""
+        log = self._usable_log()
+        assert self.is_follower, self
+        self._cut_back(log, truncation_offset(log, *diverging_epoch))
+
+    def begin_at(self, leader_start: int, leader_end: int) -> None:
+        """Go on within the bounds of the leader's log, outside of which ours ends."""
+        log = self._usable_log()
+        assert self.is_follower, self
+        if log.log_end_offset < leader_start:
+            log.truncate_fully_and_start_at(leader_start)
+            self.high_watermark = leader_start
+        elif log.log_end_offset > leader_end:
+            self._cut_back(log, leader_end)
+
+    def _cut_back(self, log: ReplicaLog, offset: int) -> None:
+        log.truncate_to(max(offset, log.log_start_offset))
+        self.high_watermark = min(self.high_watermark, log.log_end_offset)
 
     def _on_flushed(self, flushed_offset: int) -> None:
-        if self.is_leader and self._commits_alone:
-            self.advance_high_watermark(flushed_offset)
+        if self.is_leader:
+            if self._commits_alone:
+                self.advance_high_watermark(flushed_offset)
+            else:
+                self._commit_with_followers()
 
     def _on_flush_failed(self, error: BaseException) -> None:
         self._offset_waiters.fail_all(error)
@@ -404,29 +380,62 @@ class Partition:
     def state_changed(self) -> None:
         """Take the role that the group's present state gives this broker."""
         state = self._group.state
+        was_leader, was_follower = self.is_leader, self.is_follower
+        is_new_epoch = state.leader_epoch != self.leader_epoch
         self.leader_epoch = state.leader_epoch
-        was_leader = self.is_leader
-        self.is_leader = state.leader == self.broker_id and self.log is not None
+        has_log = self.log is not None and not self._is_deleted
+        self.is_leader = has_log and state.leader == self.broker_id
+        self.is_follower = (
+            has_log and state.leader not in (NO_LEADER, self.broker_id)
+        ) and self.broker_id in state.replicas
+        if not self.is_leader or is_new_epoch or not was_leader:
+            self._followers = None
+        if self._followers is not None:
+            self._followers.take_state()
+        elif self.is_leader and state.replicas != (self.broker_id,):
+            self._followers = self._meet_followers()
         self.config_changed()
         if was_leader and not self.is_leader:
             self._offset_waiters.fail_all(self._why_not_leader())
-        self._fetch_waiters.wake_all()
+        self._wake_fetches()
+        has_role_changed = was_leader != self.is_leader or was_follower != self.is_follower
+        if (is_new_epoch or has_role_changed) and self.on_role_changed is not None:
+            self.on_role_changed(self)
+        self.shrink_isr(self._clock.monotonic_ms())
+
+    def _meet_followers(self) -> Followers:
+        return Followers(
+            self._group,
+            broker_id=self.broker_id,
+            epoch_start_offset=self._usable_log().log_end_offset,
+            incarnation_of=self._incarnation_of,
+            clock=self._clock,
+            on_counted=self.config_changed,
+        )
 
     def config_changed(self) -> None:
         """The topic's settings, the isr or the role changed."""
         log = self.log
         if log is None or not self.is_leader:
             return
+        state = self._group.state
+        was_under_min_isr = self._is_under_min_isr
         self._is_under_min_isr = is_under_min_isr(
-            isr_size=len(self._group.state.isr),
+            isr_size=len(state.isr),
             min_insync_replicas=log.config.min_insync_replicas,
-            replica_count=len(self._group.state.replicas),
+            replica_count=len(state.replicas),
         )
-        self._commits_alone = self.isr == (self.broker_id,)
         self._may_flush = log.config.flush_messages < LONG_MAX
+        self._count_who_commits()
+        if self._is_under_min_isr and not was_under_min_isr and self._offset_waiters.heap:
+            self._offset_waiters.fail_all(
+                NotEnoughReplicasAfterAppendError(
+                    f"{self.topic}-{self.index} was appended to, and fell below min.insync.replicas"
+                )
+            )
         if not self._commits_alone:
-            return
-        if self._may_flush and log.needs_flush_before_ack:
+            self._commit_with_followers()
+        elif self._may_flush and log.needs_flush_before_ack:
             log.flush_async(self._on_flushed, self._on_flush_failed)
         else:
             self.advance_high_watermark(log.log_end_offset)
@@ -447,56 +456,14 @@ class Partition:
         self._stop_serving()
 
     def _stop_serving(self) -> None:
-        self.is_leader = False
+        had_role = self.is_leader or self.is_follower
+        self.is_leader = self.is_follower = False
+        self._followers = None
         self._offset_waiters.fail_all(self._why_not_leader())
+        self._wake_fetches()
+        if had_role and self.on_role_changed is not None:
+            self.on_role_changed(self)
+
+    def _wake_fetches(self) -> None:
         self._fetch_waiters.wake_all()
-
-    # -- refusals
-
-    def _usable_log(self) -> ReplicaLog:
-        if self.log is None:
-            raise self._why_not_leader()
-        return self.log
-
-    def _why_not_leader(self) -> Exception:
-        if self._is_deleted:
-            return UnknownTopicOrPartitionError(f"{self.topic}-{self.index} was deleted")
-        if self.log is None:
-            return KafkaStorageError(Path(f"{self.topic}-{self.index}"), self.offline_reason)
-        return NotLeaderOrFollowerError(
-            f"broker {self.broker_id} does not lead {self.topic}-{self.index}"
-        )
-
-    def _why_refused(self, current_leader_epoch: int) -> Exception:
-        if not self.is_leader:
-            return self._why_not_leader()
-        if current_leader_epoch < self.leader_epoch:
-            return FencedLeaderEpochError(
-                f"epoch {current_leader_epoch} is older than {self.leader_epoch}"
-            )
-        return UnknownLeaderEpochError(
-            f"epoch {current_leader_epoch} is newer than {self.leader_epoch}"
-        )
-
-
-def _aborted_in(
-    log: ReplicaLog, records: memoryview, fetch_offset: int, upper_bound: int
-) -> list[tuple[int, int]]:
-    """(producer_id, first_offset) of the aborted transactions that overlap `records`."""
-    if not records:
-        return []
-    found = log.aborted_transactions(fetch_offset, upper_bound)
-    if not found:
-        return []
-    end_offset = max(batch.next_offset for batch in iter_batches(records))
-    return [
-        (each.producer_id, each.first_offset) for each in found if each.first_offset < end_offset
-    ]
-
-
-class _PassedWaiter:
-    def cancel(self) -> None:
-        """There is nothing left to wait for."""
-
-
-_PASSED = _PassedWaiter()
+        self._append_waiters.wake_all()

@@ -38,10 +38,11 @@ def parse_partition_group_id(group_id: str) -> tuple[bytes, int] | None:
 class PartitionGroup:
     """One partition's replicated state on this broker.  Loop thread only."""
 
-    __slots__ = ("_last_index", "_term", "group_id", "state")
+    __slots__ = ("_last_index", "_term", "_wal", "group_id", "state")
 
     def __init__(self, wal: RaftWal, group_id: str) -> None:
         self.group_id = group_id
+        self._wal = wal
         image = wal.attach_group(group_id, self._take_image)
         self.state = (
             PartitionState.from_bytes(image.snapshot) if image.snapshot else PartitionState()
@@ -50,6 +51,13 @@ class PartitionGroup:
         self._term = max(image.last_term, _FIRST_TERM)
         for _, _, payload in image.entries:
             self.apply_next(decode_partition_command(payload))
+
+    def propose(self, command: PartitionCommand, on_done: Callable[[Outcome], None]) -> None:
+        """Have `command` decided; `on_done` gets its outcome.  With one voter, before this returns.
+
+        Raises KafkaStorageError if the journal cannot be written: then nothing was decided.
+        """
+        propose_together(self._wal, [(self, command, on_done)])
 
     def entry_of(self, command: PartitionCommand, *, ahead: int) -> Entry:
         """`command` as the entry that stands `ahead` places behind what is applied."""

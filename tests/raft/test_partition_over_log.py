@@ -11,7 +11,8 @@ from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
 from headrace.core.record_batch import iter_batches
 from headrace.core.worker import InlineWorker
-from headrace.raft.partition import ListedOffset, Partition
+from headrace.raft.offset_questions import ListedOffset
+from headrace.raft.partition import Partition
 from headrace.raft.partition_group import PartitionGroup, partition_group_id, propose_together
 from headrace.raft.partition_state import Elect, ElectKind, Form
 from headrace.raft.raft_wal import RaftWal

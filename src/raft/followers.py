@@ -1,0 +1,177 @@
+"""`Followers`: whom a leader counts before it commits, and who enters or leaves the isr.
+
+Made anew with every leader epoch: what a follower held for an earlier leader says nothing.
+
+    asked to join    counts at once, before it is decided
+    asked to leave   counts until it is decided
+    no answer        both count, and the same command is asked for again; a state of a later
+                     partition_epoch ends the doubt either way
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Protocol
+
+from ..core.clock import Clock
+from .errors import NotLeaderOrFollowerError, StaleBrokerEpochError
+from .follower_state import NEVER_MS, FollowerState
+from .isr import grown_isr, maximal_isr, may_join_isr, shrunk_isr
+from .partition_state import AlterIsr, IsrMember, Outcome, PartitionCommand, PartitionState
+
+ISR_RETRY_MS = 500
+
+OnDecided = Callable[[Any], None]
+"""Gets the `Outcome` of a command, or the ReplicationError that left it undecided."""
+
+
+class DecidingGroup(Protocol):
+    """What a partition asks of the group that agrees on its state."""
+
+    @property
+    def group_id(self) -> str: ...
+    @property
+    def state(self) -> PartitionState: ...
+    def propose(self, command: PartitionCommand, on_done: OnDecided) -> None: ...
+
+
+class Followers:
+    """The followers of one leader epoch.  `on_counted` is called when other brokers count.
+
+    `counted_ids`: the brokers of the maximal isr.  `epoch_start_offset`: where the leader's log
+    ended when the epoch began.
+    """
+
+    __slots__ = (
+        "_broker_id",
+        "_by_id",
+        "_clock",
+        "_counted",
+        "_group",
+        "_incarnation_of",
+        "_leader_epoch",
+        "_on_counted",
+        "_pending",
+        "_retry_ms",
+        "counted_ids",
+        "epoch_start_offset",
+    )
+
+    def __init__(
+        self,
+        group: DecidingGroup,
+        *,
+        broker_id: int,
+        epoch_start_offset: int,
+        incarnation_of: Callable[[int], int | None],
+        clock: Clock,
+        on_counted: Callable[[], None],
+    ) -> None:
+        self.epoch_start_offset = epoch_start_offset
+        self.counted_ids: frozenset[int] = frozenset()
+        self._group = group
+        self._broker_id = broker_id
+        self._incarnation_of = incarnation_of
+        self._clock = clock
+        self._on_counted = on_counted
+        self._leader_epoch = group.state.leader_epoch
+        self._pending: AlterIsr | None = None
+        self._retry_ms: int | None = None
+        self._counted: list[FollowerState] = []
+        self._by_id: dict[int, FollowerState] = {}
+        self.take_state()
+
+    def states(self) -> list[FollowerState]:
+        """Every follower, whoever counts."""
+        return list(self._by_id.values())
+
+    def take_state(self) -> None:
+        """Work out who counts: the group's state or the change asked for is another."""
+        state, pending = self._group.state, self._pending
+        if pending is not None and state.partition_epoch > pending.expected_partition_epoch:
+            self._pending = pending = None
+            self._retry_ms = None
+        for replica in state.replicas:
+            if replica not in self._by_id and replica != self._broker_id:
+                self._by_id[replica] = FollowerState(replica)
+        for gone in self._by_id.keys() - set(state.replicas):
+            del self._by_id[gone]
+        self.counted_ids = maximal_isr(state.isr, pending.isr if pending is not None else ())
+        self._counted = [
+            follower for each, follower in self._by_id.items() if each in self.counted_ids
+        ]
+        for follower in self._counted:
+            if follower.caught_up_ms == NEVER_MS:  # in sync by what was decided before our time
+                follower.caught_up_ms = self._clock.monotonic_ms()
+
+    def smallest_end(self, leader_end: int) -> int:
+        """The offset that the leader and every follower that counts have reached."""
+        smallest = leader_end
+        for follower in self._counted:
+            if follower.log_end_offset < smallest:
+                smallest = follower.log_end_offset
+        return smallest
+
+    def follower(self, broker_id: int, incarnation: int) -> FollowerState:
+        """Who fetches; raises where it holds no copy, or is not live in this incarnation."""
+        found = self._by_id.get(broker_id)
+        if found is None:
+            raise NotLeaderOrFollowerError(f"broker {broker_id} holds no copy")
+        if self._incarnation_of(broker_id) != incarnation:
+            raise StaleBrokerEpochError(f"broker {broker_id} is not live in this incarnation")
+        return found
+
+    def consider_growth(self, follower: FollowerState, high_watermark: int) -> None:
+        """Ask for `follower` in the isr if it is not there and may be."""
+        member = (follower.broker_id, follower.incarnation)
+        isr = self._group.state.isr
+        if self._pending is not None or member in isr:
+            return
+        if may_join_isr(
+            follower_end=follower.log_end_offset,
+            high_watermark=high_watermark,
+            epoch_start_offset=self.epoch_start_offset,
+        ):
+            self._alter_isr(grown_isr(isr, member))
+
+    def shrink(self, *, leader_end: int, now_ms: int, max_lag_ms: int) -> None:
+        """Ask for an isr without who is gone, restarted, or lags; ask again where that failed."""
+        if self._pending is not None:
+            if self._retry_ms is not None and now_ms >= self._retry_ms:
+                self._ask_for(self._pending)
+            return
+
+        def stays(member: IsrMember) -> bool:
+            broker_id, incarnation = member
+            if broker_id == self._broker_id:
+                return True
+            if self._incarnation_of(broker_id) != incarnation:
+                return False
+            return not self._by_id[broker_id].lags(
+                leader_end=leader_end, now_ms=now_ms, max_lag_ms=max_lag_ms
+            )
+
+        shrunk = shrunk_isr(self._group.state.isr, stays)
+        if shrunk is not None:
+            self._alter_isr(shrunk)
+
+    def _alter_isr(self, isr: tuple[IsrMember, ...]) -> None:
+        command = AlterIsr(self._group.state.partition_epoch, self._leader_epoch, isr)
+        self._pending = command
+        self.take_state()
+        self._on_counted()
+        self._ask_for(command)
+
+    def _ask_for(self, command: AlterIsr) -> None:
+        self._retry_ms = None
+        self._group.propose(command, partial(self._on_decided, command))
+
+    def _on_decided(self, command: AlterIsr, result: Any) -> None:
+        if self._pending is not command:
+            return
+        if isinstance(result, BaseException):
+            self._retry_ms = self._clock.monotonic_ms() + ISR_RETRY_MS
+            return
+        if result != Outcome.APPLIED:
+            self._pending = None
+        self.take_state()
+        self._on_counted()
