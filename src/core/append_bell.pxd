@@ -5,5 +5,7 @@ from libc.stdint cimport uint32_t
 
 cdef class AppendBell:
     cdef readonly str path
-    # Two words of a mapped file: how often it rang, and how many may be asleep.
-    cdef uint32_t* _words
+    cdef uint32_t* _words            # of a mapped file; see the table of the module
+
+    # `ring`, without a Python call.
+    cdef void strike(self) noexcept

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.core.append_bell import BELL_NAME, AppendBell, AppendBells
+from headrace.core.append_bell import BELL_NAME, AppendBell, AppendBells, log_id
 
 
 def test_a_ring_after_the_look_ends_the_wait_at_once(tmp_path: Path) -> None:
@@ -63,3 +63,23 @@ def test_a_folder_has_one_bell_and_none_where_it_cannot_be_made(
     assert AppendBell(str(tmp_path / BELL_NAME)).ring_count == 1
     assert bells.ring_of(tmp_path / "missing" / "clicks-0") is None
     assert "not woken" in caplog.text
+
+
+def test_an_append_that_may_be_taken_back_is_announced(tmp_path: Path) -> None:
+    writer, reader = (AppendBell(str(tmp_path / BELL_NAME)) for _ in range(2))
+    clicks, views = log_id("clicks-0"), log_id("views-0")
+    assert reader.open_offset(clicks) is None
+    writer.begin_append(clicks, 17)
+    assert (reader.open_offset(clicks), reader.open_offset(views)) == (17, None)
+    writer.end_append()
+    assert (reader.open_offset(clicks), reader.taken_back) == (None, 0)
+    writer.begin_append(views, 3)
+    writer.end_append(is_taken_back=True)
+    assert (reader.open_offset(views), reader.taken_back) == (None, 1)
+
+
+def test_the_next_writer_settles_what_a_killed_one_announced(tmp_path: Path) -> None:
+    killed = AppendBell(str(tmp_path / BELL_NAME))
+    killed.begin_append(log_id("clicks-0"), 17)
+    AppendBells().bell_of(tmp_path / "clicks-0")
+    assert killed.open_offset(log_id("clicks-0")) is None

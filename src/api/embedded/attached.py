@@ -2,21 +2,23 @@
 
 No lock is taken and nothing is written but the bell's count of sleepers.  Topics are what the
 folder shows; their settings stand in the journal, which belongs to the writer.  Records are read as
-soon as they are whole, acknowledged or not; what the writer takes back again may have been seen.
+soon as they are whole, those of an append of several batches once all are: the writer says in the
+bell which append it may still take back.  Of a replicated topic, this replica's records are read.
 """
 
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from ...core.append_bell import BELL_NAME, AppendBell
+from ...core.append_bell import BELL_NAME, AppendBell, log_id
 from ...core.attached_log import AttachedLog
 from ...core.checkpoint_file import read_partition_metadata
 from ...core.clock import Clock, SystemClock
-from ...core.errors import InconsistentLogDirError, LogClosedError
+from ...core.errors import InconsistentLogDirError, LogClosedError, OffsetOutOfRangeError
 from ...core.kafka_uuid import ZERO_UUID
 from ...core.log_dir import LogDir
+from ...core.record_batch import iter_batches
 from ...raft import FetchedRecords, ListedOffset, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
 from .errors import ReadOnlyStoreError
@@ -27,12 +29,14 @@ T = TypeVar("T")
 class AttachedPartition:
     """What `TopicPartition` needs of a partition, from outside; every change is refused."""
 
-    def __init__(self, log: AttachedLog, store_path: Path) -> None:
+    def __init__(self, log: AttachedLog, store_path: Path, bell: AppendBell) -> None:
         self.topic = log.topic
         self.index = log.partition
         self.offline_reason = ""
         self._log = log
         self._store_path = store_path
+        self._bell = bell
+        self._log_id = log_id(log.path.name)
 
     @property
     def log(self) -> NoReturn:
@@ -45,26 +49,49 @@ class AttachedPartition:
 
     @property
     def log_end_offset(self) -> int:
-        return self._log.log_end_offset
+        end, _ = self._settled(lambda: None)
+        return end
 
     def fetch_records(self, *, fetch_offset: int, max_bytes: int) -> FetchedRecords:
         """As `Partition.fetch_records`."""
-        records = self._log.read_records(start_offset=fetch_offset, max_bytes=max_bytes)
-        end, start = self._log.log_end_offset, self._log.log_start_offset
-        return FetchedRecords(records, end, end, start, None, None)
+        log = self._log
+        end, records = self._settled(
+            lambda: log.read_records(start_offset=fetch_offset, max_bytes=max_bytes)
+        )
+        if fetch_offset > end:
+            raise OffsetOutOfRangeError(fetch_offset, log.log_start_offset, end)
+        records = _below(records, end)
+        return FetchedRecords(records, end, end, log.log_start_offset, None, None)
 
     def offset_for_timestamp(self, timestamp: int) -> ListedOffset:
         """As `Partition.offset_for_timestamp`, for times alone."""
-        found = self._log.find_offset_by_timestamp(timestamp)
-        if found is None:
+        end, found = self._settled(lambda: self._log.find_offset_by_timestamp(timestamp))
+        if found is None or found.offset >= end:
             return ListedOffset(-1, -1, -1)
         return ListedOffset(found.timestamp, found.offset, found.leader_epoch)
 
-    def append_together(self, batches: Iterable[Any], *, origin: str = "client") -> NoReturn:
-        raise ReadOnlyStoreError(self._store_path, "append")
+    def _settled(self, read: Callable[[], T]) -> tuple[int, T]:
+        """(the end of what the writer can no longer take back, what `read` saw)."""
+        bell = self._bell
+        while True:
+            taken_back = bell.taken_back
+            found, end = read(), self._log.log_end_offset
+            bound = bell.open_offset(self._log_id)
+            if bell.taken_back == taken_back:
+                return end if bound is None else min(end, bound), found
 
     def delete_records(self, offset: int) -> NoReturn:
         raise ReadOnlyStoreError(self._store_path, "truncate_before")
+
+
+def _below(records: memoryview, end_offset: int) -> memoryview:
+    """The batches that end below `end_offset`."""
+    size_bytes = 0
+    for batch in iter_batches(records):
+        if batch.last_offset >= end_offset:
+            return records[:size_bytes]
+        size_bytes += batch.size_bytes
+    return records
 
 
 class BellWatch:
@@ -149,7 +176,8 @@ class AttachedNode:
             except FileNotFoundError:
                 raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}") from None
             self._logs.append(log)
-            found = self._partitions[topic, index] = AttachedPartition(log, self.path)
+            found = AttachedPartition(log, self.path, self.bell)
+            self._partitions[topic, index] = found
         return found
 
     def partitions(self) -> Iterable[AttachedPartition]:

@@ -8,12 +8,12 @@ folder.  Logs and journal have one owner at a time: whoever holds `lock`.
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ...core.append_bell import AppendBells
+from ...core.append_bell import AppendBells, log_id
 from ...core.clock import Clock, SystemClock
 from ...core.config_def import LONG_MAX
 from ...core.errors import InconsistentLogDirError, LogClosedError
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from ..coordinator.group_coordinator import GroupCoordinator
 
 T = TypeVar("T")
+
+Placed = tuple[int, int, int]
+"""Where an append went: (first_offset, end_offset, leader_epoch)."""
 
 DEFAULT_NODE_ID = 1
 RETENTION_CHECK_INTERVAL_MS = 300_000
@@ -68,6 +71,15 @@ class Node(Protocol):
 
     def append_one(self, partition: Partition, batch: bytearray, origin: str) -> int:
         """Append one batch, from any thread; its first offset."""
+        ...
+
+    def append_together(
+        self, partition: Partition, batches: Iterable[bytearray], origin: str, *, is_synced: bool
+    ) -> tuple[Placed, FlushWait | None]:
+        """Append batches, all or none, from any thread; where they stand, and their sync if asked.
+
+        Who reads the folder from another process sees none of them before all are there.
+        """
         ...
 
     def start_flush(self, partition: Partition) -> FlushWait:
@@ -146,7 +158,8 @@ class LocalNode:
                 clock=self.clock,
                 default_config=default_config,
             )
-            self.replicas.committed_hook_of = AppendBells().ring_of
+            self._bells = AppendBells()
+            self.replicas.committed_hook_of = self._bells.ring_of
             self.replicas.start()
             self._take_over(default_config)
         except BaseException:
@@ -192,6 +205,16 @@ class LocalNode:
             info = partition.append_records(batch, required_acks=1, origin=origin)
             offset: int = info.base_offset
             return offset
+
+    def append_together(
+        self, partition: Partition, batches: Iterable[bytearray], origin: str, *, is_synced: bool
+    ) -> tuple[Placed, FlushWait | None]:
+        """Append batches under the lock, all or none; see `Node`."""
+        with self.lock:
+            if self._is_closed:
+                raise LogClosedError(f"the store {self.path} was closed; open it again")
+            placed = append_announced(partition, batches, origin, self._bells)
+            return placed, self.start_flush(partition) if is_synced else None
 
     def start_flush(self, partition: Partition) -> FlushWait:
         """Have the partition synced on the worker, together with whoever else waits."""
@@ -271,6 +294,28 @@ class LocalNode:
             Job("log starts", CHECKPOINT_INTERVAL_MS, logs.checkpoint_log_start_offsets),
             Job("high watermarks", CHECKPOINT_INTERVAL_MS, logs.checkpoint_high_watermarks),
         ]
+
+
+def append_announced(
+    partition: Partition, batches: Iterable[bytearray], origin: str, bells: AppendBells
+) -> Placed:
+    """`Partition.append_together`, announced to other processes until it is over.
+
+    For the logs' owner.
+    """
+    log = partition.log
+    bell = bells.bell_of(log.path) if log is not None else None
+    if log is None or bell is None:
+        return partition.append_together(batches, origin=origin)
+    bell.begin_append(log_id(log.path.name), log.log_end_offset)
+    try:
+        placed = partition.append_together(batches, origin=origin)
+    except BaseException:
+        bell.end_append(is_taken_back=True)
+        raise
+    bell.end_append()
+    bell.ring()
+    return placed
 
 
 def _refuse_foreign_folder(path: Path) -> None:

@@ -2,17 +2,19 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, TypeVar
 
+from ...core.append_bell import AppendBells
 from ...core.clock import Clock
 from ...core.errors import LogClosedError
 from ...raft import ClusterGroup, Partition, ReplicaManager
 from ..coordinator.group_coordinator import GroupCoordinator
 from ..server.serve import Server
 from .flush_wait import FlushWait
+from .node import Placed, append_announced
 from .watch import PartitionWatch, Watch
 
 T = TypeVar("T")
@@ -35,6 +37,7 @@ class ServedNode:
         self._loop_thread = threading.get_ident()
         self._gate = threading.Lock()
         self._is_closed = False
+        self._bells = AppendBells()
         # Set at every decision of the cluster: a topic may have come or gone.
         self.watchers: set[threading.Event] = set()
         self.cluster_group.add_listener(self._tell_watchers)
@@ -63,6 +66,17 @@ class ServedNode:
         info = self.run(lambda: partition.append_records(batch, required_acks=1, origin=origin))
         offset: int = info.base_offset
         return offset
+
+    def append_together(
+        self, partition: Partition, batches: Iterable[bytearray], origin: str, *, is_synced: bool
+    ) -> tuple[Placed, FlushWait | None]:
+        """Append batches on the loop thread, all or none; see `Node`."""
+
+        def append() -> tuple[Placed, FlushWait | None]:
+            placed = append_announced(partition, batches, origin, self._bells)
+            return placed, self.start_flush(partition) if is_synced else None
+
+        return self.run(append)
 
     def start_flush(self, partition: Partition) -> FlushWait:
         """Have the partition synced on the broker's worker."""

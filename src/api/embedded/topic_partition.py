@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
 from ...core.arrow_import import ArrowReader
@@ -293,20 +293,14 @@ class TopicPartition:
     def _append_batches(
         self, batches: Iterable[bytearray], *, is_inspected: bool, is_synced: bool
     ) -> Receipt:
-        partition = self._partition
-        node = self._node
-        origin = _INSPECTED if is_inspected else _TRUSTED
-        wait = None
-        if is_synced or self._usable_log().config.flush_messages == 1:
-
-            def append_and_flush() -> Any:
-                placed = partition.append_together(batches, origin=origin)
-                return placed, node.start_flush(partition)
-
-            placed, wait = node.run(append_and_flush)
+        placed, wait = self._node.append_together(
+            self._partition,
+            batches,
+            _INSPECTED if is_inspected else _TRUSTED,
+            is_synced=is_synced or self._usable_log().config.flush_messages == 1,
+        )
+        if wait is not None:
             wait.wait()
-        else:
-            placed = node.run(lambda: partition.append_together(batches, origin=origin))
         first_offset, end_offset, leader_epoch = placed
         return Receipt(
             self.topic,

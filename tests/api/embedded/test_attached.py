@@ -4,6 +4,8 @@ import random
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +13,18 @@ import pytest
 
 import headrace
 from headrace.api.embedded.errors import ReadOnlyStoreError
-from headrace.core.errors import InconsistentLogDirError, LogClosedError, OffsetOutOfRangeError
+from headrace.core.batch_encoder import encode_values
+from headrace.core.errors import (
+    InconsistentLogDirError,
+    LogClosedError,
+    OffsetOutOfRangeError,
+    RecordTooLargeError,
+)
 from headrace.raft.errors import UnknownTopicOrPartitionError
 from tests.support.broker_process import BrokerProcess
 
 DEADLINE_S = 60
+NOW_MS = 1_800_000_000_000
 
 
 @pytest.fixture
@@ -64,6 +73,70 @@ def test_every_change_is_refused_in_words(
     assert store["clicks"].read().to_pylist() == [b"a"]
     with pytest.raises(ValueError, match="mode"):
         headrace.open(store.path, mode="rw")
+
+
+@pytest.mark.parametrize("is_refused", [True, False])
+def test_no_record_of_an_append_is_seen_before_all_are_there(
+    store: headrace.LogStore, attached: headrace.LogStore, is_refused: bool
+) -> None:
+    """Each batch of one append, in a segment of its own, is looked for while the append goes on."""
+    topic = store.topic("clicks", config={"segment.bytes": 1 << 20})
+    topic.append(b"before")
+    stored = topic.partition(0).stored
+    seen = attached["clicks"].partition(0)
+    seen_meanwhile = []
+
+    def batches() -> Iterator[bytearray]:
+        for number in range(5):
+            yield encode_values([b"%d" % number * 700_000], timestamp=NOW_MS + number)
+            seen_meanwhile.append(
+                (
+                    seen.log_end_offset,
+                    seen.read(0).to_pylist(),
+                    seen.read(1).to_pylist(),
+                    seen.offset_for(NOW_MS),
+                )
+            )
+            with pytest.raises(OffsetOutOfRangeError):
+                seen.read(2)
+        if is_refused:
+            raise RecordTooLargeError(2, 1)
+
+    refused = pytest.raises(RecordTooLargeError) if is_refused else nullcontext()
+    with refused:
+        store._node.append_together(stored, batches(), "coordinator", is_synced=False)
+    assert seen_meanwhile == [(1, [b"before"], [], None)] * 5
+    after = [value for view in seen.scan() for value in view.to_pylist()]
+    expected = [] if is_refused else [b"%d" % number * 700_000 for number in range(5)]
+    assert after == [b"before", *expected]
+
+
+def test_what_is_taken_back_between_two_looks_is_read_anew(
+    store: headrace.LogStore, attached: headrace.LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The append begins and is taken back between the reader's look at the bell and its answer."""
+    topic = store.topic("clicks")
+    topic.append(b"before")
+    seen = attached["clicks"].partition(0)
+    log = seen.stored._log
+    read_records = log.read_records
+
+    def slow_read(*, start_offset: int, max_bytes: int) -> memoryview:
+        monkeypatch.setattr(log, "read_records", read_records)
+        found: list[memoryview] = []
+
+        def batches() -> Iterator[bytearray]:
+            yield encode_values([b"taken back"], timestamp=NOW_MS)
+            found.append(read_records(start_offset=start_offset, max_bytes=max_bytes))
+            raise RecordTooLargeError(2, 1)
+
+        stored = topic.partition(0).stored
+        with pytest.raises(RecordTooLargeError):
+            store._node.append_together(stored, batches(), "coordinator", is_synced=False)
+        return found[0]
+
+    monkeypatch.setattr(log, "read_records", slow_read)
+    assert seen.read(0).to_pylist() == [b"before"]
 
 
 def test_only_a_log_folder_can_be_read(tmp_path: Path) -> None:
