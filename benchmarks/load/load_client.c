@@ -3,8 +3,8 @@
  *   load_client produce BOOTSTRAP TOPIC MESSAGES SIZE [name=value ...]
  *   load_client consume BOOTSTRAP TOPIC MESSAGES 0    [name=value ...]
  *
- * The settings are librdkafka's.  Payloads rotate through 1 MiB of varying bytes, so that neither
- * side works on one cache-hot message.  Time is taken from the first message handed over to the last
+ * The settings are librdkafka's, and payload=text.  Payloads rotate through 1 MiB of varying bytes,
+ * or with payload=text of repeated words, so that neither side works on one cache-hot message.  Time is taken from the first message handed over to the last
  * delivery report (produce), or from the first message received to the last (consume).
  */
 #include <librdkafka/rdkafka.h>
@@ -21,6 +21,7 @@
 
 static int64_t delivered, failed;
 static char first_failure[256];
+static int is_text;
 
 static double now_s(void) {
     struct timespec t;
@@ -63,6 +64,10 @@ static rd_kafka_t *make_client(rd_kafka_type_t type, const char *bootstrap, int 
         char *equals = strchr(argv[i], '=');
         if (!equals) fail(argv[i], "must be name=value");
         *equals = 0;
+        if (!strcmp(argv[i], "payload")) {
+            is_text = !strcmp(equals + 1, "text");
+            continue;
+        }
         if (rd_kafka_conf_set(conf, argv[i], equals + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
             fail(argv[i], why);
     }
@@ -83,7 +88,8 @@ static void produce(rd_kafka_t *rk, const char *topic_name, int64_t messages, si
     uint32_t state = 12345;
     for (size_t i = 0; i < POOL_BYTES + size; i++) {
         state = state * 1664525u + 1013904223u;
-        pool[i] = (uint8_t)(state >> 24);
+        pool[i] = is_text ? (uint8_t)"_____________Test:OneBroker:500kmsgs:100bytes"[i % 45]
+                          : (uint8_t)(state >> 24);
     }
     rd_kafka_topic_t *topic = rd_kafka_topic_new(rk, topic_name, NULL);
     double start = now_s();
@@ -118,7 +124,10 @@ static void consume(rd_kafka_t *rk, const char *topic, int64_t messages) {
     int64_t count = 0, bytes = 0;
     double start = 0, last = now_s();
     while (count < messages) {
-        ssize_t got = rd_kafka_consume_batch_queue(queue, 200, batch, CONSUME_BATCH);
+        /* The call waits until it has as many as it was asked for. */
+        int64_t rest = messages - count;
+        ssize_t got = rd_kafka_consume_batch_queue(
+            queue, 200, batch, rest < CONSUME_BATCH ? (size_t)rest : CONSUME_BATCH);
         for (ssize_t i = 0; i < got; i++) {
             if (!batch[i]->err) {
                 if (!count) start = now_s();
