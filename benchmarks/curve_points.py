@@ -14,8 +14,9 @@ from headrace.core.worker import InlineWorker
 
 from .frames import batch_of, produce_frame
 from .harness import build_load_program, run_load, run_loads
-from .peers.peer import PeerUnavailableError, RunningPeer
-from .rows import create_ready_topic, create_topic
+from .peers.install import PeerUnavailableError
+from .peers.peer import RunningPeer
+from .topics import create_ready_topic, create_topic
 
 # figure, with its unit -> value
 Points = dict[str, float]
@@ -108,8 +109,8 @@ _filled: set[int] = set()
 
 def _is_filled(peer: RunningPeer) -> bool:
     """Whether this very broker process has the topic's messages; says yes from then on."""
-    was_filled = peer.process.pid in _filled
-    _filled.add(peer.process.pid)
+    was_filled = peer.processes[0].pid in _filled
+    _filled.add(peer.processes[0].pid)
     return was_filled
 
 

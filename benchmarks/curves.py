@@ -20,7 +20,7 @@ from headrace.api.server.serve import raise_descriptor_limit
 from .curve_points import CURVES, Curve, Points
 from .harness import machine, number, touch_memory
 from .peers.brokers import PEERS
-from .peers.peer import PeerUnavailableError
+from .peers.install import PeerUnavailableError
 
 BAR_COLUMNS = 30
 # curve -> peer -> work -> figure -> value

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .peers.peer import BUILD, ROOT, PeerUnavailableError, run_quietly
+from .peers.install import BUILD, ROOT, PeerUnavailableError, run_quietly
 
 TOUCH_BYTES = 1 << 30
 LOAD_LIMIT_S = 300

@@ -20,7 +20,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from .peers.peer import BUILD, ROOT, PeerUnavailableError, run_quietly
+from .peers.install import BUILD, ROOT, PeerUnavailableError, run_quietly
 
 TABLE = Path(__file__).with_name("instructions.json")
 LIMIT_S = 100

@@ -20,8 +20,9 @@ from typing import Any
 
 from .harness import build_load_program, machine, run_load, touch_memory
 from .peers.brokers import PEERS
-from .peers.peer import Peer, PeerUnavailableError
-from .rows import create_topic
+from .peers.install import PeerUnavailableError
+from .peers.peer import Peer
+from .topics import create_topic
 
 WORKLOADS = Path(__file__).with_name("workloads")
 # OpenMessaging's settings of the same name for Kafka, in librdkafka's words.

@@ -1,32 +1,32 @@
-"""The rows of the side-by-side table: each a load on one running broker, and its figures.
-
-A figure is (value, unit, "more" or "less").  CPU figures are the broker's own seconds.
-"""
+"""The rows of one broker: large batches, small requests, latency, size."""
 
 import socket
 import struct
 import time
-from collections.abc import Callable
-from typing import Any
 
-from .harness import build_load_program, run_load
-from .peers.peer import PeerUnavailableError, RunningPeer
+from .harness import run_loads
+from .loads import consume_command, produce_command, request_command
+from .peers.install import PeerUnavailableError
+from .peers.peer import RunningPeer
+from .row import ANY_PROTOCOL, BIG_MESSAGES, MESSAGES, Figures, Row
+from .topics import QUIET, create_ready_topic, create_topic
 
-Figures = dict[str, tuple[float, str, str]]
-
-MESSAGES = {"smoke": 20_000, "quick": 1_000_000, "full": 5_000_000}
-BIG_MESSAGES = {"smoke": 5_000, "quick": 400_000, "full": 1_500_000}
 SMALL_REQUESTS = {"smoke": 500, "quick": 20_000, "full": 100_000}
 LATENCY_SECONDS = {"smoke": 0.5, "quick": 3, "full": 10}
 IDLE_CONNECTIONS = {"smoke": 100, "quick": 2000, "full": 2000}
+KINDS = {
+    "acks=1": ("acks=1",),
+    "acks=all": ("acks=all",),
+    "idempotent": ("enable.idempotence=true",),
+}
 
 
-def _produce(peer: RunningPeer, topic: str, count: int, size: int, *settings: str) -> Figures:
+def produced(peer: RunningPeer, topic: str, count: int, size: int, *settings: str) -> Figures:
     """Rate and cost of producing `count` messages of `size` bytes after a tenth as warm-up."""
-    program = build_load_program("load_client", ("rdkafka",))
-    run_load(program, "produce", peer.bootstrap, topic, count // 10, size, *settings)
+    run_loads([produce_command(peer, topic, count // 10, size, *settings)])
+    command = produce_command(peer, topic, count, size, *settings)
     before = peer.cpu_s()
-    result = run_load(program, "produce", peer.bootstrap, topic, count, size, *settings)
+    (result,) = run_loads([command])
     cpu_s = peer.cpu_s() - before
     return {
         "rate": (result["messages"] / result["seconds"], "msg/s", "more"),
@@ -38,14 +38,10 @@ def _produce(peer: RunningPeer, topic: str, count: int, size: int, *settings: st
 def produce_100(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """librdkafka's default batches, linger 5 ms, three kinds of acknowledgement."""
     figures: Figures = {}
-    kinds = {
-        "acks=1": ("acks=1",),
-        "acks=all": ("acks=all",),
-        "idempotent": ("enable.idempotence=true",),
-    }
+    kinds = KINDS if peer.protocol == "kafka" else {"acks=1": ()}
     for kind, settings in kinds.items():
         topic = f"p100-{kind.replace('=', '-')}-{turn}"
-        got = _produce(peer, topic, MESSAGES[scale], 100, "linger.ms=5", *settings)
+        got = produced(peer, topic, MESSAGES[scale], 100, "linger.ms=5", *settings)
         figures[f"produce 100 B {kind}"] = got["rate"]
         figures[f"produce 100 B {kind}, broker"] = got["cpu"]
     return figures
@@ -54,13 +50,12 @@ def produce_100(peer: RunningPeer, turn: int, scale: str) -> Figures:
 def produce_1k(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """1 KB messages in batches of 1 MB."""
     big = ("linger.ms=50", "batch.size=1000000", "batch.num.messages=1000", "acks=1")
-    got = _produce(peer, f"p1k-{turn}", BIG_MESSAGES[scale], 1000, *big)
+    got = produced(peer, f"p1k-{turn}", BIG_MESSAGES[scale], 1000, *big)
     return {"produce 1 KB, 1 MB batches": got["bytes"], "produce 1 KB, broker": got["cpu"]}
 
 
 def consume(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """Reading a warm topic from its beginning."""
-    program = build_load_program("load_client", ("rdkafka",))
     figures: Figures = {}
     for words, size, count in (
         ("100 B", 100, MESSAGES[scale]),
@@ -68,9 +63,10 @@ def consume(peer: RunningPeer, turn: int, scale: str) -> Figures:
     ):
         topic = f"consume-{size}"
         if turn == 0:
-            run_load(program, "produce", peer.bootstrap, topic, count, size, "linger.ms=5")
+            run_loads([produce_command(peer, topic, count, size, "linger.ms=5")])
+        command = consume_command(peer, topic, count)
         before = peer.cpu_s()
-        result = run_load(program, "consume", peer.bootstrap, topic, count, 0)
+        (result,) = run_loads([command])
         cpu_s = peer.cpu_s() - before
         rate = result["messages"] / result["seconds"]
         figures[f"consume {words}"] = (rate, "msg/s", "more")
@@ -80,14 +76,15 @@ def consume(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
 def small_requests(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """One 100-byte record a request, one connection, 1 and 64 in flight."""
-    program = build_load_program("small_requests")
     figures: Figures = {}
-    create_ready_topic(peer, "small")
+    if peer.protocol == "kafka":
+        create_ready_topic(peer, "small")
     for depth in (1, 64):
         count = SMALL_REQUESTS[scale]
-        run_load(program, "127.0.0.1", peer.port, "small", count // 10, depth, 1)
+        run_loads([request_command(peer, "small", count // 10, depth)])
+        command = request_command(peer, "small", count, depth)
         before = peer.cpu_s()
-        result = run_load(program, "127.0.0.1", peer.port, "small", count, depth, 1)
+        (result,) = run_loads([command])
         cost_us = (peer.cpu_s() - before) / count * 1e6
         words = f"small request, {depth} in flight"
         figures[f"{words}, broker"] = (cost_us, "CPU-us", "less")
@@ -102,17 +99,27 @@ def latency(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
     Each message carries the time at which it was due, so a late send counts as latency.
     """
-    from confluent_kafka import Consumer, Producer, TopicPartition
-
     topic = f"latency-{turn}"
     create_topic(peer, topic)
-    settings = {"bootstrap.servers": peer.bootstrap}
+    total = int(1000 * LATENCY_SECONDS[scale])
+    taken_s = paced_latencies(peer, topic, total)
+    measured_ms = sorted(1000 * seconds for seconds in taken_s[total // 10 :])
+    figures: Figures = {}
+    for percent in (50, 99, 99.9):
+        value = measured_ms[int(percent / 100 * len(measured_ms))]
+        figures[f"end to end at 1,000 msg/s, p{percent}"] = (value, "ms", "less")
+    return figures
+
+
+def paced_latencies(peer: RunningPeer, topic: str, total: int) -> list[float]:
+    """Seconds from when each of `total` messages was due, 1,000 a second, to when it was seen."""
+    from confluent_kafka import Consumer, Producer, TopicPartition
+
+    settings = {"bootstrap.servers": peer.bootstrap, "log_level": QUIET}
     consumer = Consumer(settings | {"group.id": "latency", "fetch.wait.max.ms": "500"})
     consumer.assign([TopicPartition(topic, 0, 0)])
     producer = Producer(settings | {"linger.ms": "0", "acks": "all"})
-    total = int(1000 * LATENCY_SECONDS[scale])
     taken: list[float] = []
-    warm_up = total // 10
     start = time.perf_counter() + 0.2
     sent = 0
     while len(taken) < total:
@@ -129,34 +136,31 @@ def latency(peer: RunningPeer, turn: int, scale: str) -> Figures:
         elif now - start > total / 1000 + 20:
             raise PeerUnavailableError(f"latency: {len(taken)} of {total} messages came back")
     consumer.close()
-    measured_ms = sorted(1000 * seconds for seconds in taken[warm_up:])
-    figures: Figures = {}
-    for percent in (50, 99, 99.9):
-        value = measured_ms[int(percent / 100 * len(measured_ms))]
-        figures[f"end to end at 1,000 msg/s, p{percent}"] = (value, "ms", "less")
-    return figures
+    producer.flush(10)
+    return taken
 
 
 def start_and_size(peer: RunningPeer, turn: int, scale: str) -> Figures:
-    """From the fork to the first Metadata answer, and resident memory before and after load."""
+    """From the fork to the first answer, memory before and after load, the files of that load."""
     figures: Figures = {}
     if turn == 0:
-        figures["start to first Metadata"] = (peer.started_s, "s", "less")
+        figures["start to first answer"] = (peer.started_s, "s", "less")
         figures["idle RSS"] = (peer.memory_mib()["rss"], "MiB", "less")
-    program = build_load_program("load_client", ("rdkafka",))
     count = BIG_MESSAGES[scale]
-    run_load(program, "produce", peer.bootstrap, "size", count, 1000, "linger.ms=5")
+    before_mib = peer.disk_mib()
+    run_loads([produce_command(peer, f"size-{turn}", count, 1000, "linger.ms=5")])
+    grown_share = (peer.disk_mib() - before_mib) * (1 << 20) / (count * 1000)
     figures["anonymous memory after load"] = (peer.memory_mib()["anonymous"], "MiB", "less")
+    figures["disk for a byte produced, 1 KB"] = (grown_share, "bytes", "less")
     return figures
 
 
 def idle_connections(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """What connections that say nothing cost each, and what they do to one that works."""
-    program = build_load_program("small_requests")
     create_ready_topic(peer, "small")
-    load = ("127.0.0.1", peer.port, "small", SMALL_REQUESTS[scale], 1, 1)
-    run_load(program, *load)
-    alone = run_load(program, *load)
+    load = request_command(peer, "small", SMALL_REQUESTS[scale], 1)
+    run_loads([load])
+    (alone,) = run_loads([load])
     count = IDLE_CONNECTIONS[scale]
     before = peer.memory_mib()["rss"]
     sockets = []
@@ -168,7 +172,7 @@ def idle_connections(peer: RunningPeer, turn: int, scale: str) -> Figures:
         for connection in sockets:
             connection.recv(4096)
         grown_kib = (peer.memory_mib()["rss"] - before) * 1024 / count
-        beside = run_load(program, *load)
+        (beside,) = run_loads([load])
     finally:
         for connection in sockets:
             connection.close()
@@ -179,43 +183,12 @@ def idle_connections(peer: RunningPeer, turn: int, scale: str) -> Figures:
     }
 
 
-def create_topic(peer: RunningPeer, name: str, partitions: int = 1) -> None:
-    """Creates a topic where it is not there yet."""
-    from confluent_kafka import KafkaError, KafkaException
-    from confluent_kafka.admin import AdminClient, NewTopic
-
-    client: Any = AdminClient({"bootstrap.servers": peer.bootstrap})
-    future = client.create_topics([NewTopic(name, partitions, 1)])[name]
-    try:
-        future.result(30)
-    except KafkaException as error:
-        if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
-            raise PeerUnavailableError(str(error.args[0])) from None
-
-
-def create_ready_topic(peer: RunningPeer, name: str) -> None:
-    """As `create_topic`, and its leader took a record: for loads that do not try again."""
-    from confluent_kafka import Producer
-
-    create_topic(peer, name)
-    failures: list[object] = []
-
-    def note(error: object, message: object) -> None:
-        if error is not None:
-            failures.append(error)
-
-    producer = Producer({"bootstrap.servers": peer.bootstrap, "acks": "all"})
-    producer.produce(name, b"first", partition=0, on_delivery=note)
-    if producer.flush(30) or failures:
-        raise PeerUnavailableError(f"{name}: no record was taken in 30 s {failures[:1]}")
-
-
-ROWS: dict[str, Callable[[RunningPeer, int, str], Figures]] = {
-    "produce": produce_100,
-    "produce-1k": produce_1k,
-    "consume": consume,
-    "small": small_requests,
-    "latency": latency,
-    "start": start_and_size,
-    "idle": idle_connections,
+ROWS = {
+    "produce": Row(produce_100, ANY_PROTOCOL),
+    "produce-1k": Row(produce_1k, ANY_PROTOCOL),
+    "consume": Row(consume, ANY_PROTOCOL),
+    "small": Row(small_requests, ANY_PROTOCOL),
+    "latency": Row(latency),
+    "start": Row(start_and_size, ANY_PROTOCOL),
+    "idle": Row(idle_connections),
 }

@@ -2,11 +2,12 @@
 
 import signal
 import time
-from collections.abc import Callable
 from typing import Any
 
-from .peers.peer import PeerUnavailableError, RunningPeer
-from .rows import Figures, create_topic
+from .peers.install import PeerUnavailableError
+from .peers.peer import RunningPeer
+from .row import Figures, Row
+from .topics import QUIET, create_ready_topic, create_topic, delete_topic
 
 PARTITIONS = {"smoke": 50, "quick": 1000, "full": 1000}
 IDLE_SECONDS = {"smoke": 0.5, "quick": 3.0, "full": 10.0}
@@ -22,7 +23,7 @@ def many_partitions(peer: RunningPeer, turn: int, scale: str) -> Figures:
     _wait_until_led(peer, topic, count)
     title = f"{count:,} partitions"
     figures[f"{title}, create"] = (time.perf_counter() - started, "s", "less")
-    _write_to_each(peer, topic, count)
+    create_ready_topic(peer, topic, count)
     before = peer.cpu_s()
     time.sleep(IDLE_SECONDS[scale])
     share = 100 * (peer.cpu_s() - before) / IDLE_SECONDS[scale]
@@ -33,20 +34,8 @@ def many_partitions(peer: RunningPeer, turn: int, scale: str) -> Figures:
         ready = time.perf_counter() - peer.started_s
         _wait_until_led(peer, topic, count)
         figures[f"{title}, {words}"] = (time.perf_counter() - ready, "s", "less")
-    _delete(peer, topic)
+    delete_topic(peer, topic)
     return figures
-
-
-def _delete(peer: RunningPeer, topic: str) -> None:
-    """So that the next turn has no more partitions than this one."""
-    from confluent_kafka import KafkaException
-    from confluent_kafka.admin import AdminClient
-
-    client: Any = AdminClient({"bootstrap.servers": peer.bootstrap})
-    try:
-        client.delete_topics([topic])[topic].result(60)
-    except KafkaException as error:
-        raise PeerUnavailableError(f"{topic} was not deleted: {error.args[0]}") from None
 
 
 def _wait_until_led(peer: RunningPeer, topic: str, count: int) -> None:
@@ -54,7 +43,7 @@ def _wait_until_led(peer: RunningPeer, topic: str, count: int) -> None:
     from confluent_kafka import KafkaException
     from confluent_kafka.admin import AdminClient
 
-    client: Any = AdminClient({"bootstrap.servers": peer.bootstrap})
+    client: Any = AdminClient({"bootstrap.servers": peer.bootstrap, "log_level": QUIET})
     deadline = time.perf_counter() + LED_LIMIT_S
     while True:
         try:
@@ -69,20 +58,4 @@ def _wait_until_led(peer: RunningPeer, topic: str, count: int) -> None:
         time.sleep(0.01)
 
 
-def _write_to_each(peer: RunningPeer, topic: str, count: int) -> None:
-    from confluent_kafka import Producer
-
-    failures: list[object] = []
-
-    def note(error: object, message: object) -> None:
-        if error is not None:
-            failures.append(error)
-
-    producer = Producer({"bootstrap.servers": peer.bootstrap, "acks": "all"})
-    for partition in range(count):
-        producer.produce(topic, b"x" * 100, partition=partition, on_delivery=note)
-    if producer.flush(60) or failures:
-        raise PeerUnavailableError(f"{topic}: not every partition took a record {failures[:1]}")
-
-
-ROWS: dict[str, Callable[[RunningPeer, int, str], Figures]] = {"partitions": many_partitions}
+ROWS = {"partitions": Row(many_partitions)}

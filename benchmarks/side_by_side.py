@@ -6,7 +6,8 @@
 
 Targets take turns within each row, so that a noisy minute of the machine meets all of them.  A
 broker is started once a row on an empty folder and gets a warm-up before it is measured.  CPU is
-user plus system time of the whole broker process.  Nothing is synced to disk by any of them.
+user plus system time of all processes of the broker or cluster.  Nothing is synced to disk by any
+of them.  Peers are installed, fetched or built as needed; what cannot be had is said and left out.
 """
 
 import argparse
@@ -15,59 +16,74 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
 from headrace.api.server.serve import raise_descriptor_limit
 
-from . import rows, rows_kreps, rows_partitions
+from . import rows, rows_ceiling, rows_clients, rows_kreps, rows_librdkafka, rows_partitions
 from .harness import TOUCH_BYTES, Samples, machine, number, touch_memory
 from .peers.brokers import PEERS
-from .peers.peer import ROOT, PeerUnavailableError, RunningPeer
+from .peers.install import ROOT, PeerUnavailableError, forbid_installing
+from .peers.peer import Peer, RunningPeer
 from .published import FIGURES as PUBLISHED
+from .row import Row
 
 Table = dict[str, dict[str, Samples]]
 
-ROWS = rows.ROWS | rows_kreps.ROWS | rows_partitions.ROWS
+ROWS: dict[str, Row] = (
+    rows.ROWS
+    | rows_kreps.ROWS
+    | rows_librdkafka.ROWS
+    | rows_ceiling.ROWS
+    | rows_clients.ROWS
+    | rows_partitions.ROWS
+)
 TABLES = {
     "kreps": list(rows_kreps.ROWS),
     "small": ["small", "idle"],
     "latency": ["latency"],
+    "batches": ["produce", "produce-1k", "consume", "start"],
+    "librdkafka": list(rows_librdkafka.ROWS),
+    "ceiling": list(rows_ceiling.ROWS),
+    "clients": list(rows_clients.ROWS),
     "partitions": list(rows_partitions.ROWS),
     "all": list(ROWS),
 }
+# What `--quick` plays unless a table or rows are named: it has to end within ten minutes.
+QUICK_ROWS = [*rows_kreps.ROWS, "small", "start"]
 RUNS = {"smoke": 1, "quick": 3, "full": 5}
-TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES, "full": TOUCH_BYTES}
+TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES >> 2, "full": TOUCH_BYTES}
 
 
 def main() -> int:
     args = _parse_arguments()
+    started = time.monotonic()
     raise_descriptor_limit()
+    if args.no_install:
+        forbid_installing()
     names = _known("--peers", args.peers, PEERS)
-    chosen = _known("--rows", args.rows, ROWS) if args.rows else TABLES[args.table]
+    chosen = _chosen_rows(args)
     runs = args.runs or RUNS[args.scale]
-    peers = {}
-    for name in names:
-        peer = PEERS[name]()
-        try:
-            peer.prepare()
-            peers[name] = peer
-        except PeerUnavailableError as error:
-            print(f"without {name}: {error}", file=sys.stderr)
+    peers, missing = _prepared(names, [ROWS[row] for row in chosen])
     table: Table = {}
     for row in chosen:
-        _measure_row(row, peers, table, runs=runs, scale=args.scale)
+        playing = [peer for peer in peers if ROWS[row].is_for(peer)]
+        _measure_row(row, playing, table, runs=runs, scale=args.scale)
     heading = {
         "machine": machine(),
         "commit": _commit(),
-        "versions": {name: peer.version for name, peer in peers.items()},
+        "versions": {peer.name: peer.version for peer in peers},
         "runs": runs,
         "sizes": args.scale,
         "command": "python -m benchmarks.side_by_side " + " ".join(sys.argv[1:]),
         "fsync": "none (page cache) for every broker",
         "memory": f"{TOUCHED[args.scale] >> 20} MiB touched before every figure",
+        "not here": missing or "nothing",
+        "took": f"{time.monotonic() - started:.0f} s",
     }
-    print(markdown(heading, table, list(peers)))
+    print(markdown(heading, table, list(dict.fromkeys(peer.column for peer in peers))))
     if args.json:
         samples = {
             row: {name: figure.values for name, figure in by_peer.items()}
@@ -76,6 +92,30 @@ def main() -> int:
         content = heading | {"samples": samples, "published": _published(table)}
         args.json.write_text(json.dumps(content, indent=2))
     return 0
+
+
+def _chosen_rows(args: argparse.Namespace) -> list[str]:
+    if args.rows:
+        return _known("--rows", args.rows, ROWS)
+    if args.table is None and args.scale == "quick":
+        return QUICK_ROWS
+    return TABLES[args.table or "all"]
+
+
+def _prepared(names: list[str], chosen: list[Row]) -> tuple[list[Peer], dict[str, str]]:
+    """The peers that some row needs and that can be had, and why others cannot."""
+    peers, missing = [], {}
+    for name in names:
+        peer = PEERS[name]()
+        if not any(row.is_for(peer) for row in chosen):
+            continue
+        try:
+            peer.prepare()
+            peers.append(peer)
+        except PeerUnavailableError as error:
+            missing[name] = str(error)
+            print(f"without {name}: {error}", file=sys.stderr)
+    return peers, missing
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -88,9 +128,14 @@ def _parse_arguments() -> argparse.Namespace:
         size.add_argument(f"--{scale}", action="store_const", const=scale, dest="scale", help=about)
     parser.add_argument("--runs", type=int, help="how often each figure is taken (3; full 5)")
     parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
-    parser.add_argument("--table", choices=TABLES, default="all", help="default: %(default)s")
+    parser.add_argument(
+        "--table", choices=TABLES, help="default: all; of --quick: kreps, small requests, start"
+    )
     parser.add_argument("--rows", help=f"instead of a table: any of {', '.join(ROWS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument(
+        "--no-install", action="store_true", help="only name the Debian packages that are missing"
+    )
     parser.set_defaults(scale="full")
     return parser.parse_args()
 
@@ -110,30 +155,31 @@ def _known(option: str, text: str, known: dict[str, Any]) -> list[str]:
     return names
 
 
-def _measure_row(row: str, peers: dict[str, Any], table: Table, *, runs: int, scale: str) -> None:
+def _measure_row(row: str, peers: list[Peer], table: Table, *, runs: int, scale: str) -> None:
     """Starts every peer, takes turns, stops them; a peer that fails is left out of this row."""
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     running: dict[str, RunningPeer] = {}
     try:
-        for name, peer in peers.items():
-            data = folder / name
+        for peer in peers:
+            data = folder / peer.name
             data.mkdir()
             try:
-                running[name] = peer.start(data)
+                running[peer.name] = peer.start(data)
             except PeerUnavailableError as error:
-                print(f"{row}: {name} left out: {error}", file=sys.stderr)
+                print(f"{row}: {peer.name} left out: {error}", file=sys.stderr)
         for turn in range(runs):
             for name in list(running):
                 touch_memory(TOUCHED[scale])
                 try:
-                    figures = ROWS[row](running[name], turn, scale)
+                    figures = ROWS[row].measure(running[name], turn, scale)
                 except PeerUnavailableError as error:
                     print(f"{row}: {name} left out: {error}", file=sys.stderr)
                     running.pop(name).stop()
                     continue
+                column = running[name].peer.column
                 for figure, (value, unit, better) in figures.items():
                     by_peer = table.setdefault(figure, {})
-                    by_peer.setdefault(name, Samples(unit, better)).values.append(value)
+                    by_peer.setdefault(column, Samples(unit, better)).values.append(value)
                     print(f"  {figure}  {name}  {value:.4g} {unit}", file=sys.stderr)
     finally:
         for broker in running.values():

@@ -9,8 +9,10 @@ import pytest
 
 from benchmarks.curve_points import CURVES
 from benchmarks.harness import Samples, build_load_program
-from benchmarks.peers.peer import ROOT, PeerUnavailableError
-from benchmarks.side_by_side import markdown
+from benchmarks.peers.brokers import PEERS
+from benchmarks.peers.install import ROOT, PeerUnavailableError
+from benchmarks.rows_clients import fetched_rate
+from benchmarks.side_by_side import ROWS, markdown
 
 
 def run_module(name: str, *arguments: str) -> str:
@@ -37,14 +39,21 @@ def test_side_by_side_prints_a_table_and_keeps_its_samples(tmp_path: Path) -> No
     kept = tmp_path / "out.json"
     said = run_module(
         "side_by_side",
-        *("--smoke", "--peers", "headrace", "--rows", "small,idle,kreps-both,partitions"),
+        *("--smoke", "--no-install", "--peers", "headrace,redis"),
+        *("--rows", "small,idle,kreps-consumers,partitions,librdkafka,ceiling,python-clients"),
         *("--json", str(kept)),
     )
     content = json.loads(kept.read_text())
-    for figure in ("small request, 64 in flight", "50 partitions, kill -9, restart"):
+    for figure in (
+        "small request, 64 in flight",
+        "50 partitions, kill -9, restart",
+        "T4: acks=all, gzip",
+        "raw fetch of 1 MiB, broker",
+        "aiokafka consume, Python",
+    ):
         assert f"| {figure} |" in said
         assert content["samples"][figure]["headrace"][0] > 0
-    assert content["published"]["producer and consumer"]["value"] == 795_064
+    assert content["published"]["one consumer"]["value"] == 940_521
     assert "commit" in content
 
 
@@ -68,3 +77,20 @@ def test_a_published_figure_is_named_and_gets_no_ratio() -> None:
     row = next(line for line in lines if line.startswith(f"| {name}"))
     assert row.split(" | ")[2:] == ["2M (1M..3M)", "1M", "2.00x", "941k |"]
     assert "Another machine: no ratio" in lines[-1]
+
+
+def test_a_row_is_played_by_those_who_can() -> None:
+    playing = {
+        row: [name for name, peer in PEERS.items() if ROWS[row].is_for(peer())] for row in ROWS
+    }
+    assert playing["produce"] == ["headrace", "kafka", "kfake", "redis", "nats"]
+    assert playing["latency"] == ["headrace", "kafka", "kfake"]
+    assert playing["kreps-both-3x"] == ["headrace-3", "kafka-3"]
+    assert PEERS["headrace-3"]().column == "headrace"
+
+
+def test_the_rate_of_kafkas_own_consumer_is_found_by_its_head() -> None:
+    said = "start.time, data, fetch.MB.sec, fetch.nMsg.sec\n2026-11-27, 1, 2.5, 1234.5\n"
+    assert fetched_rate(said) == 1234.5
+    with pytest.raises(PeerUnavailableError, match="nothing"):
+        fetched_rate("nothing of the kind")

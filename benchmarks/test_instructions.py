@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 from benchmarks.instructions import Counts, count_instructions, grown, read_table
-from benchmarks.peers.peer import PeerUnavailableError
+from benchmarks.peers.install import PeerUnavailableError
 
 # A table this far above the counts has no say any more.
 STALE_BELOW = 0.8

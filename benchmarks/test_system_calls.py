@@ -16,7 +16,8 @@ import pytest
 
 from benchmarks.frames import batch_of, fetch_frame, produce_frame
 from benchmarks.peers.brokers import PEERS
-from benchmarks.peers.peer import PeerUnavailableError, RunningPeer
+from benchmarks.peers.install import PeerUnavailableError
+from benchmarks.peers.peer import RunningPeer
 from tests.support.raw_client import RawClient
 from tests.support.requests import Requester
 
@@ -36,13 +37,14 @@ def traced(tmp_path: Path) -> Iterator[tuple[RunningPeer, Path]]:
     trace = tmp_path / "trace"
     plain = PEERS["headrace"]()
 
-    def command(port: int, data: Path) -> list[str]:
+    def commands(port: int, data: Path) -> list[list[str]]:
         # -D: the broker is our child and strace its grandchild, so that stopping it is as usual.
-        return ["strace", "-D", "-f", "-o", str(trace), *plain.command(port, data)]
+        (command,) = plain.commands(port, data)
+        return [["strace", "-D", "-f", "-o", str(trace), *command]]
 
     (tmp_path / "data").mkdir()
     try:
-        running = replace(plain, command=command).start(tmp_path / "data")
+        running = replace(plain, commands=commands).start(tmp_path / "data")
     except PeerUnavailableError as error:
         said = (tmp_path / "headrace.log").read_text().strip().splitlines()[-1:]
         pytest.skip(f"no broker under strace here: {error} {' '.join(said)}")
@@ -118,7 +120,7 @@ def test_system_calls_of_a_request(traced: tuple[RunningPeer, Path]) -> None:
     for client in clients:
         client.close()
     running.stop()
-    lines = _lines_when_done(trace, running.process.pid)
+    lines = _lines_when_done(trace, running.processes[0].pid)
     small, large, fetch = map(sorted, commonest_sequences(lines, len(frames)))
     assert small == ["read", "wait", "write"]
     assert large in (["pwrite64", *small], ["pwritev", *small])

@@ -1,4 +1,8 @@
-"""headrace, Apache Kafka and kfake, each as a `Peer`; PEERS has them by name."""
+"""Every broker that stands side by side, as a `Peer`; PEERS has them by name.
+
+`headrace-3` and `kafka-3` are clusters of three brokers on this machine, for the rows that have
+three replicas.  kfake has no replication; Redis and NATS play the rows of one broker only.
+"""
 
 import compileall
 import subprocess
@@ -7,77 +11,22 @@ from pathlib import Path
 
 import headrace
 
-from .peer import BUILD, ROOT, Peer, run_quietly
+from .apache_kafka import KAFKA_VERSION, PORT_STEP, kafka_commands, prepare_kafka
+from .install import BUILD, ROOT, PeerUnavailableError, need_program, run_quietly
+from .peer import Peer
 
-KAFKA_VERSION = "4.3.1"
-KAFKA_LIBRARIES = BUILD / "kafka-libraries"
-KFAKE_PROGRAM = BUILD / "kfake"
-# What bin/kafka-run-class.sh and kafka-server-start.sh of that version give to the JVM.
-KAFKA_JVM = [
-    "-Xmx1G",
-    "-Xms1G",
-    "-server",
-    "-XX:+UseG1GC",
-    "-XX:MaxGCPauseMillis=20",
-    "-XX:InitiatingHeapOccupancyPercent=35",
-    "-XX:+ExplicitGCInvokesConcurrent",
-    "-Djava.awt.headless=true",
-]
-CLUSTER_ID = "MkU3OEVBNTcwNTJENDM2Qk"
+HEADRACE = [sys.executable, "-m", "headrace.api.cli"]
+CLUSTER_BROKERS = 3
 
 
-def _headrace_command(port: int, data: Path) -> list[str]:
-    up = [sys.executable, "-m", "headrace.api.cli", "up", "--data", str(data)]
-    return [*up, "--listen", f"127.0.0.1:{port}"]
+def _headrace_commands(port: int, data: Path) -> list[list[str]]:
+    return [[*HEADRACE, "up", "--data", str(data), "--listen", f"127.0.0.1:{port}"]]
 
 
-def _prepare_kafka() -> None:
-    if not any(KAFKA_LIBRARIES.glob(f"kafka_2.13-{KAFKA_VERSION}.jar")):
-        goal = ["mvn", "-q", "-B", "dependency:copy-dependencies"]
-        run_quietly(
-            [*goal, f"-DoutputDirectory={KAFKA_LIBRARIES}"],
-            ROOT / "benchmarks" / "peers" / "kafka",
-            "Apache Kafka needs a JVM and mvn (Debian: default-jre-headless, maven)",
-        )
-
-
-def _kafka_command(port: int, data: Path) -> list[str]:
-    """Formats the folder where it is new; KRaft, broker and controller in one process."""
-    java = ["java", *KAFKA_JVM, "-cp", f"{KAFKA_LIBRARIES}/*"]
-    properties = data.parent / f"kafka-{port}.properties"
-    properties.write_text(
-        "process.roles=broker,controller\nnode.id=0\n"
-        f"listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{port + 1}\n"
-        f"controller.quorum.voters=0@127.0.0.1:{port + 1}\n"
-        "controller.listener.names=CONTROLLER\n"
-        f"log.dirs={data}\noffsets.topic.replication.factor=1\n"
-        "transaction.state.log.replication.factor=1\ntransaction.state.log.min.isr=1\n"
-        "group.initial.rebalance.delay.ms=0\n"
-    )
-    if not (data / "meta.properties").exists():
-        run_quietly(
-            [*java, "kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)],
-            data.parent,
-            "Apache Kafka needs java",
-        )
-    return [*java, "kafka.Kafka", str(properties)]
-
-
-def _prepare_kfake() -> None:
-    if not KFAKE_PROGRAM.exists():
-        BUILD.mkdir(parents=True, exist_ok=True)
-        run_quietly(
-            ["go", "build", "-o", str(KFAKE_PROGRAM), "."],
-            ROOT / "benchmarks" / "peers" / "kfake",
-            "kfake needs go 1.26 or newer",
-        )
-
-
-def _kfake_version() -> str:
-    for line in (ROOT / "benchmarks/peers/kfake/go.mod").read_text().splitlines():
-        if "pkg/kfake v" in line:
-            return line.split()[-1]
-    return "unknown"
+def headrace_cluster_commands(port: int, data: Path) -> list[list[str]]:
+    """One parent that starts three brokers on consecutive ports, each in a folder of its own."""
+    (command,) = _headrace_commands(port, data)
+    return [[*command, "--brokers", str(CLUSTER_BROKERS)]]
 
 
 def _headrace_version() -> str:
@@ -96,13 +45,87 @@ def _prepare_headrace() -> None:
     compileall.compile_dir(Path(headrace.__file__).parent, quiet=2)
 
 
+def _prepare_headrace_cluster() -> None:
+    _prepare_headrace()
+    said = subprocess.run([*HEADRACE, "up", "--help"], check=True, capture_output=True, text=True)
+    if "--brokers" not in said.stdout:
+        raise PeerUnavailableError("not available: `headrace up` has no --brokers yet")
+
+
+def _prepare_go_peer(name: str) -> None:
+    """Builds the Go module of `benchmarks/peers/NAME` into build/ where it is new or changed."""
+    module, program = ROOT / "benchmarks" / "peers" / name, BUILD / name
+    sources = [module / "go.mod", module / "main.go"]
+    newest = max(path.stat().st_mtime for path in sources)
+    if not program.exists() or program.stat().st_mtime < newest:
+        need_program("go", debian="golang-go")
+        BUILD.mkdir(parents=True, exist_ok=True)
+        run_quietly(["go", "build", "-o", str(program), "."], module, "needs go 1.26 or newer")
+
+
+def _go_version(name: str, module: str) -> str:
+    """The version of `module` that a peer's go.mod asks for."""
+    for line in (ROOT / "benchmarks" / "peers" / name / "go.mod").read_text().splitlines():
+        words = line.removeprefix("require ").split()
+        if words and words[0].endswith(module):
+            return words[1]
+    return "unknown"
+
+
+def _go_peer(name: str, module: str, protocol: str) -> Peer:
+    return Peer(
+        name,
+        _go_version(name, module),
+        lambda: _prepare_go_peer(name),
+        lambda port, data: [[str(BUILD / name), "-port", str(port), "-data", str(data)]],
+        protocol=protocol,
+    )
+
+
+def _redis_commands(port: int, data: Path) -> list[list[str]]:
+    """Every command is appended to a file, which is never synced: what the others do too."""
+    listen = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(data)]
+    return [["redis-server", *listen, "--appendonly", "yes", "--appendfsync", "no", "--save", ""]]
+
+
+def _redis() -> Peer:
+    def prepare() -> None:
+        need_program("redis-server", debian="redis-server")
+        said = subprocess.run(
+            ["redis-server", "--version"], check=True, capture_output=True, text=True
+        ).stdout
+        peer.version = said.partition("v=")[2].split()[0] or "unknown"
+
+    peer = Peer("redis", "unknown", prepare, _redis_commands, protocol="redis")
+    return peer
+
+
 PEERS = {
-    "headrace": lambda: Peer("headrace", _headrace_version(), _prepare_headrace, _headrace_command),
-    "kafka": lambda: Peer("kafka", KAFKA_VERSION, _prepare_kafka, _kafka_command),
-    "kfake": lambda: Peer(
-        "kfake",
-        _kfake_version(),
-        _prepare_kfake,
-        lambda port, data: [str(KFAKE_PROGRAM), "-port", str(port), "-data", str(data)],
+    "headrace": lambda: Peer(
+        "headrace", _headrace_version(), _prepare_headrace, _headrace_commands
+    ),
+    "kafka": lambda: Peer(
+        "kafka",
+        KAFKA_VERSION,
+        prepare_kafka,
+        lambda port, data: kafka_commands(port, data, brokers=1),
+    ),
+    "kfake": lambda: _go_peer("kfake", "/pkg/kfake", "kafka"),
+    "redis": _redis,
+    "nats": lambda: _go_peer("nats", "/nats-server/v2", "nats"),
+    "headrace-3": lambda: Peer(
+        "headrace-3",
+        _headrace_version(),
+        _prepare_headrace_cluster,
+        headrace_cluster_commands,
+        brokers=CLUSTER_BROKERS,
+    ),
+    "kafka-3": lambda: Peer(
+        "kafka-3",
+        KAFKA_VERSION,
+        prepare_kafka,
+        lambda port, data: kafka_commands(port, data, brokers=CLUSTER_BROKERS),
+        brokers=CLUSTER_BROKERS,
+        port_step=PORT_STEP,
     ),
 }

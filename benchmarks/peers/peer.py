@@ -1,54 +1,80 @@
-"""A broker process under load: how it is started, what it costs, how it is stopped."""
+"""A broker under load, of one or of several processes: how it is started, what it costs, how it
+is stopped.  Counters are read from outside, from /proc."""
 
+import contextlib
 import os
 import signal
 import socket
+import struct
 import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "build" / "benchmarks"
+from .install import PeerUnavailableError
+
 START_LIMIT_S = 60.0
+STOP_LIMIT_S = 20.0
+# What a peer may take for itself behind the port that clients use.
+NEIGHBOUR_PORTS = 6
+# Metadata v1 of no topics, correlation id 1, no client id
+METADATA_FRAME = bytes.fromhex("0000000e0003000100000001ffff00000000")
 
 
-class PeerUnavailableError(Exception):
-    """A peer cannot be had on this machine; the text says what is missing."""
+class PeerEndedError(PeerUnavailableError):
+    """A broker ended by itself before it answered."""
 
 
 @dataclass
 class Peer:
-    """A broker that can be started on a folder; `command(port, data)` gives its command line.
+    """Brokers that can be started on a folder; `commands(port, data)` gives a command a process.
 
     `prepare` builds or fetches it once and raises PeerUnavailableError where that is not possible.
+    Its first broker listens on `port`, the others on `port_step` more each.
     """
 
     name: str
     version: str
     prepare: Callable[[], None]
-    command: Callable[[int, Path], list[str]]
+    commands: Callable[[int, Path], list[list[str]]]
+    protocol: str = "kafka"
+    brokers: int = 1
+    port_step: int = 1
     environment: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def column(self) -> str:
+        """What its figures stand under: a cluster of three stands beside the single broker."""
+        return self.name.removesuffix(f"-{self.brokers}")
+
     def start(self, data: Path) -> "RunningPeer":
-        """A broker that answers ApiVersions; `started_s` is how long that took from the fork."""
-        port = free_port()
-        command = self.command(port, data)
-        log = (data.parent / f"{self.name}.log").open("ab")
-        started = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env=os.environ | self.environment,
-            start_new_session=True,
-        )
-        log.close()
-        running = RunningPeer(
-            self.name, self.version, port, data, process, lambda: self.start(data)
-        )
+        """Brokers that answer; `started_s` is how long that took from the fork.
+
+        One that ends at once gets a second chance: its free port may have been taken meanwhile.
+        """
         try:
+            return self._start(data)
+        except PeerEndedError:
+            return self._start(data)
+
+    def _start(self, data: Path) -> "RunningPeer":
+        port = free_port()
+        commands = self.commands(port, data)
+        running = RunningPeer(self, port, data, [])
+        started = time.perf_counter()
+        try:
+            with running.log_path.open("ab") as log:
+                for command in commands:
+                    running.processes.append(
+                        subprocess.Popen(
+                            command,
+                            stdout=log,
+                            stderr=subprocess.STDOUT,
+                            env=os.environ | self.environment,
+                            start_new_session=True,
+                        )
+                    )
             running.wait_until_ready(started + START_LIMIT_S)
         except BaseException:
             running.stop()
@@ -59,106 +85,151 @@ class Peer:
 
 @dataclass
 class RunningPeer:
-    """A started broker; counters are read from /proc."""
+    """Started brokers, each command in a session of its own so that what it forks is found."""
 
-    name: str
-    version: str
+    peer: Peer
     port: int
     data: Path
-    process: subprocess.Popen[bytes]
-    start_again: Callable[[], "RunningPeer"]
+    processes: list[subprocess.Popen[bytes]]
     started_s: float = 0.0
 
     @property
-    def bootstrap(self) -> str:
-        return f"127.0.0.1:{self.port}"
+    def name(self) -> str:
+        return self.peer.name
 
     @property
-    def _log_path(self) -> Path:
+    def protocol(self) -> str:
+        return self.peer.protocol
+
+    @property
+    def ports(self) -> list[int]:
+        return [self.port + slot * self.peer.port_step for slot in range(self.peer.brokers)]
+
+    @property
+    def bootstrap(self) -> str:
+        return ",".join(f"127.0.0.1:{port}" for port in self.ports)
+
+    @property
+    def log_path(self) -> Path:
         return self.data.parent / f"{self.name}.log"
 
     def wait_until_ready(self, deadline: float) -> None:
-        """Until a Metadata request is answered: the first thing that any client asks."""
+        """Until each broker answers what a client asks first, and knows all others."""
         while True:
-            if self.process.poll() is not None:
-                said = self._log_path.read_text(errors="replace").strip().splitlines()[-1:]
-                raise PeerUnavailableError(
-                    f"{self.name} ended with {self.process.returncode}: {' '.join(said)[:300]}"
-                )
-            if self._answers_metadata():
+            for process in self.processes:
+                if process.poll() is not None:
+                    said = self.log_path.read_text(errors="replace").strip().splitlines()[-1:]
+                    raise PeerEndedError(
+                        f"{self.name} ended with {process.returncode}: {' '.join(said)[:300]}"
+                    )
+            probe = PROBES[self.protocol]
+            if all(probe(port, self.peer.brokers) for port in self.ports):
                 return
             if time.perf_counter() > deadline:
                 raise PeerUnavailableError(f"{self.name} does not answer on {self.bootstrap}")
             # A process that does not listen yet gives nothing to wait on.
             time.sleep(0.005)
 
-    def _answers_metadata(self) -> bool:
-        # Metadata v1 of no topics, correlation id 1, no client id
-        frame = bytes.fromhex("0000000e0003000100000001ffff00000000")
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
-                connection.sendall(frame)
-                return len(connection.recv(8)) > 0
-        except OSError:
-            return False
+    def pids(self) -> list[int]:
+        """Every process of the sessions that were started."""
+        leaders = {process.pid for process in self.processes}
+        found = []
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                if os.getsid(int(entry.name)) in leaders:
+                    found.append(int(entry.name))
+            except ProcessLookupError:
+                continue
+        return found
 
     def cpu_s(self) -> float:
-        """User and system seconds of all threads, dead ones included."""
-        # Linux numbers a process's CPU clock after its id (CPUCLOCK_SCHED of clock_gettime(2)); it
-        # counts nanoseconds where /proc/PID/stat counts hundredths of a second.
-        clock = (~self.process.pid << 3) | 2
-        try:
-            return time.clock_gettime(clock)
-        except OSError:
-            raise PeerUnavailableError(f"{self.name} is gone") from None
+        """User and system seconds of all threads of all processes, dead threads included."""
+        if any(process.poll() is not None for process in self.processes):
+            raise PeerUnavailableError(f"{self.name} is gone")
+        total = 0.0
+        for pid in self.pids():
+            # Linux numbers a process's CPU clock after its id (CPUCLOCK_SCHED of clock_gettime(2));
+            # it counts nanoseconds where /proc/PID/stat counts hundredths of a second.
+            with contextlib.suppress(OSError):
+                total += time.clock_gettime((~pid << 3) | 2)
+        return total
 
     def memory_mib(self) -> dict[str, float]:
-        """Resident MiB: all of it, and the anonymous part that is the process's own."""
-        sizes = {}
-        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
-            name, _, value = line.partition(":")
-            if name in ("VmRSS", "RssAnon"):
-                sizes[name] = int(value.split()[0]) / 1024
+        """Resident MiB: all of it, and the anonymous part that is the processes' own."""
+        sizes = {"VmRSS": 0.0, "RssAnon": 0.0}
+        for pid in self.pids():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+                    name, _, value = line.partition(":")
+                    if name in sizes:
+                        sizes[name] += int(value.split()[0]) / 1024
         return {"rss": sizes["VmRSS"], "anonymous": sizes["RssAnon"]}
 
+    def disk_mib(self) -> float:
+        """MiB that its files take on the disk, blocks reserved ahead included."""
+        blocks = 0
+        for path in self.data.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):
+                blocks += path.lstat().st_blocks
+        return blocks * 512 / (1 << 20)
+
     def stop(self, how: int = signal.SIGTERM) -> float:
-        """Seconds that it took to end; killed after 20."""
+        """Seconds that it took to end; killed after 20.  SIGKILL meets every process at once."""
         started = time.perf_counter()
-        if self.process.poll() is None:
-            self.process.send_signal(how)
+        for process in self.processes:
+            if process.poll() is None:
+                (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
+        for process in self.processes:
             try:
-                self.process.wait(20)
+                process.wait(STOP_LIMIT_S)
             except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
         return time.perf_counter() - started
 
     def restart(self, how: int = signal.SIGTERM) -> None:
         """Stop it and start it on the same data; the port changes, `started_s` is the new one."""
         self.stop(how)
-        again = self.start_again()
-        self.port, self.process, self.started_s = again.port, again.process, again.started_s
+        again = self.peer.start(self.data)
+        self.port, self.processes, self.started_s = again.port, again.processes, again.started_s
+
+
+def _ask(port: int, question: bytes) -> bytes:
+    """The first bytes of what is answered; nothing where nobody does."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+            if question:
+                connection.sendall(question)
+            return connection.recv(64)
+    except OSError:
+        return b""
+
+
+def _kafka_is_ready(port: int, brokers: int) -> bool:
+    answer = _ask(port, METADATA_FRAME)
+    return len(answer) >= 12 and struct.unpack(">i", answer[8:12])[0] >= brokers
+
+
+# protocol -> whether the broker at a port answers, and knows that many brokers
+PROBES: dict[str, Callable[[int, int], bool]] = {
+    "kafka": _kafka_is_ready,
+    "redis": lambda port, brokers: _ask(port, b"PING\r\n").startswith(b"+PONG"),
+    "nats": lambda port, brokers: _ask(port, b"").startswith(b"INFO"),
+}
 
 
 def free_port() -> int:
-    """A free port whose neighbour is free too: Kafka's controller listens there."""
+    """A free port whose neighbours are free too: controllers and further brokers listen there."""
     while True:
-        with socket.socket() as probe, socket.socket() as neighbour:
+        with contextlib.ExitStack() as stack:
+            probe = stack.enter_context(socket.socket())
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
             try:
-                neighbour.bind(("127.0.0.1", port + 1))
+                for step in range(1, NEIGHBOUR_PORTS):
+                    stack.enter_context(socket.socket()).bind(("127.0.0.1", port + step))
             except (OSError, OverflowError):
                 continue
             return port
-
-
-def run_quietly(command: list[str], folder: Path, missing: str) -> None:
-    """Runs a build step; PeerUnavailableError with its last lines where it fails."""
-    try:
-        done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
-    except FileNotFoundError:
-        raise PeerUnavailableError(missing) from None
-    if done.returncode:
-        lines = (done.stdout + done.stderr).strip().splitlines()[-3:]
-        raise PeerUnavailableError(f"{' '.join(command[:3])}: {' '.join(lines)}")

@@ -1,0 +1,75 @@
+"""Debian packages that a peer or a load needs: installed where that is possible, else said."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build" / "benchmarks"
+INSTALL_LIMIT_S = 300
+
+_is_allowed = True
+_failed: set[str] = set()
+
+
+class PeerUnavailableError(Exception):
+    """A peer cannot be had on this machine; the text says what is missing."""
+
+
+def forbid_installing() -> None:
+    """From now on what is missing is only named."""
+    global _is_allowed
+    _is_allowed = False
+
+
+def need_program(program: str, *, debian: str) -> None:
+    """That `program` can be run, or PeerUnavailableError with the packages that bring it."""
+    _need(lambda: shutil.which(program) is not None, program, debian)
+
+
+def need_file(path: str, *, debian: str) -> None:
+    """That `path` is there, or PeerUnavailableError with the packages that bring it."""
+    _need(lambda: Path(path).exists(), path, debian)
+
+
+def _need(is_there: Callable[[], bool], what: str, debian: str) -> None:
+    if is_there():
+        return
+    if _is_allowed and debian not in _failed and _apt_get_install(debian.split()) and is_there():
+        return
+    _failed.add(debian)
+    raise PeerUnavailableError(f"{what} is not here (Debian: apt-get install {debian})")
+
+
+def _apt_get_install(packages: list[str]) -> bool:
+    """Whether apt-get brought them; False where there is none, or no right to use it."""
+    if shutil.which("apt-get") is None:
+        return False
+    as_root = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    install = ["apt-get", "install", "-q", "-y", "--no-install-recommends", *packages]
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        for command in (["apt-get", "update", "-q"], install):
+            done = subprocess.run(
+                [*as_root, *command],
+                check=False,
+                capture_output=True,
+                env=environment,
+                timeout=INSTALL_LIMIT_S,
+            )
+    except (FileNotFoundError, subprocess.TimeoutExpired):
+        return False
+    return done.returncode == 0
+
+
+def run_quietly(command: list[str], folder: Path, missing: str) -> None:
+    """Runs a build step; PeerUnavailableError with its last lines where it fails."""
+    try:
+        done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+    except FileNotFoundError:
+        raise PeerUnavailableError(missing) from None
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()[-3:]
+        raise PeerUnavailableError(f"{' '.join(command[:3])}: {' '.join(lines)}")
