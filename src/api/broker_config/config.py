@@ -11,6 +11,7 @@ from .java_properties import parse_java_properties
 from .known_names import describe_without_effect
 from .listeners import Listener, advertise, check_protocols, parse_listeners, parse_protocol_map
 from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS
+from .without_effect import NO_EFFECT_DEFS
 
 DEFAULT_NODE_ID = 1
 _DEFAULT_LISTENER = Listener("PLAINTEXT", "localhost", 9092)
@@ -234,6 +235,9 @@ def parse_server_properties(
         for name, value in supported.items()
         if value or BROKER_CONFIG_DEFS[name].default == ""
     }
+    for name, value in given.items():
+        if name in NO_EFFECT_DEFS:
+            NO_EFFECT_DEFS[name].parse(value)
     warnings += describe_without_effect([name for name in given if name not in supported])
     config = make_broker_config(settings)
     warnings += _cluster_warnings(settings)

@@ -1,12 +1,14 @@
 """Names a `server.properties` may hold that change nothing here, and how each is answered.
 
-Kafka 4.3 knows about 340 settings.  Those that tune machinery headrace does not have are read
-without effect; those of features it lacks are named, so that nobody believes they are on.
+Kafka 4.3 knows about 340 settings.  Those that tune machinery headrace does not have are checked
+and then without effect (`without_effect`); those of features it lacks are named, so that nobody
+believes they are on.
 """
 
 import difflib
 
 from .settings import BROKER_CONFIG_DEFS
+from .without_effect import NO_EFFECT_DEFS
 
 # First part of a name -> the feature it belongs to, which this version does not have.
 UNSUPPORTED_PREFIXES = {
@@ -43,57 +45,6 @@ UNSUPPORTED_PREFIXES = {
     "transaction.": "transactions",
     "transactional.id.": "transactions",
 }
-
-# Settings of Kafka's own machinery: threads, caches, intervals that have no counterpart here.
-NO_EFFECT_PREFIXES = (
-    "add.partitions.to.txn.",
-    "controller.performance.",
-    "controller.quorum.",
-    "group.coordinator.",
-    "internal.metadata.",
-    "metadata.",
-    "metrics.",
-    "replica.",
-    "socket.connection.setup.",
-)
-NO_EFFECT = frozenset(
-    (
-        "background.threads",
-        "broker.heartbeat.interval.ms",
-        "broker.session.timeout.ms",
-        "connection.failed.authentication.delay.ms",
-        "connections.max.reauth.ms",
-        "controller.socket.timeout.ms",
-        "delete.records.purgatory.purge.interval.requests",
-        "fetch.purgatory.purge.interval.requests",
-        "follower.fetch.last.tiered.offset.enable",
-        "initial.broker.registration.timeout.ms",
-        "log.cleaner.io.buffer.load.factor",
-        "log.cleaner.io.buffer.size",
-        "log.cleaner.io.max.bytes.per.second",
-        "log.cleaner.threads",
-        "log.dir.failure.timeout.ms",
-        "log.initial.task.delay.ms",
-        "num.io.threads",
-        "num.network.threads",
-        "num.recovery.threads.per.data.dir",
-        "num.replica.alter.log.dirs.threads",
-        "num.replica.fetchers",
-        "offsets.commit.timeout.ms",
-        "offsets.load.buffer.size",
-        "offsets.topic.compression.codec",
-        "producer.purgatory.purge.interval.requests",
-        "queued.max.requests",
-        "request.timeout.ms",
-        "security.inter.broker.protocol",
-        "server.max.startup.time.ms",
-        "socket.receive.buffer.bytes",
-        "socket.send.buffer.bytes",
-        "unclean.leader.election.interval.ms",
-        "unstable.api.versions.enable",
-        "unstable.feature.versions.enable",
-    )
-)
 
 # Settings that Kafka itself dropped, with what to write instead.
 REMOVED = {
@@ -146,7 +97,7 @@ def describe_without_effect(names: list[str]) -> list[str]:
             warnings.append(f"{name} is no longer used: {REMOVED_PREFIXES[removed]}")
         elif feature is not None:
             lacking.setdefault(feature, []).append(name)
-        elif name in NO_EFFECT or name.startswith(NO_EFFECT_PREFIXES):
+        elif name in NO_EFFECT_DEFS:
             silent.append(name)
         else:
             warnings.append(describe_unknown(name))

@@ -82,6 +82,31 @@ def test_kafka_4_quickstart_file_is_a_complete_configuration() -> None:
     assert warnings == ["known, but without effect here: num.network.threads, num.io.threads"]
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("num.io.threads=0", "at least 1"),
+        ("num.io.threads=many", "whole number"),
+        ("num.network.threads=", "whole number"),
+        ("background.threads=3000000000", "32 bits"),
+        ("log.cleaner.io.max.bytes.per.second=fast", "takes a number"),
+        ("unstable.api.versions.enable=yes", "true or false"),
+        ("metadata.log.segment.bytes=1000", "at least 8388608"),
+        ("security.inter.broker.protocol=TLS", "one of PLAINTEXT, SSL"),
+    ],
+)
+def test_setting_without_effect_is_still_checked(line: str, reason: str) -> None:
+    with pytest.raises(InvalidConfigError, match=reason):
+        parse_server_properties(line)
+
+
+def test_settings_without_effect_are_named_in_one_line() -> None:
+    _, warnings = parse_server_properties("queued.max.requests=9\nbackground.threads=4")
+    assert warnings == ["known, but without effect here: queued.max.requests, background.threads"]
+    _, warnings = parse_server_properties("replica.socket.timeout=9")
+    assert warnings[0].startswith("replica.socket.timeout is no setting of a broker")
+
+
 def test_zookeeper_settings_are_answered_with_one_line_that_says_what_replaces_them() -> None:
     config, warnings = parse_server_properties(KAFKA_2_QUICKSTART)
     assert config.node_id == 0
