@@ -304,4 +304,5 @@ def _group_settings(config: BrokerConfig) -> GroupSettings:
         group_initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
         offsets_retention_minutes=config.offsets_retention_minutes,
         offset_metadata_max_bytes=config.offset_metadata_max_bytes,
+        offsets_commit_timeout_ms=config.offsets_commit_timeout_ms,
     )

@@ -74,6 +74,7 @@ class BrokerConfig:
     group_max_size: int = INT_MAX
     offset_metadata_max_bytes: int = 4_096
     offsets_retention_minutes: int = 10_080
+    offsets_commit_timeout_ms: int = 5_000
     offsets_retention_check_interval_ms: int = 600_000
     offsets_topic_num_partitions: int = 50
     offsets_topic_replication_factor: int = 3

@@ -237,6 +237,14 @@ _BROKER_ROWS: tuple[_Row, ...] = (
     ("offset.metadata.max.bytes", "int", "4096", _NATURAL, READ_ONLY, "Most bytes of a note."),
     ("offsets.retention.minutes", "int", "10080", _POSITIVE, READ_ONLY, "Age of lost offsets."),
     (
+        "offsets.commit.timeout.ms",
+        "int",
+        "5000",
+        _POSITIVE,
+        READ_ONLY,
+        "How long a commit may wait for the in-sync replicas.",
+    ),
+    (
         "offsets.retention.check.interval.ms",
         "long",
         "600000",

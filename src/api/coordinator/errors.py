@@ -62,6 +62,10 @@ class CoordinatorNotAvailableError(GroupError):
     """The group is going away, or its log has too few replicas (COORDINATOR_NOT_AVAILABLE)."""
 
 
+class GroupStoreTimeoutError(CoordinatorNotAvailableError):
+    """Not replicated within offsets.commit.timeout.ms, but it may still be."""
+
+
 class NotCoordinatorError(GroupError):
     """This broker does not hold the group's partition of __consumer_offsets (NOT_COORDINATOR)."""
 

@@ -17,6 +17,7 @@ from .errors import (
     GroupError,
     GroupIdNotFoundError,
     GroupRecordTooLargeError,
+    GroupStoreTimeoutError,
     GroupSubscribedToTopicError,
     IllegalGenerationError,
     InvalidCommitOffsetSizeError,
@@ -62,7 +63,12 @@ class GroupCoordinator:
         self._schedule = schedule
         self._create_offsets_topic = create_offsets_topic
         self._offsets_partition_count = offsets_partition_count
-        self._log = OffsetsTopic(replicas=replicas, clock=clock)
+        self._log = OffsetsTopic(
+            replicas=replicas,
+            clock=clock,
+            schedule=schedule,
+            commit_timeout_ms=settings.offsets_commit_timeout_ms,
+        )
         self._membership = Membership(
             clock=clock, schedule=schedule, settings=settings, store_group=self._store_group
         )
@@ -208,8 +214,13 @@ class GroupCoordinator:
         errors: dict[TopicPartition, GroupError],
         on_committed: OnCommitted,
     ) -> None:
-        def on_appended(error: GroupError | None) -> None:
+        def on_settled(error: GroupError | None) -> None:
             group.offsets.finish_commit(accepted, is_stored=error is None)
+
+        def on_appended(error: GroupError | None) -> None:
+            # What timed out may still be stored: it stays pending until that is known.
+            if not isinstance(error, GroupStoreTimeoutError):
+                on_settled(error)
             if error is not None:
                 if isinstance(error, GroupRecordTooLargeError):
                     error = InvalidCommitOffsetSizeError(str(error))
@@ -218,7 +229,7 @@ class GroupCoordinator:
 
         group.offsets.begin_commit(accepted)
         records = [offset_record(group.group_id, t, p, c) for (t, p), c in accepted.items()]
-        self._log.append_records(group.partition_index, records, on_appended)
+        self._log.append_records(group.partition_index, records, on_appended, on_late=on_settled)
 
     def _accepts_metadata(
         self,

@@ -1,7 +1,8 @@
 """`OffsetsTopic`: writes to __consumer_offsets and reads a partition of it back.
 
 Knows partitions and batches; knows groups only as the records of `group_records.py`.
-An append is answered once it passed the high watermark.  Loop thread only.
+An append is answered once it passed the high watermark, or when offsets.commit.timeout.ms is over:
+it may still come to count then, and whoever keeps what it says is told so.  Loop thread only.
 """
 
 import logging
@@ -28,8 +29,10 @@ from .errors import (
     GroupError,
     GroupRecordTooLargeError,
     GroupStoreError,
+    GroupStoreTimeoutError,
     NotCoordinatorError,
 )
+from .group import Timer
 from .group_records import StoredRecord
 
 if TYPE_CHECKING:
@@ -41,6 +44,7 @@ OFFSETS_TOPIC = "__consumer_offsets"
 _ALL_REPLICAS = -1
 
 OnAppended = Callable[[GroupError | None], None]
+Schedule = Callable[[int, Callable[[], None]], Timer]
 
 
 class AppendedAt(Protocol):
@@ -90,34 +94,73 @@ class PartitionSource(Protocol):
 class OffsetsTopic:
     """The one door between the group coordinator and its log."""
 
-    def __init__(self, *, replicas: PartitionSource, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        replicas: PartitionSource,
+        clock: Clock,
+        schedule: Schedule,
+        commit_timeout_ms: int,
+    ) -> None:
         self._replicas = replicas
         self._clock = clock
+        self._schedule = schedule
+        self._commit_timeout_ms = commit_timeout_ms
 
     def append_records(
-        self, partition_index: int, records: Sequence[StoredRecord], on_appended: OnAppended
+        self,
+        partition_index: int,
+        records: Sequence[StoredRecord],
+        on_appended: OnAppended,
+        on_late: OnAppended | None = None,
     ) -> None:
-        """Append `records` as one batch; `on_appended` is called once, perhaps at once."""
+        """Append `records` as one batch; `on_appended` is called once, perhaps at once.
+
+        `on_late` is told how the append ended where `on_appended` heard of the timeout before.
+        """
         now_ms = self._clock.now_ms()
         builder = BatchBuilder()
         for key, value in records:
             builder.append_record(timestamp=now_ms, key=key, value=value)
-
-        def on_passed(error: BaseException | None) -> None:
-            on_appended(None if error is None else group_error_of(error))
-
         try:
             partition = self._replicas.partition(OFFSETS_TOPIC, partition_index)
             info = partition.append_records(
                 builder.build(), required_acks=_ALL_REPLICAS, origin="coordinator"
             )
         except HeadraceError as error:
-            on_passed(error)
+            on_appended(group_error_of(error))
             return
         if partition.high_watermark > info.last_offset:
-            on_passed(None)
+            on_appended(None)
         else:
-            partition.wait_for_high_watermark(info.last_offset + 1, on_passed)
+            self._wait(partition, info.last_offset + 1, on_appended, on_late)
+
+    def _wait(
+        self,
+        partition: OffsetsPartition,
+        end_offset: int,
+        on_appended: OnAppended,
+        on_late: OnAppended | None,
+    ) -> None:
+        waiting: OnAppended | None = on_appended
+
+        def on_passed(error: BaseException | None) -> None:
+            timer.cancel()
+            if waiting is not None:
+                waiting(None if error is None else group_error_of(error))
+
+        def on_timeout() -> None:
+            nonlocal waiting
+            waiting = on_late
+            on_appended(
+                GroupStoreTimeoutError(
+                    f"{OFFSETS_TOPIC}-{partition.index} was not replicated within "
+                    f"offsets.commit.timeout.ms={self._commit_timeout_ms}"
+                )
+            )
+
+        timer = self._schedule(self._commit_timeout_ms, on_timeout)
+        partition.wait_for_high_watermark(end_offset, on_passed)
 
 
 def group_error_of(error: BaseException) -> GroupError:

@@ -110,8 +110,17 @@ class Stage:
         self, group_id: str, *, topics: tuple[str, ...] = ("clicks",), instance: str | None = None
     ) -> str:
         """One member that joins and is assigned; its id."""
-        joined: list[JoinResult | GroupError] = []
         synced: list[SyncResult | GroupError] = []
+        sync = self.join(group_id, topics, instance)
+        self.groups.sync_group(group_id, sync, synced.append)
+        assert isinstance(synced[0], SyncResult), synced
+        return sync.member_id
+
+    def join(
+        self, group_id: str, topics: tuple[str, ...] = ("clicks",), instance: str | None = None
+    ) -> SyncRequest:
+        """One member that joins and leads; what it asks for next."""
+        joined: list[JoinResult | GroupError] = []
         request = JoinRequest(
             member_id="",
             group_instance_id=instance,
@@ -128,7 +137,7 @@ class Stage:
         self.scheduler.advance(0)
         (result,) = joined
         assert isinstance(result, JoinResult), result
-        sync = SyncRequest(
+        return SyncRequest(
             member_id=result.member_id,
             group_instance_id=instance,
             generation_id=result.generation_id,
@@ -136,9 +145,6 @@ class Stage:
             protocol_name=None,
             assignment={result.member_id: b"plan"},
         )
-        self.groups.sync_group(group_id, sync, synced.append)
-        assert isinstance(synced[0], SyncResult), synced
-        return result.member_id
 
     def leave(self, group_id: str, member_id: str) -> None:
         assert self.groups.leave_group(group_id, [(member_id, None)]) == [None]
@@ -212,6 +218,49 @@ def test_a_leader_that_changes_while_a_commit_waits_fails_it() -> None:
     partition.release(NotLeaderOrFollowerError("moved"))
     assert isinstance(told[0]["clicks", 0], NotCoordinatorError)
     assert stage.offset("g") == -1
+
+
+@pytest.mark.parametrize(
+    ("end", "seen"), [(None, 7), (NotLeaderOrFollowerError("moved"), -1)], ids=["stored", "lost"]
+)
+def test_a_commit_that_waits_too_long_is_refused_and_counts_if_it_is_stored_after_all(
+    end: Exception | None, seen: int
+) -> None:
+    stage = Stage()
+    partition = stage.replicas.partitions[0]
+    partition.is_held = True
+    told = stage.commit("g", 7)
+    stage.scheduler.advance(4_999)
+    assert told == []
+    stage.scheduler.advance(1)
+    assert isinstance(told[0]["clicks", 0], CoordinatorNotAvailableError)
+    assert "offsets.commit.timeout.ms=5000" in str(told[0]["clicks", 0])
+    assert stage.offset("g") == -1
+    partition.release(end)
+    assert len(told) == 1
+    assert stage.offset("g") == seen
+
+
+def test_a_commit_that_is_stored_in_time_leaves_no_timer() -> None:
+    stage = Stage()
+    stage.replicas.partitions[0].is_held = True
+    told = stage.commit("g", 7)
+    stage.replicas.partitions[0].release()
+    stage.scheduler.advance(10_000)
+    assert told == [{}]
+    assert stage.scheduler.pending == 0
+
+
+def test_an_assignment_that_waits_too_long_sends_its_members_into_a_rebalance() -> None:
+    stage = Stage()
+    synced: list[SyncResult | GroupError] = []
+    sync = stage.join("g")
+    stage.replicas.partitions[0].is_held = True
+    stage.groups.sync_group("g", sync, synced.append)
+    stage.scheduler.advance(5_000)
+    assert isinstance(synced[0], CoordinatorNotAvailableError)
+    stage.replicas.partitions[0].release()
+    assert len(synced) == 1
 
 
 def test_metadata_has_a_bound() -> None:
