@@ -7,12 +7,12 @@ counts from there, so that a stall of the broker is paid for by every record tha
 import os
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from ...core.batch_encoder import encode_values
-from ...core.record_batch import iter_batches
+from ...core.record_batch import RecordBatch, iter_batches
 from ..wire.api_keys import ApiKey
 from .admin_client import EARLIEST, LATEST, AdminClient, TopicInfo, check
 from .bench_stats import Latencies
@@ -176,19 +176,29 @@ class Fetcher:
 
     def receive_batches(self) -> tuple[int, int]:
         """(records, bytes of batches) of the answer; the next fetch goes on behind them."""
+        count = size_bytes = 0
+        for wanted_offset, batch in self.answered_batches():
+            skipped = max(0, wanted_offset - batch.base_offset)
+            count += max(0, batch.record_count - skipped)
+            size_bytes += batch.size_bytes
+        return count, size_bytes
+
+    def answered_batches(self) -> Iterator[tuple[int, RecordBatch]]:
+        """(first offset that was wanted, batch) of the answer; moves on behind each batch."""
         answer = self._connection.receive_answer(ApiKey.FETCH, self._version, self._correlation_id)
         check(answer["error_code"], f"topic {self._topic.name}")
-        count = size_bytes = 0
         for topic in answer["responses"]:
             for part in topic["partitions"]:
                 key = (self._topic.name, part["partition_index"])
                 check(part["error_code"], f"{key[0]}-{key[1]}")
                 for batch in _whole_batches(part["records"]):
-                    skipped = max(0, self._offsets[key] - batch.base_offset)
-                    count += max(0, batch.record_count - skipped)
-                    size_bytes += batch.size_bytes
+                    wanted_offset = self._offsets[key]
                     self._offsets[key] = batch.next_offset
-        return count, size_bytes
+                    yield wanted_offset, batch
+
+    def next_offset(self, partition: int) -> int:
+        """Where the next fetch of `partition` begins."""
+        return self._offsets[self._topic.name, partition]
 
 
 def _whole_batches(records: Any) -> Any:

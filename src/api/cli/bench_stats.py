@@ -1,6 +1,6 @@
 """Latencies of a benchmark: percentiles, a table, a plot in text and as PNG."""
 
-import bisect
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,7 @@ from .common import CliError
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
 BAR_COLUMNS = 40
+SHORTEST_MS = 0.0001
 
 
 @dataclass(slots=True)
@@ -33,20 +34,17 @@ class Latencies:
         return found
 
     def text_plot(self) -> str:
-        """A bar a power of two of microseconds, as wide as its share of the samples."""
+        """A bar a percentile on a logarithmic scale from the fastest record to the slowest."""
         if not self.samples_s:
             return ""
-        bounds_us = [2**power for power in range(27)]
-        counts = [0] * (len(bounds_us) + 1)
-        for seconds in self.samples_s:
-            counts[bisect.bisect_left(bounds_us, seconds * 1e6)] += 1
-        used = [slot for slot, count in enumerate(counts) if count]
+        low_ms = max(1000 * min(self.samples_s), SHORTEST_MS)
+        percentiles = {"min": round(low_ms, 4)} | self.percentiles_ms()
+        span = math.log(max(percentiles["max"] / low_ms, 1.0)) or 1.0
         lines = []
-        for slot in range(used[0], used[-1] + 1):
-            share = counts[slot] / len(self.samples_s)
-            bound = bounds_us[min(slot, len(bounds_us) - 1)]
-            label = f"<= {bound} us" if bound < 1000 else f"<= {bound / 1000:.1f} ms"
-            lines.append(f"{label:>14}  {'#' * round(share * BAR_COLUMNS):<40}  {share:7.2%}")
+        for name, ms in percentiles.items():
+            share = math.log(max(ms / low_ms, 1.0)) / span
+            bar = "#" * (1 + round(share * (BAR_COLUMNS - 1)))
+            lines.append(f"{name:>7}  {bar:<{BAR_COLUMNS}}  {ms:g} ms")
         return "\n".join(lines)
 
 
