@@ -27,11 +27,12 @@ from ..raft.cluster_commands import (
     RegisterBroker,
 )
 from ..raft.cluster_group import ClusterGroup
-from ..raft.cluster_state import ClusterState, TopicImage
+from ..raft.cluster_state import ClusterState
 from ..raft.errors import ClusterStateError, TopicExistsError
 from ..raft.placement import place_partitions
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_manager import ReplicaManager
+from ..raft.topic_image import TopicImage
 from ..raft.topic_names import validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
 from .coordinator.group_coordinator import GroupCoordinator

@@ -7,6 +7,11 @@
       4  CreatePartitions      topic_id, assignments
       5  AlterConfigs          resource_type, resource_name, sets, deletes
       6  AllocateProducerIds   broker_id, count
+      7  RegisterBroker        the same, then session, wal_id, listeners
+      8  UnregisterBroker      broker_id
+      9  ChangeVoters          expected_generation, voters
+     10  ReassignPartitions    topic_id, targets
+     11  FinishReassignment    topic_id, index, replicas
 
 A tag is never used again for something else; a new field means a new tag.
 """
@@ -38,13 +43,27 @@ RESOURCE_GROUP = "group"
 
 @dataclass(frozen=True, slots=True)
 class RegisterBroker:
-    """A broker says where it is reached; a new `incarnation` means that it was restarted."""
+    """A broker says where it is reached, and which life of it this is.
+
+    `incarnation` is new after a stop that was not clean, `session` after every start, `wal_id`
+    after the write-ahead log was lost.  `listeners` are (name, host, port) for clients.
+    """
 
     broker_id: int
     incarnation: int
     host: str
     port: int
     rack: str | None = None
+    session: int = 0
+    wal_id: int = 0
+    listeners: tuple[tuple[str, str, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class UnregisterBroker:
+    """A broker left the cluster for good; no partition names it any more."""
+
+    broker_id: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +113,37 @@ class AllocateProducerIds:
     count: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChangeVoters:
+    """Other brokers agree on the cluster from now on: the last command of its generation."""
+
+    expected_generation: int
+    voters: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReassignPartitions:
+    """Partitions of one topic are to move: (index, replicas); no replicas call a move off."""
+
+    topic_id: bytes
+    targets: tuple[tuple[int, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FinishReassignment:
+    """A partition's group says that it moved: `replicas` hold it from now on."""
+
+    topic_id: bytes
+    index: int
+    replicas: tuple[int, ...]
+
+
 Command = (
     RegisterBroker
+    | UnregisterBroker
+    | ChangeVoters
+    | ReassignPartitions
+    | FinishReassignment
     | CreateTopic
     | DeleteTopic
     | CreatePartitions
@@ -103,7 +151,8 @@ Command = (
     | AllocateProducerIds
 )
 
-_ASSIGNMENTS = tuple_of(tuple_of(read_int))
+_IDS = tuple_of(read_int)
+_ASSIGNMENTS = tuple_of(_IDS)
 _TEXT_PAIRS = tuple_of(record_of(read_text, read_text))
 
 _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
@@ -113,14 +162,41 @@ _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
     4: (CreatePartitions, (read_uuid, _ASSIGNMENTS)),
     5: (AlterConfigs, (read_text, read_text, _TEXT_PAIRS, tuple_of(read_text))),
     6: (AllocateProducerIds, (read_int, read_int)),
+    7: (
+        RegisterBroker,
+        (
+            read_int,
+            read_int,
+            read_text,
+            read_int,
+            read_optional_text,
+            read_int,
+            read_int,
+            tuple_of(record_of(read_text, read_text, read_int)),
+        ),
+    ),
+    8: (UnregisterBroker, (read_int,)),
+    9: (ChangeVoters, (read_int, _IDS)),
+    10: (ReassignPartitions, (read_uuid, tuple_of(record_of(read_int, _IDS)))),
+    11: (FinishReassignment, (read_uuid, read_int, _IDS)),
 }
 
 
 def encode_command(command: Command) -> bytes:
     """The bytes that `decode_command` turns back into an equal command."""
     match command:
-        case RegisterBroker(broker_id, incarnation, host, port, rack):
-            return pack_fields(1, (broker_id, incarnation, host, port, rack))
+        case RegisterBroker(broker_id, incarnation, host, port, rack, session, wal_id, listeners):
+            return pack_fields(
+                7, (broker_id, incarnation, host, port, rack, session, wal_id, listeners)
+            )
+        case UnregisterBroker(broker_id):
+            return pack_fields(8, (broker_id,))
+        case ChangeVoters(expected_generation, voters):
+            return pack_fields(9, (expected_generation, voters))
+        case ReassignPartitions(topic_id, targets):
+            return pack_fields(10, (topic_id, targets))
+        case FinishReassignment(topic_id, index, replicas):
+            return pack_fields(11, (topic_id, index, replicas))
         case CreateTopic(name, topic_id, assignments, configs):
             return pack_fields(2, (name, topic_id, assignments, configs))
         case DeleteTopic(topic_id):

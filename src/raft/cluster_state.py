@@ -16,13 +16,18 @@ from .cluster_commands import (
     AllocateProducerIds,
     AlterConfigs,
     Assignments,
+    ChangeVoters,
     Command,
     CreatePartitions,
     CreateTopic,
     DeleteTopic,
+    FinishReassignment,
+    ReassignPartitions,
     RegisterBroker,
+    UnregisterBroker,
 )
 from .errors import (
+    BrokerIdNotRegisteredError,
     CorruptCommandError,
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
@@ -33,6 +38,7 @@ from .errors import (
     UnknownTopicOrPartitionError,
 )
 from .packed_fields import (
+    FieldReader,
     pack_fields,
     read_fields,
     read_int,
@@ -43,41 +49,14 @@ from .packed_fields import (
     tuple_of,
     unpack_fields,
 )
-from .topic_names import collision_key, is_internal_topic, validate_topic_name
+from .topic_image import Birth, BirthMember, BrokerRegistration, TopicImage
+from .topic_names import collision_key, validate_topic_name
 
 MAX_PARTITIONS_PER_TOPIC = 10_000
 MAX_PRODUCER_ID = (1 << 63) - 1
-_SNAPSHOT_TAG = 1
+_SNAPSHOT_TAG = 2
+_FIRST_SNAPSHOT_TAG = 1  # before there was more than one broker
 _ZERO_ID = bytes(16)
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerRegistration:
-    """Where a broker is reached, and which life of its process this is."""
-
-    broker_id: int
-    incarnation: int
-    host: str
-    port: int
-    rack: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class TopicImage:
-    """One topic as the cluster agreed on it; replaced, never changed."""
-
-    name: str
-    topic_id: bytes
-    assignments: Assignments
-    configs: Mapping[str, str]
-
-    @property
-    def is_internal(self) -> bool:
-        return is_internal_topic(self.name)
-
-    @property
-    def partition_count(self) -> int:
-        return len(self.assignments)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +74,9 @@ class ClusterState:
         self.brokers: dict[int, BrokerRegistration] = {}
         self.topics: dict[str, TopicImage] = {}
         self.next_producer_id = 0
+        self.generation = 0
+        self.voters: tuple[int, ...] = ()
+        """Who agrees on all this; nobody named: the one broker that began alone."""
         self._topics_by_id: dict[bytes, TopicImage] = {}
         self._names_by_collision_key: dict[str, str] = {}
         self._configs: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -128,13 +110,21 @@ class ClusterState:
     def apply(self, command: Command) -> Any:
         """Carry out `command`; gives its result or raises a ClusterStateError, having done nothing.
 
-        RegisterBroker -> BrokerRegistration; CreateTopic, CreatePartitions -> the new TopicImage;
-        DeleteTopic -> the removed TopicImage; AlterConfigs -> the overrides now in force;
-        AllocateProducerIds -> ProducerIdBlock.
+        RegisterBroker, UnregisterBroker -> BrokerRegistration; DeleteTopic -> the removed
+        TopicImage; what else changes a topic -> the new TopicImage; AlterConfigs -> the overrides
+        now in force; AllocateProducerIds -> ProducerIdBlock; ChangeVoters -> the new generation.
         """
         match command:
             case RegisterBroker():
                 return self._register_broker(command)
+            case UnregisterBroker():
+                return self._unregister_broker(command)
+            case ChangeVoters():
+                return self._change_voters(command)
+            case ReassignPartitions():
+                return self._reassign_partitions(command)
+            case FinishReassignment():
+                return self._finish_reassignment(command)
             case CreateTopic():
                 return self._create_topic(command)
             case DeleteTopic():
@@ -150,10 +140,79 @@ class ClusterState:
         if command.broker_id < 0:
             raise InvalidRequestError(f"broker id {command.broker_id} is negative")
         registration = BrokerRegistration(
-            command.broker_id, command.incarnation, command.host, command.port, command.rack
+            command.broker_id,
+            command.incarnation,
+            command.host,
+            command.port,
+            command.rack,
+            command.session,
+            command.wal_id,
+            command.listeners,
         )
         self.brokers[command.broker_id] = registration
         return registration
+
+    def _unregister_broker(self, command: UnregisterBroker) -> BrokerRegistration:
+        if command.broker_id not in self.brokers:
+            raise BrokerIdNotRegisteredError(f"broker {command.broker_id} is not registered")
+        if command.broker_id in self.voters:
+            raise InvalidRequestError(f"broker {command.broker_id} still votes on the cluster")
+        for topic in self.topics.values():
+            if any(command.broker_id in replicas for replicas in topic.assignments):
+                raise InvalidRequestError(
+                    f"broker {command.broker_id} still holds partitions of {topic.name}"
+                )
+        return self.brokers.pop(command.broker_id)
+
+    def _change_voters(self, command: ChangeVoters) -> int:
+        if command.expected_generation != self.generation:
+            raise InvalidRequestError(
+                f"generation {command.expected_generation} is over, this is {self.generation}"
+            )
+        if not command.voters or len(set(command.voters)) != len(command.voters):
+            raise InvalidRequestError(f"{command.voters} cannot vote on the cluster")
+        self.voters = command.voters
+        self.generation += 1
+        return self.generation
+
+    def _reassign_partitions(self, command: ReassignPartitions) -> TopicImage:
+        topic = self._known_topic(command.topic_id)
+        targets = dict(topic.targets)
+        for index, replicas in command.targets:
+            if not 0 <= index < topic.partition_count:
+                raise UnknownTopicOrPartitionError(f"no partition {topic.name}-{index}")
+            if not replicas:
+                targets.pop(index, None)
+                continue
+            _check_assignments((replicas,))
+            targets[index] = replicas
+        moving = replace(topic, targets=MappingProxyType(targets))
+        self._put_topic(moving)
+        return moving
+
+    def _finish_reassignment(self, command: FinishReassignment) -> TopicImage:
+        topic = self._known_topic(command.topic_id)
+        if not 0 <= command.index < topic.partition_count:
+            raise UnknownTopicOrPartitionError(f"no partition {topic.name}-{command.index}")
+        _check_assignments((command.replicas,))
+        targets = dict(topic.targets)
+        if targets.get(command.index) == command.replicas:
+            del targets[command.index]
+        assignments = list(topic.assignments)
+        assignments[command.index] = command.replicas
+        moved = replace(topic, assignments=tuple(assignments), targets=MappingProxyType(targets))
+        self._put_topic(moved)
+        return moved
+
+    def _birth(self, first_partition: int, assignments: Assignments) -> tuple[Birth, ...]:
+        """The registrations as they are now, for partitions that are made now."""
+        if not self.brokers:
+            return ()
+        members = tuple(
+            BirthMember(b.broker_id, b.incarnation, b.session, b.wal_id)
+            for b in sorted(self.brokers.values(), key=lambda broker: broker.broker_id)
+        )
+        return (Birth(first_partition, assignments, members),)
 
     def _create_topic(self, command: CreateTopic) -> TopicImage:
         validate_topic_name(command.name)
@@ -174,6 +233,7 @@ class ClusterState:
             command.topic_id,
             command.assignments,
             MappingProxyType(dict(command.configs)),
+            self._birth(0, command.assignments),
         )
         self._put_topic(topic)
         self._names_by_collision_key[collision_key(topic.name)] = topic.name
@@ -190,7 +250,11 @@ class ClusterState:
         topic = self._known_topic(command.topic_id)
         _check_assignments(command.assignments)
         _check_partition_count(topic.partition_count + len(command.assignments))
-        grown = replace(topic, assignments=topic.assignments + command.assignments)
+        grown = replace(
+            topic,
+            assignments=topic.assignments + command.assignments,
+            births=topic.births + self._birth(topic.partition_count, command.assignments),
+        )
         self._put_topic(grown)
         return grown
 
@@ -233,45 +297,101 @@ class ClusterState:
 
     def to_bytes(self) -> bytes:
         """The whole state as one packed value (layout: `_SNAPSHOT_READERS`)."""
-        brokers = [
-            (b.broker_id, b.incarnation, b.host, b.port, b.rack) for b in self.brokers.values()
-        ]
+        brokers = [_astuple(broker) for broker in self.brokers.values()]
         topics = [
-            (t.name, t.topic_id, t.assignments, list(t.configs.items()))
+            (
+                t.name,
+                t.topic_id,
+                t.assignments,
+                list(t.configs.items()),
+                [
+                    (b.first_partition, b.assignments, [_astuple(m) for m in b.members])
+                    for b in t.births
+                ],
+                list(t.targets.items()),
+            )
             for t in self.topics.values()
         ]
         configs = [(kind, name, list(c.items())) for (kind, name), c in self._configs.items()]
-        return pack_fields(_SNAPSHOT_TAG, (brokers, topics, configs, self.next_producer_id))
+        return pack_fields(
+            _SNAPSHOT_TAG,
+            (brokers, topics, configs, self.next_producer_id, self.generation, self.voters),
+        )
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "ClusterState":
         """The state that `to_bytes` described; raises CorruptCommandError."""
         tag, fields = unpack_fields(data)
-        if tag != _SNAPSHOT_TAG:
+        readers = _SNAPSHOT_READERS.get(tag)
+        if readers is None:
             raise CorruptCommandError(f"cluster snapshot version {tag} is unknown to this headrace")
-        brokers, topics, configs, next_producer_id = read_fields(
-            _SNAPSHOT_READERS, fields, "a cluster snapshot"
-        )
+        values = read_fields(readers, fields, "a cluster snapshot")
+        brokers, topics, configs, next_producer_id = values[:4]
         state = cls()
         for broker in brokers:
             state.brokers[broker[0]] = BrokerRegistration(*broker)
-        for name, topic_id, assignments, overrides in topics:
-            topic = TopicImage(name, topic_id, assignments, MappingProxyType(dict(overrides)))
-            state._put_topic(topic)
-            state._names_by_collision_key[collision_key(name)] = name
+        for topic in topics:
+            state._load_topic(*topic)
         for kind, name, overrides in configs:
             state._configs[(kind, name)] = MappingProxyType(dict(overrides))
         state.next_producer_id = next_producer_id
+        if tag != _FIRST_SNAPSHOT_TAG:
+            state.generation, state.voters = values[4:]
         return state
+
+    def _load_topic(
+        self,
+        name: str,
+        topic_id: bytes,
+        assignments: Assignments,
+        overrides: Any,
+        births: Any = (),
+        targets: Any = (),
+    ) -> None:
+        topic = TopicImage(
+            name,
+            topic_id,
+            assignments,
+            MappingProxyType(dict(overrides)),
+            tuple(
+                Birth(first, placed, tuple(BirthMember(*member) for member in members))
+                for first, placed, members in births
+            ),
+            MappingProxyType(dict(targets)),
+        )
+        self._put_topic(topic)
+        self._names_by_collision_key[collision_key(name)] = name
 
 
 _TEXT_PAIRS = tuple_of(record_of(read_text, read_text))
-_SNAPSHOT_READERS = (
-    tuple_of(record_of(read_int, read_int, read_text, read_int, read_optional_text)),
-    tuple_of(record_of(read_text, read_uuid, tuple_of(tuple_of(read_int)), _TEXT_PAIRS)),
-    tuple_of(record_of(read_text, read_text, _TEXT_PAIRS)),
-    read_int,
-)
+_IDS = tuple_of(read_int)
+_BROKER_V1 = (read_int, read_int, read_text, read_int, read_optional_text)
+_LISTENERS = tuple_of(record_of(read_text, read_text, read_int))
+_MEMBERS = tuple_of(record_of(read_int, read_int, read_int, read_int))
+_BIRTHS = tuple_of(record_of(read_int, tuple_of(_IDS), _MEMBERS))
+_TARGETS = tuple_of(record_of(read_int, _IDS))
+_TOPIC_V1 = (read_text, read_uuid, tuple_of(_IDS), _TEXT_PAIRS)
+_CONFIGS = tuple_of(record_of(read_text, read_text, _TEXT_PAIRS))
+_SNAPSHOT_READERS: dict[int, tuple[FieldReader, ...]] = {
+    _FIRST_SNAPSHOT_TAG: (
+        tuple_of(record_of(*_BROKER_V1)),
+        tuple_of(record_of(*_TOPIC_V1)),
+        _CONFIGS,
+        read_int,
+    ),
+    _SNAPSHOT_TAG: (
+        tuple_of(record_of(*_BROKER_V1, read_int, read_int, _LISTENERS)),
+        tuple_of(record_of(*_TOPIC_V1, _BIRTHS, _TARGETS)),
+        _CONFIGS,
+        read_int,
+        read_int,
+        _IDS,
+    ),
+}
+
+
+def _astuple(value: BrokerRegistration | BirthMember) -> tuple[Any, ...]:
+    return tuple(getattr(value, name) for name in value.__slots__)
 
 
 def _check_assignments(assignments: Assignments) -> None:

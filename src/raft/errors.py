@@ -77,6 +77,10 @@ class InvalidRequestError(ClusterStateError):
     """INVALID_REQUEST: contradicting or repeated fields."""
 
 
+class BrokerIdNotRegisteredError(ClusterStateError):
+    """BROKER_ID_NOT_REGISTERED."""
+
+
 class CorruptCommandError(ReplicationError):
     """Bytes that are no command or snapshot of ours, or of a newer headrace than this one."""
 

@@ -9,6 +9,8 @@ partition_epoch that its proposer saw; every accepted one raises it by one.
       2  AlterIsr  expected_partition_epoch, leader_epoch, isr
       3  Reassign  expected_partition_epoch, replicas, voters
       4  Form      expected_partition_epoch, replicas, voters
+      5  Elect     the same, then session
+      6  Reassign  the same, then wal_ids
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +29,8 @@ from .packed_fields import (
 )
 
 NO_LEADER = -1
-_SNAPSHOT_TAG = 1
+_SNAPSHOT_TAG = 2
+_FIRST_SNAPSHOT_TAG = 1  # before partitions had more than one voter
 
 IsrMember = tuple[int, int]
 """(broker id, incarnation): a broker that restarted is another member until it is added again."""
@@ -59,13 +62,17 @@ class Outcome(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Elect:
-    """`leader` leads from a new leader epoch on, which is at least `min_leader_epoch`."""
+    """`leader` leads from a new leader epoch on, which is at least `min_leader_epoch`.
+
+    `session` is the life of its process that was elected: a later one must be elected anew.
+    """
 
     expected_partition_epoch: int
     leader: int
     incarnation: int
     kind: ElectKind = ElectKind.CLEAN
     min_leader_epoch: int = 0
+    session: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +86,15 @@ class AlterIsr:
 
 @dataclass(frozen=True, slots=True)
 class Reassign:
-    """Other brokers hold the partition from now on; one step of a reassignment."""
+    """Other brokers hold the partition from now on; one step of a reassignment.
+
+    It is the last command of its generation: the new voters begin the next one.
+    """
 
     expected_partition_epoch: int
     replicas: tuple[int, ...]
     voters: tuple[int, ...]
+    wal_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +111,11 @@ PartitionCommand = Elect | AlterIsr | Reassign | Form
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """See the module.  `elr` are former isr members that still hold all committed records."""
+    """See the module.  `elr` are former isr members that still hold all committed records.
+
+    `wal_ids` are the voters' write-ahead logs, in the voters' order: who lost its log, votes no
+    more.
+    """
 
     replicas: tuple[int, ...] = ()
     voters: tuple[int, ...] = ()
@@ -110,6 +125,9 @@ class PartitionState:
     isr: tuple[IsrMember, ...] = ()
     elr: tuple[int, ...] = ()
     is_recovering: bool = False
+    leader_session: int = 0
+    generation: int = 0
+    wal_ids: tuple[int, ...] = ()
 
     def apply(self, command: PartitionCommand) -> tuple["PartitionState", Outcome]:
         """The state after `command`, and what became of it."""
@@ -153,6 +171,7 @@ class PartitionState:
             isr=isr,
             elr=self.elr if command.kind == ElectKind.CLEAN else (),
             is_recovering=command.kind == ElectKind.UNCLEAN,
+            leader_session=command.session,
         )
         return elected, Outcome.APPLIED
 
@@ -187,6 +206,8 @@ class PartitionState:
             self,
             replicas=command.replicas,
             voters=command.voters,
+            wal_ids=command.wal_ids,
+            generation=self.generation + 1,
             leader=self.leader if self.leader in command.replicas else NO_LEADER,
             isr=isr,
             elr=tuple(broker_id for broker_id in self.elr if broker_id in command.replicas),
@@ -207,6 +228,9 @@ class PartitionState:
                 self.isr,
                 self.elr,
                 self.is_recovering,
+                self.leader_session,
+                self.generation,
+                self.wal_ids,
             ),
         )
 
@@ -214,14 +238,19 @@ class PartitionState:
     def from_bytes(cls, data: bytes) -> "PartitionState":
         """The state that `to_bytes` described; raises CorruptCommandError."""
         tag, fields = unpack_fields(data)
-        if tag != _SNAPSHOT_TAG:
+        readers = _SNAPSHOT_READERS.get(tag)
+        if readers is None:
             raise CorruptCommandError(f"partition snapshot version {tag} is unknown")
-        return cls(*read_fields(_SNAPSHOT_READERS, fields, "a partition snapshot"))
+        return cls(*read_fields(readers, fields, "a partition snapshot"))
 
 
 _IDS = tuple_of(read_int)
 _ISR = tuple_of(record_of(read_int, read_int))
-_SNAPSHOT_READERS = (_IDS, _IDS, read_int, read_int, read_int, _ISR, _IDS, read_bool)
+_FIRST_READERS = (_IDS, _IDS, read_int, read_int, read_int, _ISR, _IDS, read_bool)
+_SNAPSHOT_READERS: dict[int, tuple[FieldReader, ...]] = {
+    _FIRST_SNAPSHOT_TAG: _FIRST_READERS,
+    _SNAPSHOT_TAG: (*_FIRST_READERS, read_int, read_int, _IDS),
+}
 
 
 def _read_kind(value: object) -> ElectKind:
@@ -236,18 +265,22 @@ _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
     2: (AlterIsr, (read_int, read_int, _ISR)),
     3: (Reassign, (read_int, _IDS, _IDS)),
     4: (Form, (read_int, _IDS, _IDS)),
+    5: (Elect, (read_int, read_int, read_int, _read_kind, read_int, read_int)),
+    6: (Reassign, (read_int, _IDS, _IDS, _IDS)),
 }
 
 
 def encode_partition_command(command: PartitionCommand) -> bytes:
     """The bytes that `decode_partition_command` turns back into an equal command."""
     match command:
-        case Elect(expected, leader, incarnation, kind, min_leader_epoch):
-            return pack_fields(1, (expected, leader, incarnation, int(kind), min_leader_epoch))
+        case Elect(expected, leader, incarnation, kind, min_leader_epoch, session):
+            return pack_fields(
+                5, (expected, leader, incarnation, int(kind), min_leader_epoch, session)
+            )
         case AlterIsr(expected, leader_epoch, isr):
             return pack_fields(2, (expected, leader_epoch, isr))
-        case Reassign(expected, replicas, voters):
-            return pack_fields(3, (expected, replicas, voters))
+        case Reassign(expected, replicas, voters, wal_ids):
+            return pack_fields(6, (expected, replicas, voters, wal_ids))
         case Form(expected, replicas, voters):
             return pack_fields(4, (expected, replicas, voters))
 

@@ -1,20 +1,23 @@
 """Which brokers hold a new partition, and which of them only vote.  Pure: chance is an argument."""
 
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from .cluster_commands import Assignments
-from .cluster_state import BrokerRegistration
 from .errors import (
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
 )
 
+if TYPE_CHECKING:
+    from .topic_image import BrokerRegistration
+
 VOTER_COUNT = 3
 
 
 def place_partitions(
-    brokers: Collection[BrokerRegistration],
+    brokers: Collection["BrokerRegistration"],
     *,
     partition_count: int,
     replication_factor: int,
@@ -65,7 +68,7 @@ def choose_voters(replicas: Sequence[int], brokers: Collection[int]) -> tuple[in
     return (*replicas, *(spare[offset:] + spare[:offset])[:missing_count])
 
 
-def _alternate_racks(brokers: Collection[BrokerRegistration]) -> list[BrokerRegistration]:
+def _alternate_racks(brokers: Collection["BrokerRegistration"]) -> list["BrokerRegistration"]:
     """All brokers in a ring whose neighbours stand in different racks as far as possible."""
     racks: dict[str | None, list[BrokerRegistration]] = {}
     for broker in sorted(brokers, key=lambda broker: broker.broker_id):
@@ -83,7 +86,7 @@ def _alternate_racks(brokers: Collection[BrokerRegistration]) -> list[BrokerRegi
 
 
 def _replicas_of(
-    ring: Sequence[BrokerRegistration], number: int, start_index: int, replication_factor: int
+    ring: Sequence["BrokerRegistration"], number: int, start_index: int, replication_factor: int
 ) -> tuple[int, ...]:
     count = len(ring)
     leader_place = (start_index + number) % count

@@ -27,7 +27,6 @@ from .cluster_commands import (
     DeleteTopic,
 )
 from .cluster_group import ClusterGroup, OnDone
-from .cluster_state import TopicImage
 from .errors import (
     NotLeaderOrFollowerError,
     UnknownTopicIdError,
@@ -45,6 +44,7 @@ from .partition_state import Elect, ElectKind, Form, Outcome
 from .placement import choose_voters
 from .raft_wal import RaftWal
 from .replica_log import LogKeeper
+from .topic_image import TopicImage
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.raft.cluster_state import BrokerRegistration
 from headrace.raft.errors import (
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
 )
 from headrace.raft.placement import choose_voters, place_partitions, validate_assignments
+from headrace.raft.topic_image import BrokerRegistration
 
 
 def brokers(count: int, racks: int = 0) -> list[BrokerRegistration]:

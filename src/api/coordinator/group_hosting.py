@@ -6,8 +6,8 @@ from typing import Any
 from ...core.clock import Clock
 from ...raft.cluster_commands import Command, DeleteTopic
 from ...raft.cluster_group import ClusterGroup
-from ...raft.cluster_state import TopicImage
 from ...raft.replica_manager import ReplicaManager
+from ...raft.topic_image import TopicImage
 from .group_coordinator import GroupCoordinator
 from .group_settings import GroupSettings
 from .offsets_topic import OFFSETS_TOPIC

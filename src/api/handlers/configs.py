@@ -9,8 +9,8 @@ from ...core.config_def import ConfigDef
 from ...core.errors import HeadraceError, InvalidConfigError
 from ...core.log_config import TOPIC_CONFIG_DEFS, parse_topic_configs, unknown_config_reason
 from ...raft.cluster_commands import RESOURCE_BROKER, RESOURCE_TOPIC, AlterConfigs
-from ...raft.cluster_state import TopicImage
 from ...raft.errors import InvalidRequestError, UnknownTopicOrPartitionError
+from ...raft.topic_image import TopicImage
 from ...raft.topic_names import validate_topic_name
 from ..broker_config import BROKER_CONFIG_DEFS, check_dynamic_settings
 from ..wire.error_codes import ErrorCode

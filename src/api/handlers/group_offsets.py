@@ -23,7 +23,7 @@ from .context import RequestContext
 from .error_mapping import error_code_of
 
 if TYPE_CHECKING:
-    from ...raft.cluster_state import TopicImage
+    from ...raft.topic_image import TopicImage
     from ..broker import Broker
 
 Body = dict[str, Any]

@@ -10,7 +10,7 @@ from typing import Any
 from ...core.errors import InvalidConfigError
 from ...core.log_config import LogConfig, parse_topic_configs
 from ...raft.cluster_commands import Assignments, CreatePartitions, CreateTopic
-from ...raft.cluster_state import ClusterState, TopicImage
+from ...raft.cluster_state import ClusterState
 from ...raft.errors import (
     InvalidPartitionsError,
     InvalidReplicaAssignmentError,
@@ -20,6 +20,7 @@ from ...raft.errors import (
     TopicExistsError,
 )
 from ...raft.placement import place_partitions
+from ...raft.topic_image import TopicImage
 from ...raft.topic_names import validate_topic_name
 
 

@@ -8,12 +8,12 @@ from ...core.errors import HeadraceError
 from ...core.kafka_uuid import ZERO_UUID, random_uuid
 from ...core.log_config import parse_topic_configs
 from ...raft.cluster_commands import DeleteTopic
-from ...raft.cluster_state import TopicImage
 from ...raft.errors import (
     InvalidRequestError,
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
+from ...raft.topic_image import TopicImage
 from ..broker_config import BrokerConfig
 from ..wire.error_codes import ErrorCode
 from .broker_settings import broker_settings
