@@ -9,7 +9,7 @@ partition_epoch that its proposer saw; every accepted one raises it by one.
       2  AlterIsr  expected_partition_epoch, leader_epoch, isr
       3  Reassign  expected_partition_epoch, replicas, voters
       4  Form      expected_partition_epoch, replicas, voters
-      5  Elect     the same, then session
+      5  Elect     the same, then session, lost
       6  Reassign  the same, then wal_ids
 """
 
@@ -65,6 +65,7 @@ class Elect:
     """`leader` leads from a new leader epoch on, which is at least `min_leader_epoch`.
 
     `session` is the life of its process that was elected: a later one must be elected anew.
+    `lost` are brokers that leave the isr with this, so that the new leader waits for none of them.
     """
 
     expected_partition_epoch: int
@@ -73,6 +74,7 @@ class Elect:
     kind: ElectKind = ElectKind.CLEAN
     min_leader_epoch: int = 0
     session: int = 0
+    lost: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +164,9 @@ class PartitionState:
             return self, Outcome.NOT_ELIGIBLE
         if command.kind == ElectKind.RESTARTED and not self._held_all(command.leader):
             return self, Outcome.NOT_ELIGIBLE
-        isr = self.isr if command.kind == ElectKind.CLEAN else (member,)
+        isr = (member,)
+        if command.kind == ElectKind.CLEAN:
+            isr = tuple(m for m in self.isr if m == member or m[0] not in command.lost)
         elected = replace(
             self,
             leader=command.leader,
@@ -265,7 +269,7 @@ _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
     2: (AlterIsr, (read_int, read_int, _ISR)),
     3: (Reassign, (read_int, _IDS, _IDS)),
     4: (Form, (read_int, _IDS, _IDS)),
-    5: (Elect, (read_int, read_int, read_int, _read_kind, read_int, read_int)),
+    5: (Elect, (read_int, read_int, read_int, _read_kind, read_int, read_int, _IDS)),
     6: (Reassign, (read_int, _IDS, _IDS, _IDS)),
 }
 
@@ -273,9 +277,9 @@ _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
 def encode_partition_command(command: PartitionCommand) -> bytes:
     """The bytes that `decode_partition_command` turns back into an equal command."""
     match command:
-        case Elect(expected, leader, incarnation, kind, min_leader_epoch, session):
+        case Elect(expected, leader, incarnation, kind, min_leader_epoch, session, lost):
             return pack_fields(
-                5, (expected, leader, incarnation, int(kind), min_leader_epoch, session)
+                5, (expected, leader, incarnation, int(kind), min_leader_epoch, session, lost)
             )
         case AlterIsr(expected, leader_epoch, isr):
             return pack_fields(2, (expected, leader_epoch, isr))
