@@ -164,7 +164,7 @@ class PartitionState:
             return self, Outcome.NOT_ELIGIBLE
         if command.kind == ElectKind.RESTARTED and not self._held_all(command.leader):
             return self, Outcome.NOT_ELIGIBLE
-        isr = (member,)
+        isr: tuple[IsrMember, ...] = (member,)
         if command.kind == ElectKind.CLEAN:
             isr = tuple(m for m in self.isr if m == member or m[0] not in command.lost)
         elected = replace(
