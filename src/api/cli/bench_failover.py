@@ -164,6 +164,8 @@ class FailoverProducer:
         self._pending[-1] = (number, correlation_id, time.perf_counter())
 
     def _receive(self, connection: BrokerConnection) -> None:
+        if not self._pending:
+            raise BrokerUnreachableError(connection.address, "it closed the connection")
         number, correlation_id, _ = self._pending[0]
         answer = connection.receive_answer(ApiKey.PRODUCE, self._version, correlation_id)
         part = answer["responses"][0]["partition_responses"][0]
