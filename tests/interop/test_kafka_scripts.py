@@ -13,6 +13,8 @@ from pathlib import Path
 import pytest
 
 from headrace.api.cli.kafka_scripts.__main__ import main as run_script
+from headrace.api.wire.codec import encode_stored
+from tests.support.batches import make_batch
 from tests.support.broker_process import BrokerProcess
 from tests.support.kafka_java import JVM_FLAGS, RUN_SECONDS, kafka_classpath
 from tests.support.requests import Requester
@@ -170,6 +172,50 @@ def test_a_dumped_segment_reads_as_in_kafkas_tool(
             line.split("Exception:")[0] for line in their_lines
         ]
         assert code == their_code
+
+
+def offset_records() -> list[tuple[bytes, bytes | None]]:
+    """Records of __consumer_offsets in every version, whole and odd ones."""
+
+    def stored(kind: str, version: int, body: dict[str, object]) -> bytes:
+        return version.to_bytes(2, "big") + encode_stored(kind, version, body)
+
+    committed = {"offset": 5, "metadata": 'said "so"\n\x1b\u00e9\\u001f', "commit_timestamp": 9}
+    commit_key = stored("OffsetCommitKey", 1, {"group": "g", "topic": "t", "partition": 3})
+    group_key = stored("GroupMetadataKey", 2, {"group": "g"})
+    records: list[tuple[bytes, bytes | None]] = [(commit_key, None), (group_key, None)]
+    for version in range(5):
+        given = {**committed, "leader_epoch": 4} if version >= 3 else dict(committed)
+        if version == 4:
+            given["topic_id"] = bytes(range(16))
+        records.append((commit_key, stored("OffsetCommitValue", version, given)))
+    records.append((commit_key, stored("OffsetCommitValue", 4, committed)))
+    owned = [{"topic": "t", "partitions": [0, 2]}]
+    subscription = {"topics": ["t"], "user_data": b"\x00\xff", "owned_partitions": owned}
+    assignment = stored("ConsumerProtocolAssignment", 1, {"assigned_partitions": owned})
+    for version in range(5):
+        member = {
+            "member_id": "m",
+            "client_id": "c",
+            "client_host": "/127.0.0.1",
+            "rebalance_timeout": 7,
+            "session_timeout": 8,
+            "subscription": stored("ConsumerProtocolSubscription", min(version, 3), subscription),
+            "assignment": assignment if version else b"",
+        }
+        for kind in ("consumer", "connect"):
+            group = {"protocol_type": kind, "generation": 1, "members": [member]}
+            records.append((group_key, stored("GroupMetadataValue", version, group)))
+    return records
+
+
+def test_committed_offsets_are_dumped_as_by_kafkas_tool(
+    broker: BrokerProcess, tmp_path: Path
+) -> None:
+    segment = tmp_path / "00000000000000000000.log"
+    segment.write_bytes(make_batch(offset_records()))
+    call = ["kafka-dump-log", "--files", str(segment), "--offsets-decoder"]
+    assert ours(broker, *call) == theirs(broker, *call)
 
 
 def test_records_are_deleted_as_by_kafkas_tool(broker: BrokerProcess, tmp_path: Path) -> None:

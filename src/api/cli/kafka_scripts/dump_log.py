@@ -10,7 +10,7 @@ from ....core.errors import HeadraceError, LogCorruptedError
 from ....core.log_dump import describe_batch, dump_file
 from ....core.record import Record
 from ....core.record_batch import RecordBatch
-from ...wire.codec import decode_stored
+from .offset_records import offset_record_json
 from .options import make_parser
 
 Decoder = Callable[[bytes | None, bytes | None], tuple[str, str]]
@@ -70,7 +70,7 @@ def _dump_log(path: Path, args: argparse.Namespace) -> None:
 def _contents(record: Record, key: str, value: str) -> str:
     """Key and value as Kafka's tool prints them: what is null is left out."""
     named = "" if record.key is None else f" key: {key}"
-    return named if record.value is None else f"{named} payload: {value}"
+    return named if record.value is None and not value else f"{named} payload: {value}"
 
 
 def batch_line(batch: RecordBatch, position: int) -> str:
@@ -117,28 +117,14 @@ def _optional(value: int | None) -> str:
 
 def decode_text(key: bytes | None, value: bytes | None) -> tuple[str, str]:
     def text(data: bytes | None) -> str:
-        return "null" if data is None else data.decode("utf-8", "replace")
+        return "" if data is None else data.decode("utf-8", "replace")
 
     return text(key), text(value)
 
 
 def decode_offsets(key: bytes | None, value: bytes | None) -> tuple[str, str]:
-    """A record of `__consumer_offsets` in words; other bytes as text."""
-    if key is None or len(key) < 2:
-        return decode_text(key, value)
-    version = int.from_bytes(key[:2], "big")
-    if version in (0, 1):
-        fields = decode_stored("OffsetCommitKey", version, key, 2)
-        said = "offset_commit::" + _fields(fields)
-        stored = "OffsetCommitValue"
-    elif version == 2:
-        said = "group_metadata::" + _fields(decode_stored("GroupMetadataKey", version, key, 2))
-        stored = "GroupMetadataValue"
-    else:
-        return decode_text(key, value)
-    if value is None:
-        return said, "<DELETE>"
-    return said, _fields(decode_stored(stored, int.from_bytes(value[:2], "big"), value, 2))
+    """A record of `__consumer_offsets` as JSON; other bytes as text."""
+    return offset_record_json(key, value) or decode_text(key, value)
 
 
 def _fields(values: dict[str, Any]) -> str:
