@@ -93,3 +93,23 @@ class RaftWalCorruptedError(ReplicationError):
         self.path = path
         self.position = position
         self.reason = reason
+
+
+class CorruptFrameError(ReplicationError):
+    """Bytes on a broker link that no broker of ours sends; the link is closed."""
+
+
+class NotControllerError(ReplicationError):
+    """This broker is not the group's controller; `controller_id` is who may be, if known."""
+
+    def __init__(self, message: str, controller_id: int | None = None) -> None:
+        super().__init__(message)
+        self.controller_id = controller_id
+
+
+class UnknownOutcomeError(ReplicationError):
+    """Nobody can say whether the proposal was carried out; read the state before trying again."""
+
+
+class GroupSealedError(ReplicationError):
+    """The group's generation has ended: the proposal was not carried out, ask the next one."""

@@ -6,16 +6,20 @@ removes the old one, so the newest file alone is the truth.  `wal_format.py` has
 
 An entry whose index is not the next one replaces that entry and all behind it, as Raft asks. Space
 is reserved ahead, so zeros behind the last batch are an unwritten tail and a full disk is refused
-before a byte is written: that may be tried again.  Durability: `append_entries` returns after
-fdatasync; if a write or a sync fails, the log is out of use until the process restarts.  A batch
-that was being written when the machine stopped is cut off at the next start; a bad batch before a
-good one is corruption.
+before a byte is written: that may be tried again.  Durability: `append_entries` and `append_turn`
+return after fdatasync; if a write or a sync fails, the log is out of use until the process restarts
+and `on_failure` is told.  A batch that was being written when the machine stopped is cut off at the
+next start; a bad batch before a good one is corruption.
+
+Two threads share it: the loop thread journals what this broker decides alone, the raft thread a
+batch a turn.  Whoever changes a group holds `lock` from before the change until the batch is
+written, since a checkpoint asks every group for its image.
 """
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import (
@@ -26,6 +30,9 @@ from ..core.errors import (
 )
 from .errors import RaftWalCorruptedError
 from .wal_format import MAGIC, WalRecord, WalRecordKind, encode_wal_batch, read_wal_file
+from .wal_replay import GroupImage, records_of, replay_record
+
+__all__ = ["WAL_FOLDER_NAME", "Entry", "GroupImage", "RaftWal", "wal_folder_in"]
 
 logger = logging.getLogger(__name__)
 
@@ -39,28 +46,6 @@ _KEPT_BYTES = 16 * 1024
 
 Entry = tuple[str, int, int, bytes]
 """(group_id, entry_index, term, payload)"""
-
-
-@dataclass(slots=True)
-class GroupImage:
-    """All that the log holds of one group: a snapshot and the entries behind it.
-
-    `snapshot_index` is the last entry the snapshot covers (0: none); `entries` are (index, term,
-    payload).
-    """
-
-    snapshot_index: int = 0
-    snapshot_term: int = 0
-    snapshot: bytes = b""
-    entries: list[tuple[int, int, bytes]] | tuple[tuple[int, int, bytes], ...] = ()
-
-    @property
-    def last_index(self) -> int:
-        return self.entries[-1][0] if self.entries else self.snapshot_index
-
-    @property
-    def last_term(self) -> int:
-        return self.entries[-1][1] if self.entries else self.snapshot_term
 
 
 def wal_folder_in(log_dirs: Sequence[Path]) -> Path:
@@ -77,13 +62,16 @@ def wal_folder_in(log_dirs: Sequence[Path]) -> Path:
 
 
 class RaftWal:
-    """The open write-ahead log of one broker.  One thread at a time may call it.
+    """The open write-ahead log of one broker.  Any thread may call it; see the module on `lock`.
 
     Each group is attached with a callable that gives its present image for the next checkpoint.
     """
 
     def __init__(self, folder: Path, *, checkpoint_bytes: int = DEFAULT_CHECKPOINT_BYTES) -> None:
         self.folder = folder
+        self.lock = threading.RLock()
+        self.on_failure: Callable[[str], None] | None = None
+        """Told once, under the lock, when a write or a sync failed: the broker must stop."""
         self.truncated_bytes = 0
         """Bytes of a torn tail that opening this log cut off."""
         self._checkpoint_bytes = checkpoint_bytes
@@ -122,13 +110,21 @@ class RaftWal:
 
     def replay(self) -> dict[str, GroupImage]:
         """Groups found on disk that nobody has attached yet, by group id."""
-        return dict(self._replayed)
+        with self.lock:
+            return dict(self._replayed)
 
     def attach_group(self, group_id: str, take_image: Callable[[], GroupImage]) -> GroupImage:
         """Hand over what the log holds of the group; from now on checkpoints ask `take_image`."""
-        assert group_id not in self._attached, group_id
-        self._attached[group_id] = take_image
-        return self._replayed.pop(group_id, None) or GroupImage()
+        with self.lock:
+            assert group_id not in self._attached, group_id
+            self._attached[group_id] = take_image
+            return self._replayed.pop(group_id, None) or GroupImage()
+
+    def detach_group(self, group_id: str) -> None:
+        """Keep the group's present image for checkpoints, and for whoever attaches it next."""
+        with self.lock:
+            take_image = self._attached.pop(group_id)
+            self._replayed[group_id] = take_image()
 
     def forget_groups(self, group_ids: Iterable[str]) -> None:
         """Remove groups for good, in one batch; their ids must never be used again."""
@@ -136,10 +132,11 @@ class RaftWal:
         if not gone:
             return
         records = [WalRecord(WalRecordKind.FORGET, gid, 0, 0, b"") for gid in gone]
-        self._write_batch(records, kept_bytes=0)
-        for group_id in gone:
-            self._replayed.pop(group_id, None)
-            self._attached.pop(group_id, None)
+        with self.lock:
+            self._write_batch(records, kept_bytes=0)
+            for group_id in gone:
+                self._replayed.pop(group_id, None)
+                self._attached.pop(group_id, None)
 
     # -- writing
 
@@ -150,47 +147,68 @@ class RaftWal:
         """
         if not entries:
             return
-        self._checkpoint_if_due()
         records = [WalRecord(WalRecordKind.ENTRY, *entry) for entry in entries]
-        self._write_batch(records, kept_bytes=0 if makes_room else _KEPT_BYTES)
+        with self.lock:
+            self._checkpoint_if_due()
+            self._write_batch(records, kept_bytes=0 if makes_room else _KEPT_BYTES)
+
+    def append_turn(self, records: Sequence[WalRecord]) -> None:
+        """Make everything of one turn of the raft thread durable, or nothing of it.
+
+        The groups have made the changes already, so a checkpoint comes behind the batch.
+        """
+        if not records:
+            return
+        with self.lock:
+            self._write_batch(records, kept_bytes=_KEPT_BYTES)
+            for record in records:
+                if record.kind == WalRecordKind.FORGET:
+                    self._replayed.pop(record.group_id, None)
+                    self._attached.pop(record.group_id, None)
+            self._checkpoint_if_due()
 
     def reserve_room(self, size_bytes: int) -> None:
         """See to it that a full disk does not refuse the next `size_bytes` of batches.
 
         Raises KafkaStorageError where there is no room for them now.
         """
-        self._check_usable()
-        self._checkpoint_if_due()
-        self._reserve(self._position + size_bytes + _KEPT_BYTES)
+        with self.lock:
+            self._check_usable()
+            self._checkpoint_if_due()
+            self._reserve(self._position + size_bytes + _KEPT_BYTES)
 
     def checkpoint(self) -> None:
         """Write every group's present image to a new file and drop the old one.
 
         On a full disk the old file is kept and written on.
         """
-        self._check_usable()
-        images = dict(self._replayed)
-        for group_id, take_image in self._attached.items():
-            images[group_id] = take_image()
-        try:
-            self._start_file(images)
-        except OSError as error:
-            if error.errno not in PASSING_REFUSALS:
-                raise self._failed(error) from error
-            logger.warning("%s: no checkpoint (%s); going on with the old one", self.path, error)
+        with self.lock:
+            self._check_usable()
+            images = dict(self._replayed)
+            for group_id, take_image in self._attached.items():
+                images[group_id] = take_image()
+            try:
+                self._start_file(images)
+            except OSError as error:
+                if error.errno not in PASSING_REFUSALS:
+                    raise self._failed(error) from error
+                logger.warning(
+                    "%s: no checkpoint (%s); going on with the old one", self.path, error
+                )
 
     def close(self) -> None:
         """Close the file; everything appended is durable already."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with self.lock:
+            if self._fd >= 0:
+                os.close(self._fd)
+                self._fd = -1
 
     def _checkpoint_if_due(self) -> None:
         grown_bytes = self._position - self._checkpoint_end
         if grown_bytes >= max(self._checkpoint_bytes, self._checkpoint_end):
             self.checkpoint()
 
-    def _write_batch(self, records: list[WalRecord], *, kept_bytes: int) -> None:
+    def _write_batch(self, records: Sequence[WalRecord], *, kept_bytes: int) -> None:
         self._check_usable()
         batch = encode_wal_batch(self._next_sequence, records)
         self._reserve(self._position + len(batch) + kept_bytes)
@@ -234,6 +252,8 @@ class RaftWal:
     def _failed(self, error: OSError) -> KafkaStorageError:
         self._failure = f"the write-ahead log cannot be written ({error}); restart the broker"
         logger.error("%s: %s", self.folder, self._failure)
+        if self.on_failure is not None:
+            self.on_failure(self._failure)
         return KafkaStorageError(self.folder, self._failure)
 
     def _start_file(self, images: dict[str, GroupImage]) -> None:
@@ -241,7 +261,7 @@ class RaftWal:
         sequence = self._next_sequence
         path = self.folder / f"{sequence:020d}.wal"
         unfinished = path.with_suffix(".wal.tmp")
-        records = [record for gid, image in images.items() for record in _records_of(gid, image)]
+        records = [record for gid, image in images.items() for record in records_of(gid, image)]
         content = MAGIC + encode_wal_batch(sequence, records)
         room = max(_RESERVE_BYTES, self._reserved_end - self._position)
         fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
@@ -278,7 +298,10 @@ class RaftWal:
         content = read_wal_file(files[-1])
         for batch in content.batches:
             for record in batch.records:
-                self._replay_record(content.path, batch.position, record)
+                try:
+                    replay_record(self._replayed, record)
+                except ValueError as error:
+                    raise RaftWalCorruptedError(content.path, batch.position, str(error)) from error
         self._file_sequence = content.batches[0].sequence
         self._next_sequence = content.batches[-1].sequence + 1
         self._checkpoint_end = content.checkpoint_end
@@ -299,40 +322,6 @@ class RaftWal:
             self.path,
             torn_bytes,
         )
-
-    def _replay_record(self, path: Path, position: int, record: WalRecord) -> None:
-        kind, group_id, index, term, payload = record
-        if kind == WalRecordKind.ENTRY:
-            self._replay_entry(path, position, group_id, (index, term, payload))
-        elif kind == WalRecordKind.SNAPSHOT:
-            self._replayed[group_id] = GroupImage(index, term, payload, [])
-        else:
-            self._replayed.pop(group_id, None)
-
-    def _replay_entry(
-        self, path: Path, position: int, group_id: str, entry: tuple[int, int, bytes]
-    ) -> None:
-        image = self._replayed.get(group_id)
-        if image is None:
-            image = self._replayed[group_id] = GroupImage(entries=[])
-        assert isinstance(image.entries, list), group_id
-        kept = entry[0] - image.snapshot_index - 1
-        if not 0 <= kept <= len(image.entries):
-            raise RaftWalCorruptedError(
-                path,
-                position,
-                f"group {group_id}: entry {entry[0]} does not follow entry {image.last_index}",
-            )
-        del image.entries[kept:]
-        image.entries.append(entry)
-
-
-def _records_of(group_id: str, image: GroupImage) -> list[WalRecord]:
-    snapshot = WalRecord(
-        WalRecordKind.SNAPSHOT, group_id, image.snapshot_index, image.snapshot_term, image.snapshot
-    )
-    entries = [WalRecord(WalRecordKind.ENTRY, group_id, *entry) for entry in image.entries]
-    return [snapshot, *entries]
 
 
 def _write_fully(fd: int, content: bytes, position: int) -> None:

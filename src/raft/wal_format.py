@@ -11,9 +11,10 @@
         16        records
 
     OFFSET  SIZE  FIELD               one record
-         0     1  kind                1 entry, 2 snapshot, 3 forget
+         0     1  kind                1 entry, 2 snapshot, 3 forget, 4 hard state
          1     2  group_id_bytes      then the group id in UTF-8
-         +     8  entry_index         of the entry; the last one that the snapshot covers
+         +     8  entry_index         of the entry; the last one that the snapshot covers;
+                                      of a hard state the broker voted for in the term, or -1
          +     8  term
          +     4  payload_bytes       then the payload
 
@@ -32,6 +33,7 @@ from .errors import RaftWalCorruptedError
 
 MAGIC = b"HRWAL\0\0\1"
 MAX_BATCH_BYTES = 256 * 1024 * 1024
+NO_VOTE = -1
 
 _BATCH_HEAD = struct.Struct(">IIq")
 _RECORD_HEAD = struct.Struct(">BH")
@@ -44,6 +46,10 @@ class WalRecordKind(IntEnum):
     ENTRY = 1
     SNAPSHOT = 2
     FORGET = 3
+    HARD_STATE = 4
+
+
+_KINDS = {int(kind): kind for kind in WalRecordKind}
 
 
 class WalRecord(NamedTuple):
@@ -130,7 +136,7 @@ def _read_records(path: Path, data: bytes, position: int, end: int) -> list[WalR
     records = []
     while position < end:
         kind, name_bytes = _RECORD_HEAD.unpack_from(data, position)
-        if kind not in WalRecordKind.__members__.values():
+        if kind not in _KINDS:
             raise RaftWalCorruptedError(path, position, f"record kind {kind} is unknown")
         name_start = position + _RECORD_HEAD.size
         body_start = name_start + name_bytes
@@ -139,7 +145,7 @@ def _read_records(path: Path, data: bytes, position: int, end: int) -> list[WalR
         position = payload_start + payload_bytes
         records.append(
             WalRecord(
-                WalRecordKind(kind),
+                _KINDS[kind],
                 data[name_start:body_start].decode(),
                 index,
                 term,

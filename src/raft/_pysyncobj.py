@@ -1,0 +1,369 @@
+"""PySyncObj, tamed: the only file that imports it, and every private name of it that we touch.
+
+The library decides who leads a group and what is committed.  Everything around that is ours and is
+put in its place from outside: journal, transport, clock, chance, snapshots, membership.  What
+stands here holds for one version only, so the version and the names are checked at import.
+
+The library is loaded as a private copy: what is changed in it (no pickle, no pipe, our clock) is
+not seen by a host program that uses PySyncObj too, and neither is what its import changes in
+`socket`.
+"""
+
+import importlib
+import operator
+import socket
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any, NoReturn, Protocol
+
+PINNED_VERSION = "0.3.17"
+MAX_COMMAND_BYTES = 4 * 1024 * 1024
+"""Of one command: a larger one would reach the library's pickled path for big entries."""
+
+FOLLOWER, CANDIDATE, LEADER = range(3)
+SUCCESS, QUEUE_FULL, REFUSED = 0, 1, 6
+
+HEARTBEAT_S = 0.25
+LEADER_FALLBACK_S = 1.5
+MIN_ELECTION_TIMEOUT_S = 1.0
+MAX_ELECTION_TIMEOUT_S = 2.0
+MAX_QUEUED_COMMANDS = 4096
+
+# Private names this file relies on: methods of the class, and fields that __init__ sets.
+METHODS = (
+    "_SyncObj__callErrCallback",
+    "_SyncObj__doApplyCommand",
+    "_SyncObj__generateRaftTimeout",
+    "_SyncObj__onMessageReceived",
+    "_SyncObj__onNodeConnected",
+    "_SyncObj__onNodeDisconnected",
+    "_SyncObj__onSetCodeVersion",
+    "_SyncObj__parseChangeClusterRequest",
+    "_SyncObj__sendAppendEntries",
+    "_SyncObj__setCurrentTerm",
+    "_SyncObj__setState",
+    "_SyncObj__tryLogCompaction",
+    "_applyCommand",
+    "_onTick",
+    "transferLeadership",
+)
+FIELDS = (
+    "_SyncObj__commandsQueue",
+    "_SyncObj__commandsWaitingCommit",
+    "_SyncObj__connectedNodes",
+    "_SyncObj__lastResponseTime",
+    "_SyncObj__noopIDx",
+    "_SyncObj__raftCommitIndex",
+    "_SyncObj__raftCurrentTerm",
+    "_SyncObj__raftElectionDeadline",
+    "_SyncObj__raftLastApplied",
+    "_SyncObj__raftLeader",
+    "_SyncObj__raftLog",
+    "_SyncObj__raftMatchIndex",
+    "_SyncObj__raftNextIndex",
+    "_SyncObj__raftState",
+    "_SyncObj__serializer",
+    "_SyncObj__transferInProgress",
+    "_SyncObj__votedForNodeId",
+    "_poller",
+)
+
+
+class PickleRefusedError(RuntimeError):
+    """PySyncObj reached for pickle: it must never, whatever arrived."""
+
+
+def _refuse_pickle(*_arguments: object, **_options: object) -> NoReturn:
+    raise PickleRefusedError("pickle is not used here")
+
+
+def _load_private_copy() -> dict[str, ModuleType]:
+    """The library's modules, loaded anew and known to nobody else."""
+    found = version("pysyncobj")
+    if found != PINNED_VERSION:
+        raise ImportError(
+            f"headrace needs pysyncobj=={PINNED_VERSION} and found {found}: "
+            f"run `pip install pysyncobj=={PINNED_VERSION}`"
+        )
+    kept_function = socket.inet_ntop
+    kept = {name: sys.modules.pop(name) for name in _names_in(sys.modules)}
+    try:
+        importlib.import_module("pysyncobj")
+        return {name: sys.modules.pop(name) for name in _names_in(sys.modules)}
+    finally:
+        sys.modules.update(kept)
+        socket.inet_ntop = kept_function
+
+
+def _names_in(modules: Iterable[str]) -> list[str]:
+    return [name for name in modules if name.partition(".")[0] == "pysyncobj"]
+
+
+def _lay_tripwire(modules: dict[str, ModuleType]) -> None:
+    """Make every road to pickle in the library raise."""
+    door = modules["pysyncobj.pickle"]
+    roads = [getattr(door, name) for name in ("load", "loads", "dump", "dumps")]
+    for module in modules.values():
+        for name, value in list(vars(module).items()):
+            if any(value is road for road in roads):
+                setattr(module, name, _refuse_pickle)
+
+
+def missing_names(library_class: Any) -> list[str]:
+    """Which of the private names we rely on this PySyncObj does not have."""
+    fields = library_class.__init__.__code__.co_names
+    return [name for name in METHODS if not hasattr(library_class, name)] + [
+        name for name in FIELDS if name not in fields
+    ]
+
+
+class _NothingToPoll:
+    """Stands in for the library's poller, serializer and journal factory."""
+
+    def poll(self, _timeout: float) -> None:
+        """The runtime's own loop waits; the library never does."""
+
+    def cancelTransmisstion(self, _node: object) -> None:
+        """No snapshot of the library's is ever under way."""
+
+
+MODULES = _load_private_copy()
+_library: Any = MODULES["pysyncobj.syncobj"]
+_missing = missing_names(_library.SyncObj)
+if _missing:
+    raise ImportError(f"pysyncobj {PINNED_VERSION} without {_missing}")
+_lay_tripwire(MODULES)
+_nothing = _NothingToPoll()
+_library.PIPE_NOTIFIER_ENABLED = False
+_library.createPoller = lambda _kind: _nothing
+_library.createJournal = lambda _path: None
+_library.Serializer = lambda *_arguments: _nothing
+
+_now_s = 0.0
+
+
+def _library_now() -> float:
+    return _now_s
+
+
+_library.monotonicTime = _library_now
+
+
+def set_library_clock(now_s: float) -> None:
+    """The time that the library sees from now on; the caller's clock, never its own."""
+    global _now_s
+    _now_s = now_s
+
+
+_SyncObj: Any = _library.SyncObj
+_Node: Any = MODULES["pysyncobj.node"].Node
+
+_settings = MODULES["pysyncobj.config"].SyncObjConf(
+    autoTick=False,
+    raftMinTimeout=MIN_ELECTION_TIMEOUT_S,
+    raftMaxTimeout=MAX_ELECTION_TIMEOUT_S,
+    appendEntriesPeriod=HEARTBEAT_S,
+    # The group sends what is new once a turn itself; the library only sends heartbeats.
+    appendEntriesUseBatch=True,
+    leaderFallbackTimeout=LEADER_FALLBACK_S,
+    commandsQueueSize=MAX_QUEUED_COMMANDS,
+    commandsWaitLeader=False,
+    appendEntriesBatchSizeBytes=MAX_COMMAND_BYTES + 1024,
+    journalFile=None,
+    fullDumpFile=None,
+    useFork=False,
+    dynamicMembershipChange=False,
+)
+
+
+class BrokerNode(_Node):  # type: ignore[misc]
+    """A broker as the library sees it; one object a broker, so identity is equality."""
+
+    __eq__ = object.__eq__
+    __ne__ = object.__ne__
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"broker {self.id}"
+
+
+_nodes: dict[int, BrokerNode] = {}
+
+
+def node_of(broker_id: int) -> Any:
+    """The one node object of a broker."""
+    node = _nodes.get(broker_id)
+    return node if node is not None else _nodes.setdefault(broker_id, BrokerNode(broker_id))
+
+
+class LibraryJournal(Protocol):
+    """What the library asks of its log: entries are (command, entry_index, term)."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, place: Any) -> Any: ...
+
+
+class _OutwardOnly:
+    """Stands in for the library's transport: it sends; receiving is our own call."""
+
+    __slots__ = ("send",)
+    ready = True
+
+    def __init__(self, send: Any) -> None:
+        self.send = send
+
+    def _ignore(self, *_callback: object) -> None:
+        """Links and messages come by `RaftGroup`'s own methods."""
+
+    setOnNodeConnectedCallback = _ignore
+    setOnNodeDisconnectedCallback = _ignore
+    setOnMessageReceivedCallback = _ignore
+    setOnReadonlyNodeConnectedCallback = _ignore
+    setOnReadonlyNodeDisconnectedCallback = _ignore
+    setOnUtilityMessageCallback = _ignore
+
+
+def _field(name: str) -> Any:
+    """A read-only property for one of the library's private fields."""
+    return property(operator.attrgetter(f"_SyncObj__{name}"))
+
+
+def _ignore_assignment(_self: object, _value: object) -> None:
+    """What the library would put in place of an injected collaborator."""
+
+
+class LibraryGroup(_SyncObj):  # type: ignore[misc]
+    """One group as the library plays it, under readable names; `RaftGroup` builds on it.
+
+    A subclass sets `journal` before it calls `__init__`.
+    """
+
+    journal: Any
+    _is_built = False
+
+    def __init__(self, broker_id: int, other_ids: Sequence[int], send: Any) -> None:
+        others = [node_of(other) for other in other_ids]
+        super().__init__(node_of(broker_id), others, _settings, transport=_OutwardOnly(send))
+        self._is_built = True
+
+    def __dir__(self) -> Iterable[str]:
+        # The library looks through every attribute for replicated methods; there are none.
+        return super().__dir__() if self._is_built else ()
+
+    # -- collaborators: a property of the class wins over what the library assigns
+
+    _SyncObj__raftLog = property(operator.attrgetter("journal"), _ignore_assignment)
+    _poller = property(lambda _self: _nothing, _ignore_assignment)
+
+    def _SyncObj__onSetCodeVersion(self, _version: int) -> None:
+        """Versions of code are not replicated here."""
+
+    def _SyncObj__tryLogCompaction(self) -> None:
+        """The group cuts its journal itself."""
+
+    def _SyncObj__parseChangeClusterRequest(self, _command: bytes) -> None:
+        """Membership never changes inside a group, and nothing is unpickled."""
+
+    def _SyncObj__generateRaftTimeout(self) -> float:
+        return self.draw_election_timeout()
+
+    def _SyncObj__doApplyCommand(self, command: bytes) -> object:
+        return self.apply_command(command)
+
+    def _SyncObj__setState(self, state: int) -> None:
+        old_state = self.raft_state
+        self.__dict__["_SyncObj__raftState"] = state
+        if old_state != state:
+            self.state_changed(old_state, state)
+
+    def _SyncObj__sendAppendEntries(self) -> None:
+        self.before_appends()
+        _SyncObj._SyncObj__sendAppendEntries(self)
+
+    # -- what a subclass provides
+
+    def draw_election_timeout(self) -> float:
+        """Seconds until a silent leader is given up."""
+        raise NotImplementedError
+
+    def apply_command(self, command: bytes) -> object:
+        """Carry out the committed `command`, which stands one behind `applied_index`."""
+        raise NotImplementedError
+
+    def state_changed(self, old_state: int, new_state: int) -> None:
+        """The library went from one of FOLLOWER, CANDIDATE, LEADER to another."""
+        raise NotImplementedError
+
+    def before_appends(self) -> None:
+        """Entries are about to be sent to all followers."""
+        raise NotImplementedError
+
+    # -- the library's fields and deeds by readable names
+
+    raft_state: int = _field("raftState")
+    raft_term: int = _field("raftCurrentTerm")
+    applied_index: int = _field("raftLastApplied")
+    committed_index: int = _field("raftCommitIndex")
+    leader_node: Any = _field("raftLeader")
+    connected_nodes: Any = _field("connectedNodes")
+    match_index: Any = _field("raftMatchIndex")
+    next_index: Any = _field("raftNextIndex")
+    no_op_index: Any = _field("noopIDx")
+    waiting_commands: Any = _field("commandsWaitingCommit")
+    is_transfer_due: Any = _field("transferInProgress")
+    election_deadline_s: Any = property(
+        operator.attrgetter("_SyncObj__raftElectionDeadline"),
+        lambda self, value: setattr(self, "_SyncObj__raftElectionDeadline", value),
+    )
+
+    def run_tick(self) -> None:
+        """Let time pass: elections that are due, commits, applies, heartbeats, commands."""
+        _SyncObj._onTick(self, 0.0)
+
+    def deliver(self, node: Any, message: dict[str, Any]) -> None:
+        """Hand a message to the library in its own words."""
+        _SyncObj._SyncObj__onMessageReceived(self, node, message)
+
+    def connect(self, node: Any) -> None:
+        self._SyncObj__onNodeConnected(node)
+
+    def disconnect(self, node: Any) -> None:
+        self._SyncObj__onNodeDisconnected(node)
+
+    def send_appends(self) -> None:
+        self._SyncObj__sendAppendEntries()
+
+    def queue_command(self, payload: bytes, callback: Any) -> None:
+        """Propose at the next tick; `callback(result, reason)`."""
+        self._applyCommand(payload, callback, 0)
+
+    def drain_commands(self) -> list[Any]:
+        """The callbacks of commands that were queued and are in no journal."""
+        queue = self._SyncObj__commandsQueue._FastQueue__queue
+        callbacks = [callback for _, callback in queue]
+        queue.clear()
+        return callbacks
+
+    def follow_term(self, term: int) -> None:
+        """Become a follower without a leader in a newer term."""
+        self._SyncObj__setCurrentTerm(term, None)
+        self.forget_leader()
+        self._SyncObj__setState(FOLLOWER)
+
+    def forget_leader(self) -> None:
+        self._SyncObj__raftLeader = None
+
+    def note_responses(self, now_s: float) -> None:
+        """As if every follower had answered just now."""
+        times = self._SyncObj__lastResponseTime
+        for node in times:
+            times[node] = now_s
+
+    def start_at(self, applied_index: int) -> None:
+        """All up to `applied_index` is applied: by a snapshot."""
+        self.__dict__["_SyncObj__raftLastApplied"] = applied_index
+        if self.committed_index < applied_index:
+            self.__dict__["_SyncObj__raftCommitIndex"] = applied_index

@@ -1,0 +1,159 @@
+"""One Raft group on three imagined brokers: elections, commits, sleep, snapshots, seals."""
+
+from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
+from tests.support.raft_cluster import RaftCluster
+
+
+def test_three_brokers_elect_one_controller_and_commit_on_all() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    outcomes = cluster.propose(leader, b"one")
+    cluster.settle()
+    assert outcomes == [(3, 1)]
+    assert [cluster.payloads(b) for b in cluster.voters] == [[b"one"]] * 3
+    assert all(cluster.group(b).leader_id == leader for b in cluster.voters)
+    assert cluster.members[leader].roles == [True]
+
+
+def test_the_first_voter_leads_at_once_when_it_campaigns() -> None:
+    cluster = RaftCluster()
+    cluster.group(1).campaign_soon()
+    cluster.members[1].finish_turn()
+    cluster.settle()
+    assert cluster.leaders() == [1]
+    assert cluster.group(1).term == 1
+
+
+def test_a_quiet_group_sleeps_and_costs_nothing() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    cluster.run(2.0)
+    assert all(cluster.group(b).is_quiesced for b in cluster.voters)
+    counts = [(m.tick_count, m.sent_count, m.sync_count) for m in cluster.members.values()]
+    cluster.run(60.0)
+    assert counts == [(m.tick_count, m.sent_count, m.sync_count) for m in cluster.members.values()]
+    assert cluster.leaders() == [leader]
+    assert cluster.propose(leader, b"awake") == []
+    cluster.settle()
+    assert cluster.payloads(1) == cluster.payloads(2) == cluster.payloads(3) == [b"awake"]
+
+
+def test_a_dead_leader_is_replaced_within_a_fifth_of_a_second() -> None:
+    cluster = RaftCluster()
+    old = cluster.elect()
+    cluster.run(2.0)
+    cluster.crash(old)
+    died_s = cluster.now_s
+    assert cluster.elect() != old
+    assert cluster.now_s - died_s <= 0.2
+
+
+def test_a_restarted_broker_catches_up_and_does_not_disturb() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other = next(b for b in cluster.voters if b != leader)
+    cluster.crash(other)
+    for number in range(5):
+        cluster.propose(leader, b"%d" % number)
+        cluster.settle()
+    term = cluster.group(leader).term
+    cluster.restart(other)
+    cluster.run(2.0)
+    assert cluster.payloads(other) == [b"0", b"1", b"2", b"3", b"4"]
+    assert cluster.group(leader).term == term
+    assert cluster.leaders() == [leader]
+
+
+def test_a_follower_far_behind_gets_a_snapshot() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other = next(b for b in cluster.voters if b != leader)
+    cluster.crash(other)
+    for number in range(400):
+        cluster.propose(leader, b"%d" % number)
+        cluster.settle()
+    cluster.restart(other)
+    cluster.run(1.0)
+    assert cluster.payloads(other) == cluster.payloads(leader)
+    assert any(payload is None for _, payload, _ in cluster.members[other].applied)
+
+
+def test_a_proposal_at_a_follower_names_the_controller() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other = next(b for b in cluster.voters if b != leader)
+    (error,) = cluster.propose(other, b"x")
+    assert isinstance(error, NotControllerError)
+    assert error.controller_id == leader
+
+
+def test_a_proposal_that_cannot_be_committed_ends_with_its_deadline() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    cluster.isolate(leader)
+    outcomes = cluster.propose(leader, b"x", timeout_s=1.0)
+    cluster.run(0.9)
+    assert outcomes == []
+    cluster.run(0.2)
+    assert isinstance(outcomes[0], UnknownOutcomeError)
+
+
+def test_a_proposal_that_a_newer_leader_overtook_was_certainly_not_carried_out() -> None:
+    cluster = RaftCluster()
+    old = cluster.elect()
+    cluster.isolate(old)
+    outcomes = cluster.propose(old, b"lost", timeout_s=60.0)
+    cluster.run(2.0)
+    cluster.heal()
+    cluster.run(2.0)
+    assert isinstance(outcomes[0], NotControllerError)
+    assert all(b"lost" not in cluster.payloads(b) for b in cluster.voters)
+
+
+def test_a_seal_is_the_last_command_of_its_generation() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    first = cluster.propose(leader, b"seal:1,2,4")
+    second = cluster.propose(leader, b"behind")
+    cluster.settle()
+    assert first == [(3, 1)]
+    assert isinstance(second[0], GroupSealedError)
+    assert isinstance(cluster.propose(leader, b"later")[0], GroupSealedError)
+    assert [cluster.payloads(b) for b in cluster.voters] == [[b"seal:1,2,4"]] * 3
+    assert all(cluster.group(b).is_sealed for b in cluster.voters)
+
+
+def test_leadership_moves_where_it_is_asked_to() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other = next(b for b in cluster.voters if b != leader)
+    cluster.propose(leader, b"one")
+    cluster.settle()
+    cluster.group(leader).transfer_to(other)
+    cluster.members[leader].finish_turn()
+    cluster.settle()
+    assert cluster.leaders() == [other]
+    assert cluster.members[leader].roles == [True, False]
+
+
+def test_a_whole_cluster_comes_back_with_everything_committed() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    for number in range(3):
+        cluster.propose(leader, b"%d" % number)
+    cluster.settle()
+    term = cluster.group(leader).term
+    for broker_id in cluster.voters:
+        cluster.crash(broker_id)
+    for broker_id in cluster.voters:
+        cluster.restart(broker_id)
+    leader = cluster.elect()
+    cluster.run(1.0)
+    assert cluster.group(leader).term > term
+    assert [cluster.payloads(b) for b in cluster.voters] == [[b"0", b"1", b"2"]] * 3
+
+
+def test_a_group_with_one_voter_decides_alone() -> None:
+    cluster = RaftCluster(1)
+    assert cluster.elect() == 1
+    assert cluster.propose(1, b"x") == [(3, 1)]

@@ -1,0 +1,326 @@
+"""Raft groups on an imagined network, clock and disk: nothing waits, nothing is random by itself.
+
+`RaftCluster` holds one `RaftGroup` a broker.  Messages wait in one queue a direction of a link, in
+order; a test delivers them.  A member's disk keeps what was synced, and loses the turn in which the
+member crashes.
+"""
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgpack
+
+from headrace.raft.message_codec import decode_frame, encode_frame
+from headrace.raft.raft_group import RaftGroup
+from headrace.raft.wal_format import WalRecord
+from headrace.raft.wal_replay import GroupImage, replay_record
+
+GROUP_ID = "partition-x-0"
+TICK_S = 0.05
+
+
+class ListMachine:
+    """A list of payloads; `seal:1,2,3` names the voters of the next generation."""
+
+    def __init__(self, first: Iterable[bytes] = ()) -> None:
+        self.payloads = list(first)
+        self._successor: tuple[int, ...] | None = None
+
+    @property
+    def successor(self) -> tuple[int, ...] | None:
+        return self._successor
+
+    def apply(self, payload: bytes) -> object:
+        if payload == b"raise":
+            raise RuntimeError("a machine's bug")
+        self.payloads.append(payload)
+        if payload.startswith(b"seal:"):
+            self._successor = tuple(int(voter) for voter in payload[5:].split(b","))
+        return len(self.payloads)
+
+    def to_bytes(self) -> bytes:
+        packed: bytes = msgpack.packb([self.payloads, self._successor])
+        return packed
+
+    def load(self, data: bytes) -> None:
+        self.payloads, successor = msgpack.unpackb(data)
+        self._successor = None if successor is None else tuple(successor)
+
+
+class Member:
+    """One broker: the environment of its group, its disk and what it has been told."""
+
+    def __init__(self, cluster: "RaftCluster", broker_id: int) -> None:
+        self.cluster = cluster
+        self.broker_id = broker_id
+        self.disk: dict[str, GroupImage] = {}
+        self.session = 0
+        self.is_running = False
+        self.applied: list[tuple[int, bytes | None, object]] = []
+        self.roles: list[bool] = []
+        self.sync_count = 0
+        self.sent_count = 0
+        self.tick_count = 0
+        self.is_awake = False
+        self.group: Any = None
+        self._forget_turn()
+
+    def _forget_turn(self) -> None:
+        self.batch: list[WalRecord] = []
+        self.outbox: list[tuple[int, tuple[Any, ...]]] = []
+        self.calls: list[Callable[[], None]] = []
+        self.is_dirty = False
+
+    def start(self) -> None:
+        """Open the group on what the disk holds."""
+        self.session += 1
+        self.is_running = True
+        image = self.disk.get(GROUP_ID, GroupImage())
+        copy = GroupImage(
+            image.snapshot_index,
+            image.snapshot_term,
+            image.snapshot,
+            list(image.entries),
+            image.term,
+            image.voted_for,
+        )
+        self.group = self.cluster.make_group(self, copy)
+
+    def crash(self) -> None:
+        """Stop; what was not synced is gone."""
+        self.is_running = False
+        self.is_awake = False
+        self.group = None
+        self._forget_turn()
+
+    # -- the environment of the group
+
+    def monotonic_s(self) -> float:
+        return self.cluster.now_s
+
+    def random_float(self) -> float:
+        return self.cluster.random.random()
+
+    def send(self, broker_id: int, group_id: str, message: tuple[Any, ...]) -> bool:
+        assert message[0] == group_id
+        self.outbox.append((broker_id, message))
+        self.sent_count += 1
+        return True
+
+    def is_up(self, broker_id: int) -> bool:
+        return self.cluster.is_linked(self.broker_id, broker_id)
+
+    def journal(self, record: WalRecord) -> None:
+        self.batch.append(record)
+
+    def after_sync(self, call: Callable[[], None]) -> None:
+        self.calls.append(call)
+
+    def mark_dirty(self, _group: RaftGroup) -> None:
+        self.is_dirty = True
+
+    def set_awake(self, _group: RaftGroup, is_awake: bool) -> None:
+        self.is_awake = is_awake
+
+    def on_applied(
+        self, _group: RaftGroup, entry_index: int, payload: bytes | None, result: object
+    ) -> None:
+        self.applied.append((entry_index, payload, result))
+        self.cluster.note_applied(self, entry_index, payload)
+
+    def on_role(self, _group: RaftGroup, is_controller: bool) -> None:
+        self.roles.append(is_controller)
+
+    # -- the turn
+
+    def finish_ticks(self) -> None:
+        """Tick while the group is dirty."""
+        while self.is_dirty:
+            self.is_dirty = False
+            self.tick_count += 1
+            self.group.tick(self.cluster.now_s)
+
+    def sync(self) -> None:
+        """Make the turn's records durable, then let its calls and messages go."""
+        if self.batch:
+            self.sync_count += 1
+            for record in self.batch:
+                replay_record(self.disk, record)
+        calls, outbox = self.calls, self.outbox
+        self._forget_turn()
+        for call in calls:
+            call()
+        for to_id, message in outbox:
+            self.cluster.carry(self.broker_id, to_id, message)
+
+    def checkpoint(self) -> None:
+        """Replace what the disk holds by the group's image, as the log does when it has grown."""
+        self.disk[GROUP_ID] = self.group.take_image()
+
+    def finish_turn(self) -> None:
+        while self.is_dirty or self.batch or self.calls or self.outbox:
+            self.finish_ticks()
+            self.sync()
+
+
+class RaftCluster:
+    """Brokers 1 to n, each with a copy of one group, and the links between them."""
+
+    group_class: type[Any] = RaftGroup
+
+    def __init__(self, size: int = 3, *, seed: int = 0, is_started: bool = True) -> None:
+        self.random = random.Random(seed)
+        self.now_s = 100.0
+        self.voters = tuple(range(1, size + 1))
+        self.members = {broker_id: Member(self, broker_id) for broker_id in self.voters}
+        self.queues: dict[tuple[int, int], deque[tuple[Any, ...]]] = {
+            (a, b): deque() for a in self.voters for b in self.voters if a != b
+        }
+        self._links: set[frozenset[int]] = set()
+        if is_started:
+            for member in self.members.values():
+                member.start()
+            for a in self.voters:
+                for b in self.voters:
+                    if a < b:
+                        self.link(a, b)
+
+    def make_group(self, member: Member, image: GroupImage) -> Any:
+        return self.group_class(
+            GROUP_ID,
+            broker_id=member.broker_id,
+            voters=self.voters,
+            machine=ListMachine(),
+            image=image,
+            environment=member,
+        )
+
+    def note_applied(self, member: Member, entry_index: int, payload: bytes | None) -> None:
+        """For a simulation that checks every applied entry."""
+
+    def group(self, broker_id: int) -> Any:
+        return self.members[broker_id].group
+
+    def payloads(self, broker_id: int) -> list[bytes]:
+        return list(self.group(broker_id).machine.payloads)
+
+    # -- links
+
+    def is_linked(self, a: int, b: int) -> bool:
+        return frozenset((a, b)) in self._links
+
+    def link(self, a: int, b: int, *, is_new_session: bool = False) -> None:
+        """Let a link between two running brokers stand."""
+        pair = frozenset((a, b))
+        if pair in self._links:
+            return
+        assert self.members[a].is_running
+        assert self.members[b].is_running
+        self._links.add(pair)
+        for here, there in ((a, b), (b, a)):
+            member = self.members[here]
+            member.group.peer_up(there, is_new_session)
+            member.finish_turn()
+
+    def unlink(self, a: int, b: int) -> None:
+        """Tear the link; what was under way on it is lost."""
+        pair = frozenset((a, b))
+        if pair not in self._links:
+            return
+        self._links.discard(pair)
+        for here, there in ((a, b), (b, a)):
+            self.queues[here, there].clear()
+            member = self.members[here]
+            if member.is_running:
+                member.group.peer_down(there)
+                member.finish_turn()
+
+    def isolate(self, broker_id: int) -> None:
+        for other in self.voters:
+            if other != broker_id:
+                self.unlink(broker_id, other)
+
+    def heal(self) -> None:
+        running = [b for b in self.voters if self.members[b].is_running]
+        for a in running:
+            for b in running:
+                if a < b:
+                    self.link(a, b)
+
+    def crash(self, broker_id: int) -> None:
+        self.members[broker_id].crash()
+        self.isolate(broker_id)
+
+    def restart(self, broker_id: int) -> None:
+        """Start a crashed broker and link it with all that run."""
+        self.members[broker_id].start()
+        self.members[broker_id].finish_turn()
+        for other in self.voters:
+            if other != broker_id and self.members[other].is_running:
+                self.link(broker_id, other, is_new_session=True)
+
+    # -- messages and time
+
+    def carry(self, from_id: int, to_id: int, message: tuple[Any, ...]) -> None:
+        if self.is_linked(from_id, to_id):
+            decoded = decode_frame(encode_frame([message]))
+            self.queues[from_id, to_id].extend(decoded)
+
+    def deliver(self, from_id: int, to_id: int, count: int | None = None) -> int:
+        """Deliver up to `count` messages of one direction in one turn of the receiver."""
+        queue = self.queues[from_id, to_id]
+        member = self.members[to_id]
+        delivered = 0
+        while queue and (count is None or delivered < count):
+            message = queue.popleft()
+            delivered += 1
+            member.group.receive(from_id, message)
+        if delivered:
+            member.finish_turn()
+        return delivered
+
+    def settle(self) -> None:
+        """Deliver until no message is under way; no time passes."""
+        while sum(self.deliver(a, b) for a, b in self.queues):
+            pass
+
+    def tick(self, broker_id: int) -> None:
+        member = self.members[broker_id]
+        if member.is_running and member.is_awake:
+            member.tick_count += 1
+            member.group.tick(self.now_s)
+            member.finish_turn()
+
+    def run(self, seconds: float) -> None:
+        """Let time pass, with every message delivered at once."""
+        end_s = self.now_s + seconds
+        self.settle()
+        while self.now_s < end_s - 1e-9:
+            self.now_s += TICK_S
+            for broker_id in self.voters:
+                self.tick(broker_id)
+            self.settle()
+
+    def leaders(self) -> list[int]:
+        return [
+            b for b in self.voters if self.members[b].is_running and self.group(b).is_controller
+        ]
+
+    def elect(self, seconds: float = 5.0) -> int:
+        """Let time pass until exactly one broker is the controller; returns it."""
+        end_s = self.now_s + seconds
+        self.settle()
+        while len(self.leaders()) != 1:
+            assert self.now_s < end_s, "nobody was elected"
+            self.run(TICK_S)
+        return self.leaders()[0]
+
+    def propose(self, broker_id: int, payload: bytes, timeout_s: float = 5.0) -> list[object]:
+        """Outcomes arrive in the list that is returned."""
+        outcomes: list[object] = []
+        member = self.members[broker_id]
+        member.group.propose(payload, outcomes.append, self.now_s + timeout_s)
+        member.finish_turn()
+        return outcomes
