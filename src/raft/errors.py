@@ -77,6 +77,22 @@ class InvalidRequestError(ClusterStateError):
     """INVALID_REQUEST: contradicting or repeated fields."""
 
 
+class NoReassignmentInProgressError(ClusterStateError):
+    """Nothing moves that could be called off (NO_REASSIGNMENT_IN_PROGRESS)."""
+
+
+class ElectionNotNeededError(ClusterStateError):
+    """The partition is led as it should be (ELECTION_NOT_NEEDED)."""
+
+
+class PreferredLeaderNotAvailableError(ClusterStateError):
+    """The preferred replica is down or not in sync (PREFERRED_LEADER_NOT_AVAILABLE)."""
+
+
+class EligibleLeadersNotAvailableError(ClusterStateError):
+    """No replica is up that may lead (ELIGIBLE_LEADERS_NOT_AVAILABLE)."""
+
+
 class BrokerIdNotRegisteredError(ClusterStateError):
     """BROKER_ID_NOT_REGISTERED."""
 

@@ -7,6 +7,9 @@ from .errors import InvalidTopicError
 MAX_TOPIC_NAME_LENGTH = 249
 """A folder is `<topic>-<partition>` and file systems allow 255 characters."""
 
+CLUSTER_METADATA_TOPIC = "__cluster_metadata"
+"""No topic here, but what Kafka's tools call the cluster's own group."""
+
 INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__share_group_state"})
 
 _LEGAL_NAME = re.compile(r"[a-zA-Z0-9._-]+")
