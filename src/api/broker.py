@@ -29,8 +29,10 @@ from ..raft.cluster_commands import (
 from ..raft.cluster_group import ClusterGroup
 from ..raft.cluster_state import ClusterState
 from ..raft.errors import ClusterStateError, TopicExistsError
+from ..raft.fetch_sessions import FetchSessions
 from ..raft.placement import place_partitions
 from ..raft.raft_wal import RaftWal, wal_folder_in
+from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
 from ..raft.replica_manager import ReplicaManager
 from ..raft.topic_image import TopicImage
 from ..raft.topic_names import validate_topic_name
@@ -76,6 +78,11 @@ class Broker:
         self.replicas: ReplicaManager
         self.producer_ids: ProducerIdManager
         self.groups: GroupCoordinator
+        self.send_fetch: SendFetch | None = None  # set before `start`
+        self.fetchers: ReplicaFetchers | None = None
+        self.fetch_sessions = FetchSessions(
+            self.clock, max_sessions=config.max_incremental_fetch_session_cache_slots
+        )
         self._fetch_turn = 0
         self._is_open = False
         self.on_config_changed: list[Callable[[BrokerConfig], None]] = []
@@ -98,6 +105,7 @@ class Broker:
                 clock=self.clock,
                 default_config=self.config.log_config,
             )
+            self._begin_to_fetch()
             self.producer_ids = ProducerIdManager(self.node_id, self.propose)
             self.groups = host_groups(
                 replicas=self.replicas,
@@ -119,6 +127,24 @@ class Broker:
         except BaseException:
             self.close(clean=False)
             raise
+
+    def _begin_to_fetch(self) -> None:
+        if self.send_fetch is None:  # nobody gave us a way to other brokers
+            return
+        config = self.config
+        self.fetchers = ReplicaFetchers(
+            broker_id=self.node_id,
+            incarnation=self.replicas.incarnation,
+            send_fetch=self.send_fetch,
+            schedule=self._schedule,
+            settings=FetcherSettings(
+                max_wait_ms=config.replica_fetch_wait_max_ms,
+                max_bytes=config.replica_fetch_response_max_bytes,
+                partition_max_bytes=config.replica_fetch_max_bytes,
+                backoff_ms=config.replica_fetch_backoff_ms,
+            ),
+        )
+        self.replicas.on_role_changed = self.fetchers.role_changed
 
     def _take_dynamic_settings(self) -> None:
         state = self.cluster_group.state
@@ -180,6 +206,8 @@ class Broker:
             self._is_open = False
             if hasattr(self, "groups"):
                 self.groups.close()
+            if self.fetchers is not None:
+                self.fetchers.close()
             if hasattr(self, "replicas"):
                 self.replicas.close()
             self.log_manager.close(clean=clean)
@@ -222,6 +250,11 @@ class Broker:
                 }
             )
         return brokers
+
+    def address_of(self, broker_id: int) -> tuple[str, int] | None:
+        """Where another broker is reached; None while it has not registered."""
+        registration = self.cluster_state.brokers.get(broker_id)
+        return None if registration is None else (registration.host, registration.port)
 
     def next_fetch_turn(self) -> int:
         """A number that grows with each fetch: where it begins to read."""

@@ -37,6 +37,18 @@ class StaleBrokerEpochError(ReplicationError):
     """A broker that is not live in the incarnation it names (STALE_BROKER_EPOCH)."""
 
 
+class FetchSessionIdNotFoundError(ReplicationError):
+    """The fetch session is not there (FETCH_SESSION_ID_NOT_FOUND)."""
+
+
+class InvalidFetchSessionEpochError(ReplicationError):
+    """A request of a fetch session was lost or came twice (INVALID_FETCH_SESSION_EPOCH)."""
+
+
+class FetchSessionTopicIdError(ReplicationError):
+    """A fetch session changed between names and topic ids (FETCH_SESSION_TOPIC_ID_ERROR)."""
+
+
 class InvalidRequiredAcksError(ReplicationError):
     """acks is none of -1, 0, 1 (INVALID_REQUIRED_ACKS)."""
 

@@ -384,7 +384,7 @@ class Partition(Replica):
         is_new_epoch = state.leader_epoch != self.leader_epoch
         self.leader_epoch = state.leader_epoch
         has_log = self.log is not None and not self._is_deleted
-        self.is_leader = has_log and state.leader == self.broker_id
+        self.is_leader = has_log and state.leader == self.broker_id and self._group.may_lead
         self.is_follower = (
             has_log and state.leader not in (NO_LEADER, self.broker_id)
         ) and self.broker_id in state.replicas

@@ -40,6 +40,8 @@ class PartitionGroup:
 
     __slots__ = ("_last_index", "_term", "_wal", "group_id", "state")
 
+    may_lead = True  # whoever is alone was elected in this life of the process
+
     def __init__(self, wal: RaftWal, group_id: str) -> None:
         self.group_id = group_id
         self._wal = wal

@@ -84,6 +84,8 @@ class ReplicaManager:
         )
         self.on_partition_online: list[PartitionHook] = []
         self.on_partition_offline: list[PartitionHook] = []
+        # Told of each partition that begins or ceases to follow; set before `start`.
+        self.on_role_changed: PartitionHook | None = None
         # Gives, for a log's folder, what to call when more of it is committed; set before `start`.
         self.committed_hook_of: Callable[[Path], Callable[[], None] | None] | None = None
         self._log_manager = log_manager
@@ -115,6 +117,11 @@ class ReplicaManager:
                 raise UnknownTopicIdError(f"no topic has the id {topic_id.hex()}")
             raise self._why_missing(topic, topic.name, index)
         return found
+
+    def leader_of(self, topic: str, index: int) -> tuple[int, int] | None:
+        """(leader id, leader epoch) as far as this broker knows; None for what it does not hold."""
+        found = self._partitions.get((topic, index))
+        return None if found is None else (found.leader_id, found.leader_epoch)
 
     def partitions(self) -> Iterable[Partition]:
         """Every partition of this broker, the offline ones too."""
@@ -199,6 +206,7 @@ class ReplicaManager:
                     broker_id=self.broker_id,
                     group=PartitionGroup(self._wal, partition_group_id(topic.topic_id, index)),
                 )
+                partition.on_role_changed = self.on_role_changed
                 self._partitions[topic.name, index] = partition
                 self._partitions_by_id[topic.topic_id, index] = partition
                 if config is None:

@@ -6,7 +6,7 @@ Behaviour: each partition is appended and answered by itself; one that fails fai
     timeout_ms has (REQUEST_TIMED_OUT: they may still be committed).  Internal topics refuse
     clients.
 Versions: 3 record batches of magic 2; 5 log_start_offset; 7 zstd; 8 record_errors, error_message
-    (KIP-467); 10 current_leader (KIP-951).
+    (KIP-467); 10 current_leader and node_endpoints (KIP-951).
 Not done: transactions (a transactional batch is refused), versions 12 (KIP-890) and 13 (topic ids).
 """
 
@@ -14,11 +14,12 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InvalidRecordError, InvalidTxnStateError
-from ...raft.errors import InvalidTopicError, NotLeaderOrFollowerError
+from ...raft.errors import InvalidTopicError
 from ...raft.topic_names import is_internal_topic
 from ..wire.error_codes import ErrorCode
 from .context import CloseConnectionError, RequestContext
 from .error_mapping import error_code_of
+from .leader_hints import MOVED, describe_endpoints, describe_leader
 
 if TYPE_CHECKING:
     from ...core.append_info import AppendInfo
@@ -30,6 +31,7 @@ ACKS_ALL = -1
 ACKS_NONE = 0
 ATTRIBUTES_BYTE = 22  # the low byte of a batch's attributes
 TRANSACTIONAL_BIT = 0x10
+FIRST_VERSION_WITH_LEADERS = 10
 
 Body = dict[str, Any]
 
@@ -74,7 +76,9 @@ def handle_produce(
         if failures:
             raise CloseConnectionError(_describe_unanswered(responses))
         return None
-    body = {"responses": responses}
+    body: Body = {"responses": responses}
+    if failures and api_version >= FIRST_VERSION_WITH_LEADERS:
+        _name_endpoints(broker, context, body)
     return body if wait is None else wait.begin(body, request["timeout_ms"])
 
 
@@ -162,13 +166,23 @@ def _describe_failure(broker: "Broker", name: str, index: int, error: Exception)
             {"batch_index": batch_index, "batch_index_error_message": message}
             for batch_index, message in error.record_errors
         ]
-    if isinstance(error, NotLeaderOrFollowerError):
-        partition = broker.replicas.partition(name, index)
-        answer["current_leader"] = {
-            "leader_id": partition.leader_id,
-            "leader_epoch": partition.leader_epoch,
-        }
+    if answer["error_code"] in MOVED:
+        leader = describe_leader(broker, name, index)
+        if leader is not None:
+            answer["current_leader"] = leader
     return answer
+
+
+def _name_endpoints(broker: "Broker", context: RequestContext, body: Body) -> None:
+    """Say where the leaders are that the failed answers name."""
+    leader_ids = {
+        answer["current_leader"]["leader_id"]
+        for topic in body["responses"]
+        for answer in topic["partition_responses"]
+        if "current_leader" in answer
+    }
+    if leader_ids:
+        body["node_endpoints"] = describe_endpoints(broker, context, leader_ids)
 
 
 def _describe_unanswered(responses: list[Body]) -> str:

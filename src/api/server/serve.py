@@ -19,6 +19,7 @@ from .connection import Connection
 from .connection_table import ConnectionTable
 from .dispatcher import Dispatcher
 from .listener import BoundListener, advertised_with_ports
+from .peer_client import PeerClients
 from .receive_buffers import ReceiveBuffers
 from .request_budget import RequestBudget
 
@@ -106,6 +107,11 @@ class Server:
         except BaseException:
             self._close_listeners()
             raise
+        self._peers = PeerClients(
+            address_of=self.broker.address_of,
+            client_id=f"broker-{self.broker.node_id}-fetcher",
+        )
+        self.broker.send_fetch = self._peers.send_fetch
         self.table = ConnectionTable(
             clock=self.broker.clock,
             max_connections=config.max_connections,
@@ -161,6 +167,7 @@ class Server:
         for connection in connections:
             connection.close()
         await asyncio.sleep(0)
+        self._peers.close()
         self.broker.close(clean=clean)
         for connection in list(self.table.connections):
             connection.abort()

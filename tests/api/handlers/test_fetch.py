@@ -220,13 +220,6 @@ def test_read_committed_gets_a_list_of_aborted_transactions(client: Requester, t
     assert values(answer["records"]) == [b"a"]
 
 
-def test_session_that_nobody_opened_is_refused(client: Requester, topic: str) -> None:
-    body = fetch_body(topic, 0, session_id=77, session_epoch=1)
-    assert client.ask(1, 12, body)["error_code"] == 70
-    asks_for_one = fetch_body(topic, 0, session_id=0, session_epoch=0)
-    assert client.ask(1, 12, asks_for_one)["session_id"] == 0
-
-
 def test_many_waiting_fetches_are_all_answered(broker: InProcessBroker, topic: str) -> None:
     answers: list[list[bytes | None]] = []
 

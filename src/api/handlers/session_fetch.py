@@ -1,0 +1,204 @@
+"""Fetch within a session (KIP-227): of clients that ask for one, and of every follower.
+
+    session_id 0, epoch 0    a new session; all its partitions are answered
+    session_id n, epoch e    the session goes on: changed partitions are in the request, forgotten
+                             ones are named, and only partitions with something to tell are answered
+    session_id n, epoch -1   the session ends (fetch.py)
+
+A further request of a session that still waits has the first one answered at once, so a fetcher
+may bring a new partition in without waiting for max_wait.  A follower reads up to the log's end,
+and what it asks for tells the leader what it has.
+"""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ...raft.errors import FetchSessionTopicIdError, ReplicationError
+from ...raft.fetch_sessions import FetchSession, SessionPartition
+from .context import RequestContext
+from .error_mapping import error_code_of
+from .fetch_answers import (
+    FIRST_VERSION_WITH_TOPIC_IDS,
+    FIRST_VERSION_WITH_ZSTD,
+    FailedAnswers,
+    describe_fetched,
+    refuse_zstd,
+)
+from .fetch_wait import WaitingFetch
+
+if TYPE_CHECKING:
+    from ...raft.partition import FetchedRecords
+    from ..broker import Broker
+
+INITIAL_SESSION_EPOCH = 0
+
+Body = dict[str, Any]
+
+
+def answer_in_session(
+    broker: "Broker",
+    context: RequestContext,
+    request: Body,
+    follower: tuple[int, int] | None,
+) -> "Body | asyncio.Future[Body | None]":
+    """The answer of a request that begins or continues a session, or the promise of it."""
+    by_id = context.api_version >= FIRST_VERSION_WITH_TOPIC_IDS
+    sessions = broker.fetch_sessions
+    session_id, epoch = request["session_id"], request["session_epoch"]
+    is_full = epoch <= INITIAL_SESSION_EPOCH
+    try:
+        if is_full:
+            if session_id:
+                sessions.close_session(session_id)
+            count = sum(len(topic["partitions"]) for topic in request["topics"])
+            session = sessions.open_session(
+                partition_count=count, uses_topic_ids=by_id, follower=follower
+            )
+        else:
+            session = sessions.next_of(session_id, epoch)
+            if session.uses_topic_ids != by_id or session.follower != follower:
+                raise FetchSessionTopicIdError("the session was begun by another kind of request")
+    except ReplicationError as error:
+        return {"error_code": error_code_of(error), "responses": []}
+    _update_session(session, request, by_id=by_id)
+    if not session.partitions and session.session_id:
+        sessions.close_session(session.session_id)
+        session.session_id = 0
+    return _SessionFetch(broker, context, request, session, is_full=is_full).answer()
+
+
+def _update_session(session: FetchSession, request: Body, *, by_id: bool) -> None:
+    topic_field = "topic_id" if by_id else "topic"
+    for topic in request["forgotten_topics_data"]:
+        for index in topic["partitions"]:
+            session.forget((topic[topic_field], index))
+    for topic in request["topics"]:
+        for asked in topic["partitions"]:
+            found = session.partition((topic[topic_field], asked["partition"]))
+            found.fetch_offset = asked["fetch_offset"]
+            found.max_bytes = asked["partition_max_bytes"]
+            found.current_leader_epoch = asked["current_leader_epoch"]
+            found.last_fetched_epoch = asked["last_fetched_epoch"]
+            found.log_start_offset = asked["log_start_offset"]
+
+
+class _SessionFetch(WaitingFetch):
+    """One request of a session."""
+
+    def __init__(
+        self,
+        broker: "Broker",
+        context: RequestContext,
+        request: Body,
+        session: FetchSession,
+        *,
+        is_full: bool,
+    ) -> None:
+        self._broker = broker
+        self._context = context
+        self._session = session
+        self._is_full = is_full
+        self._min_bytes: int = request["min_bytes"]
+        self.max_wait_ms = request["max_wait_ms"]
+        self._max_bytes = min(request["max_bytes"], broker.config.fetch_max_bytes)
+        self._isolation_level: int = request["isolation_level"]
+        if session.waiting is not None:
+            session.waiting.answer_now()
+
+    def read_partitions(self) -> Body:
+        """See `WaitingFetch`.  Only what has news is read, but for a session's first answer."""
+        session = self._session
+        self._failures = FailedAnswers(self._broker, self._context)
+        self._told: list[tuple[SessionPartition, FetchedRecords]] = []
+        topics: dict[Any, list[Body]] = {}
+        left_bytes = self._max_bytes
+        found_bytes = 0
+        is_final = self.max_wait_ms <= 0 or not session.partitions
+        for asked in list(session.partitions.values() if self._is_full else session.news):
+            answer, size_bytes, is_news = self._read_one(asked, left_bytes, found_bytes == 0)
+            if answer is not None:
+                topics.setdefault(asked.key[0], []).append(answer)
+            left_bytes -= size_bytes
+            found_bytes += size_bytes
+            is_final = is_final or is_news
+        self.is_satisfied = is_final or found_bytes >= self._min_bytes
+        field = "topic_id" if session.uses_topic_ids else "topic"
+        responses = [{field: topic, "partitions": told} for topic, told in topics.items()]
+        return self._failures.complete(
+            {"error_code": 0, "session_id": session.session_id, "responses": responses}
+        )
+
+    def note_answered(self) -> None:
+        """See `WaitingFetch`."""
+        for asked, fetched in self._told:
+            asked.was_told(fetched)
+
+    def watch_partitions(self) -> None:
+        """See `WaitingFetch`.  Quiet partitions are watched already."""
+        self._session.waiting = self
+        for asked in self._session.news:
+            asked.watch()
+
+    def stop_watching(self) -> None:
+        """See `WaitingFetch`.  The session goes on to watch."""
+        if self._session.waiting is self:
+            self._session.waiting = None
+
+    def _read_one(
+        self, asked: SessionPartition, left_bytes: int, min_one_batch: bool
+    ) -> tuple[Body | None, int, bool]:
+        """The answer for one partition or None, its bytes, and whether it must be told at once."""
+        session, index = self._session, asked.key[1]
+        try:
+            fetched = self._fetch(asked, max(0, min(asked.max_bytes, left_bytes)), min_one_batch)
+        except Exception as error:
+            asked.failed()
+            answer = self._failures.describe(
+                asked.key[0], index, error, is_replica=session.follower is not None
+            )
+            return answer, 0, True
+        size_bytes = len(fetched.records)
+        has_diverged = fetched.diverging_epoch is not None
+        if size_bytes:
+            session.goes_last(asked)
+        if asked.has_something_to_tell(fetched):
+            self._told.append((asked, fetched))
+        else:
+            if min_one_batch:  # else records that did not fit may be there
+                session.is_quiet(asked)
+            if not self._is_full:
+                return None, 0, False
+        answer = describe_fetched(index, fetched, self._isolation_level)
+        return answer, size_bytes, has_diverged
+
+    def _fetch(
+        self, asked: SessionPartition, max_bytes: int, min_one_batch: bool
+    ) -> "FetchedRecords":
+        replicas, session = self._broker.replicas, self._session
+        partition = asked.partition
+        if partition is None:
+            look_up = replicas.partition_by_id if session.uses_topic_ids else replicas.partition
+            partition = asked.partition = look_up(*asked.key)
+        if session.follower is None:
+            fetched = partition.fetch_records(
+                fetch_offset=asked.fetch_offset,
+                max_bytes=max_bytes,
+                isolation_level=self._isolation_level,
+                current_leader_epoch=asked.current_leader_epoch,
+                last_fetched_epoch=asked.last_fetched_epoch,
+                min_one_batch=min_one_batch,
+            )
+            if self._context.api_version < FIRST_VERSION_WITH_ZSTD:
+                refuse_zstd(fetched.records)
+            return fetched
+        return partition.fetch_for_follower(
+            broker_id=session.follower[0],
+            incarnation=session.follower[1],
+            fetch_offset=asked.fetch_offset,
+            log_start_offset=asked.log_start_offset,
+            last_fetched_epoch=asked.last_fetched_epoch,
+            current_leader_epoch=asked.current_leader_epoch,
+            max_bytes=max_bytes,
+            now_ms=self._broker.clock.monotonic_ms(),
+            min_one_batch=min_one_batch,
+        )
