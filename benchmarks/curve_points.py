@@ -1,5 +1,6 @@
 """The curves of benchmarks/curves.py: how much work, and what one point of it costs."""
 
+import contextlib
 import random
 import socket
 import time
@@ -25,6 +26,13 @@ PRODUCED_BYTES = {"smoke": 1 << 20, "full": 400_000_000}
 MESSAGES = {"smoke": 5_000, "full": 2_000_000}
 FAN_OUT_MESSAGES = {"smoke": 2_000, "full": 200_000}
 REQUESTS = {"smoke": 200, "full": 20_000}
+# Enough for several rounds of deletion and of compaction beside the load.
+HOUSEKEEPING_MESSAGES = {"smoke": 50_000, "full": 6_000_000}
+COMPACTED_SEGMENT_BYTES = {"smoke": 1 << 20, "full": 16 << 20}
+HOUSEKEEPING = (
+    ("log.retention.check.interval.ms", "200"),
+    ("log.cleaner.backoff.ms", "200"),
+)
 LOOK_UPS = {"smoke": 50, "full": 5_000}
 # One-message batches are requests, not bytes: fewer of them tell as much.
 FEWEST_MESSAGES = 500
@@ -38,6 +46,8 @@ class Curve:
     axis: str
     works: dict[str, tuple[int, ...]]
     on_broker: Callable[[RunningPeer, int, str], Points] | None = None
+    # Kafka's broker settings; kfake takes none and does not play such a curve.
+    settings: tuple[tuple[str, str], ...] = ()
     on_folder: Callable[[Path, int, str], Points] | None = None
 
 
@@ -112,6 +122,52 @@ def _is_filled(peer: RunningPeer) -> bool:
     was_filled = peer.processes[0].pid in _filled
     _filled.add(peer.processes[0].pid)
     return was_filled
+
+
+def over_retention(peer: RunningPeer, work: int, scale: str) -> Points:
+    """The same load twice: all is kept, and all but the two newest segments is deleted."""
+    small = {"segment.bytes": str(work << 20)}
+    kept = {"retention.bytes": str(2 * work << 20), **small}
+    return _beside_housekeeping(peer, f"retention-{work}", scale, plain=small, busy=kept)
+
+
+def over_compaction(peer: RunningPeer, work: int, scale: str) -> Points:
+    """The same load twice, `work` keys in turn: without and with compaction running."""
+    small = {"segment.bytes": str(COMPACTED_SEGMENT_BYTES[scale])}
+    compacted = {"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", **small}
+    topic = f"compaction-{work}"
+    return _beside_housekeeping(peer, topic, scale, f"keys={work}", plain=small, busy=compacted)
+
+
+def _beside_housekeeping(
+    peer: RunningPeer,
+    topic: str,
+    scale: str,
+    *settings: str,
+    plain: dict[str, str],
+    busy: dict[str, str],
+) -> Points:
+    points: Points = {}
+    count = HOUSEKEEPING_MESSAGES[scale]
+    for words, configs in (("without", plain), ("beside", busy)):
+        name = f"{topic}-{words}"
+        create_topic(peer, name, configs=configs)
+        rate, cpu_per_gb, _ = _produced(peer, name, count, 100, *settings)
+        points[f"{words} [CPU-s/GB]"] = cpu_per_gb
+        points[f"{words} [msg/s]"] = rate
+        points[f"{words}: on disk [MiB]"] = _topic_mib(peer, name)
+    # What the question is about comes first: it gets the bars.
+    return dict(sorted(points.items()))
+
+
+def _topic_mib(peer: RunningPeer, topic: str) -> float:
+    """MiB of the .log files of its partitions, as long as they say they are."""
+    sizes = [0]
+    for path in peer.data.rglob("*.log"):
+        if path.parent.name.rpartition("-")[0] == topic:
+            with contextlib.suppress(FileNotFoundError):
+                sizes.append(path.stat().st_size)
+    return sum(sizes) / (1 << 20)
 
 
 def over_connections(peer: RunningPeer, work: int, scale: str) -> Points:
@@ -222,6 +278,20 @@ CURVES = {
         "segments",
         {"smoke": (1, 50), "full": (1, 10, 100, 1000, 10_000)},
         on_folder=over_segments,
+    ),
+    "retention": Curve(
+        "does producing cost more while old segments are deleted, every 0.2 s?",
+        "MiB a segment, two kept",
+        {"smoke": (1,), "full": (1, 4, 16, 64)},
+        on_broker=over_retention,
+        settings=HOUSEKEEPING,
+    ),
+    "compaction": Curve(
+        "does producing cost more while the topic is compacted, every 0.2 s?",
+        "keys",
+        {"smoke": (10,), "full": (10, 1000, 100_000, 1_000_000)},
+        on_broker=over_compaction,
+        settings=HOUSEKEEPING,
     ),
     "fan-out": Curve(
         "does a consumer cost more when others read the same topic?",

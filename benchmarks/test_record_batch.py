@@ -6,6 +6,8 @@ import pytest
 
 from benchmarks.conftest import Report
 from headrace.core import BatchBuilder, RecordBatch, inspect_records, iter_batches
+from headrace.core.batch_validator import BatchValidator
+from headrace.core.log_config import LogConfig
 
 VALUE = bytes(range(100))
 
@@ -29,6 +31,17 @@ def test_iterate_over_small_batches(benchmark: Any, report: Report, size: int) -
     raw = batch_of(1) * size
     assert benchmark(lambda: sum(batch.record_count for batch in iter_batches(raw))) == size
     report(raw, records=size, size_bytes=len(raw))
+
+
+@pytest.mark.parametrize("is_client", [True, False], ids=["producer", "follower"])
+@pytest.mark.sizes(100, 10_000)
+def test_validate_a_batch(benchmark: Any, report: Report, size: int, is_client: bool) -> None:
+    """What an append asks before it writes: a producer's records are all looked at."""
+    batch, now_ms = batch_of(size), 1_700_000_000_000
+    validator = BatchValidator(LogConfig(max_message_bytes=len(batch)))
+    info = benchmark(validator.inspect_batch, batch, is_client, 9, now_ms)
+    assert info.last_offset_delta == size - 1
+    report(batch, records=size, size_bytes=len(batch))
 
 
 @pytest.mark.sizes(10, 1000)

@@ -37,9 +37,9 @@ def traced(tmp_path: Path) -> Iterator[tuple[RunningPeer, Path]]:
     trace = tmp_path / "trace"
     plain = PEERS["headrace"]()
 
-    def commands(port: int, data: Path) -> list[list[str]]:
+    def commands(port: int, data: Path, settings: dict[str, str]) -> list[list[str]]:
         # -D: the broker is our child and strace its grandchild, so that stopping it is as usual.
-        (command,) = plain.commands(port, data)
+        (command,) = plain.commands(port, data, settings)
         return [["strace", "-D", "-f", "-o", str(trace), *command]]
 
     (tmp_path / "data").mkdir()

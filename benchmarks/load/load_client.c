@@ -3,8 +3,9 @@
  *   load_client produce BOOTSTRAP TOPIC MESSAGES SIZE [name=value ...]
  *   load_client consume BOOTSTRAP TOPIC MESSAGES 0    [name=value ...]
  *
- * The settings are librdkafka's, and payload=text.  Payloads rotate through 1 MiB of varying bytes,
- * or with payload=text of repeated words, so that neither side works on one cache-hot message.  Time is taken from the first message handed over to the last
+ * The settings are librdkafka's, payload=text, and keys=N.  Payloads rotate through 1 MiB of varying
+ * bytes, or with payload=text of repeated words, so that neither side works on one cache-hot message;
+ * with keys=N each has one of N keys in turn.  Time is taken from the first message handed over to the last
  * delivery report (produce), or from the first message received to the last (consume).
  */
 #include <librdkafka/rdkafka.h>
@@ -22,6 +23,7 @@
 static int64_t delivered, failed;
 static char first_failure[256];
 static int is_text;
+static int64_t keys;
 
 static double now_s(void) {
     struct timespec t;
@@ -68,6 +70,10 @@ static rd_kafka_t *make_client(rd_kafka_type_t type, const char *bootstrap, int 
             is_text = !strcmp(equals + 1, "text");
             continue;
         }
+        if (!strcmp(argv[i], "keys")) {
+            keys = atoll(equals + 1);
+            continue;
+        }
         if (rd_kafka_conf_set(conf, argv[i], equals + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
             fail(argv[i], why);
     }
@@ -95,8 +101,9 @@ static void produce(rd_kafka_t *rk, const char *topic_name, int64_t messages, si
     double start = now_s();
     for (int64_t i = 0; i < messages; i++) {
         uint8_t *payload = pool + (size_t)((uint64_t)i * 1009u) % POOL_BYTES;
+        int64_t key = keys ? i % keys : 0;
         while (rd_kafka_produce(topic, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, payload, size,
-                                NULL, 0, NULL) == -1) {
+                                keys ? &key : NULL, keys ? sizeof key : 0, NULL) == -1) {
             if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL)
                 fail("produce", rd_kafka_err2str(rd_kafka_last_error()));
             rd_kafka_poll(rk, 10);

@@ -44,10 +44,14 @@ def java_command(main: str, *arguments: str, heap: str = "512M") -> list[str]:
     return [*java, main, *arguments]
 
 
-def kafka_commands(port: int, data: Path, *, brokers: int) -> list[list[str]]:
+def kafka_commands(
+    port: int, data: Path, settings: dict[str, str], *, brokers: int
+) -> list[list[str]]:
     """A command a broker; formats the folders where they are new."""
     voters = ",".join(f"{node}@127.0.0.1:{port + PORT_STEP * node + 1}" for node in range(brokers))
     java = ["java", *KAFKA_JVM, "-cp", f"{KAFKA_LIBRARIES}/*"]
+    # Settings are about what runs beside a load: it shall not wait for its first half minute.
+    more = {"log.initial.task.delay.ms": "0"} | settings if settings else {}
     commands = []
     for node in range(brokers):
         folder = data / f"broker-{node}" if brokers > 1 else data
@@ -61,6 +65,7 @@ def kafka_commands(port: int, data: Path, *, brokers: int) -> list[list[str]]:
             f"log.dirs={folder}\noffsets.topic.replication.factor={brokers}\n"
             f"transaction.state.log.replication.factor={brokers}\n"
             "transaction.state.log.min.isr=1\ngroup.initial.rebalance.delay.ms=0\n"
+            + "".join(f"{name}={value}\n" for name, value in more.items())
         )
         if not (folder / "meta.properties").exists():
             tool = ["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c", str(properties)]

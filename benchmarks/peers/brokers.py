@@ -19,13 +19,18 @@ HEADRACE = [sys.executable, "-m", "headrace.api.cli"]
 CLUSTER_BROKERS = 3
 
 
-def _headrace_commands(port: int, data: Path) -> list[list[str]]:
-    return [[*HEADRACE, "up", "--data", str(data), "--listen", f"127.0.0.1:{port}"]]
+Settings = dict[str, str]
 
 
-def headrace_cluster_commands(port: int, data: Path) -> list[list[str]]:
+def _headrace_commands(port: int, data: Path, settings: Settings) -> list[list[str]]:
+    overrides = [word for pair in settings.items() for word in ("--override", "=".join(pair))]
+    up = [*HEADRACE, "up", "--data", str(data), "--listen", f"127.0.0.1:{port}"]
+    return [[*up, *overrides]]
+
+
+def headrace_cluster_commands(port: int, data: Path, settings: Settings) -> list[list[str]]:
     """One parent that starts three brokers on consecutive ports, each in a folder of its own."""
-    (command,) = _headrace_commands(port, data)
+    (command,) = _headrace_commands(port, data, settings)
     return [[*command, "--brokers", str(CLUSTER_BROKERS)]]
 
 
@@ -77,12 +82,12 @@ def _go_peer(name: str, module: str, protocol: str) -> Peer:
         name,
         _go_version(name, module),
         lambda: _prepare_go_peer(name),
-        lambda port, data: [[str(BUILD / name), "-port", str(port), "-data", str(data)]],
+        lambda port, data, _: [[str(BUILD / name), "-port", str(port), "-data", str(data)]],
         protocol=protocol,
     )
 
 
-def _redis_commands(port: int, data: Path) -> list[list[str]]:
+def _redis_commands(port: int, data: Path, _: Settings) -> list[list[str]]:
     """Every command is appended to a file, which is never synced: what the others do too."""
     listen = ["--bind", "127.0.0.1", "--port", str(port), "--dir", str(data)]
     return [["redis-server", *listen, "--appendonly", "yes", "--appendfsync", "no", "--save", ""]]
@@ -108,7 +113,7 @@ PEERS = {
         "kafka",
         KAFKA_VERSION,
         prepare_kafka,
-        lambda port, data: kafka_commands(port, data, brokers=1),
+        lambda port, data, settings: kafka_commands(port, data, settings, brokers=1),
     ),
     "kfake": lambda: _go_peer("kfake", "/pkg/kfake", "kafka"),
     "redis": _redis,
@@ -124,7 +129,7 @@ PEERS = {
         "kafka-3",
         KAFKA_VERSION,
         prepare_kafka,
-        lambda port, data: kafka_commands(port, data, brokers=CLUSTER_BROKERS),
+        lambda port, data, settings: kafka_commands(port, data, settings, brokers=CLUSTER_BROKERS),
         brokers=CLUSTER_BROKERS,
         port_step=PORT_STEP,
     ),

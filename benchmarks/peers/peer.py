@@ -28,7 +28,8 @@ class PeerEndedError(PeerUnavailableError):
 
 @dataclass
 class Peer:
-    """Brokers that can be started on a folder; `commands(port, data)` gives a command a process.
+    """Brokers that can be started on a folder; `commands(port, data, settings)` gives a command a
+    process, the settings being Kafka's broker settings.
 
     `prepare` builds or fetches it once and raises PeerUnavailableError where that is not possible.
     Its first broker listens on `port`, the others on `port_step` more each.
@@ -37,10 +38,11 @@ class Peer:
     name: str
     version: str
     prepare: Callable[[], None]
-    commands: Callable[[int, Path], list[list[str]]]
+    commands: Callable[[int, Path, dict[str, str]], list[list[str]]]
     protocol: str = "kafka"
     brokers: int = 1
     port_step: int = 1
+    settings: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -60,7 +62,7 @@ class Peer:
 
     def _start(self, data: Path) -> "RunningPeer":
         port = free_port()
-        commands = self.commands(port, data)
+        commands = self.commands(port, data, self.settings)
         running = RunningPeer(self, port, data, [])
         started = time.perf_counter()
         try:
