@@ -35,6 +35,7 @@ from .log_config import LogConfig
 from .log_flusher import FlushPlan, LogFlusher, OnError, OnFlushed, plan_flush
 from .log_recovery import LogLoader, reload_producers, stored_topic_id
 from .log_segment import LogSegment
+from .log_state import LogState
 from .producer_entry import ProducerEntry
 from .producer_state import ProducerStateManager
 from .record_batch import RecordBatch, iter_batches
@@ -51,7 +52,7 @@ _EMPTY = memoryview(b"")
 _base_offset = attrgetter("base_offset")
 
 
-class Log:
+class Log(LogState):
     """One partition's records; made by `Log.open`.
 
     Attributes are for reading, but `topic_id` and `on_storage_failure`; `cut_bytes`: by recovery.
@@ -74,15 +75,9 @@ class Log:
         self.topic_id = ZERO_UUID
         self.on_storage_failure: Callable[[Path, OSError], None] | None = None
         self.segments: list[LogSegment] = []
-        self.active_segment: LogSegment
-        self.log_start_offset = 0
-        self.log_end_offset = 0
-        self.high_watermark = 0
-        self.recovery_point = 0
         self.cut_bytes = 0
         self._clock = clock
         self._worker = worker
-        self._refusal: str | None = None
         self._is_closed = False
         self._has_new_names = True
         self._last_flush_ms = clock.now_ms()

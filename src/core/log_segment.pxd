@@ -31,6 +31,9 @@ cdef class LogSegment:
 
     # Whether the batch of `info`, its offsets assigned, belongs into a new segment.
     cpdef bint must_roll(self, AppendInfo info, int64_t now_ms) except -1
+    cdef bint is_full_for(
+        self, const BatchHeader* header, int64_t last_offset, int64_t now_ms
+    ) except -1
     # Stores the batch of `info`, stamped with the offsets it was given, from `records`.
     cpdef int append_batch(self, object records, AppendInfo info) except -1
     cdef int append_one(

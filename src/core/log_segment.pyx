@@ -112,11 +112,16 @@ cdef class LogSegment:
         return f"{self.folder}/{self.base_offset:020d}{kind}{self.suffix}"
 
     cpdef bint must_roll(self, AppendInfo info, int64_t now_ms) except -1:
-        cdef int64_t waited, max_timestamp = info.header.max_timestamp
+        return self.is_full_for(&info.header, info.last_offset, now_ms)
+
+    cdef bint is_full_for(
+        self, const BatchHeader* header, int64_t last_offset, int64_t now_ms
+    ) except -1:
+        cdef int64_t waited, max_timestamp = header.max_timestamp
         if self.log.size_bytes == 0:
             return False
-        if (self.log.size_bytes > self.segment_bytes - info.header.size_bytes
-                or info.last_offset - self.base_offset > INT32_MAX):
+        if (self.log.size_bytes > self.segment_bytes - header.size_bytes
+                or last_offset - self.base_offset > INT32_MAX):
             return True
         if self.offsets().slot_count >= self._offset_index.max_slots:
             return True

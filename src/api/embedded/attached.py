@@ -183,6 +183,14 @@ class AttachedNode:
     def partitions(self) -> Iterable[AttachedPartition]:
         return list(self._partitions.values())
 
+    @property
+    def gate(self) -> None:
+        """No record takes the short way: the logs belong to another thread, or process."""
+        return None
+
+    def bell_of(self, partition: object) -> None:
+        """None: whoever owns the logs rings."""
+
     def run(self, call: Callable[[], T]) -> T:
         """What `call` gives; raises LogClosedError after `close`."""
         with self._lock:

@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
-from ...core.append_bell import AppendBells, log_id
+from ...core.append_bell import AppendBell, AppendBells, log_id
 from ...core.clock import Clock, SystemClock
 from ...core.config_def import LONG_MAX
 from ...core.errors import InconsistentLogDirError, LogClosedError
 from ...core.log_config import LogConfig
 from ...core.log_dir import LogDir, parse_folder_name
 from ...core.log_manager import LogManager
+from ...core.record_appender import StoreGate
 from ...core.worker import ThreadWorker
 from ...raft import ClusterGroup, Partition, RaftWal, ReplicaManager
 from ...raft.raft_wal import wal_folder_in
@@ -61,6 +62,15 @@ class Node(Protocol):
     def cluster_group(self) -> ClusterGroup: ...
     @property
     def replicas(self) -> ReplicaManager: ...
+
+    @property
+    def gate(self) -> StoreGate | None:
+        """How one record takes the short way into its log; None where the logs are elsewhere."""
+        ...
+
+    def bell_of(self, partition: Partition) -> AppendBell | None:
+        """What wakes processes that read the folder; for whoever has a gate."""
+        ...
 
     def run(self, call: Callable[[], T]) -> T:
         """What `call` gives, called where logs and journal may be touched; from any thread.
@@ -118,6 +128,7 @@ class LocalNode:
         self.path = path.absolute()
         self.clock: Clock = clock or SystemClock()
         self.lock = threading.RLock()
+        self.gate = StoreGate(self.lock)
         self._flushes_done = threading.Condition(self.lock)
         self._pending_flushes = 0
         self._is_closed = False
@@ -195,7 +206,13 @@ class LocalNode:
         with self.lock:
             if self._is_closed:
                 raise LogClosedError(f"the store {self.path} was closed; open it again")
+            self.gate.settle()
             return call()
+
+    def bell_of(self, partition: Partition) -> AppendBell | None:
+        """What wakes processes that read the folder."""
+        log = partition.log
+        return None if log is None else self._bells.bell_of(log.path)
 
     def append_one(self, partition: Partition, batch: bytearray, origin: str) -> int:
         """Append one batch under the lock; its first offset."""
@@ -213,6 +230,7 @@ class LocalNode:
         with self.lock:
             if self._is_closed:
                 raise LogClosedError(f"the store {self.path} was closed; open it again")
+            self.gate.settle()
             placed = append_announced(partition, batches, origin, self._bells)
             return placed, self.start_flush(partition) if is_synced else None
 
@@ -255,7 +273,8 @@ class LocalNode:
         with self.lock:
             if self._is_closed:
                 return
-            self._is_closed = True
+            self.gate.settle()
+            self._is_closed = self.gate.is_closed = True
             while self._pending_flushes:
                 self._flushes_done.wait()
             if self._groups is not None:
@@ -273,6 +292,7 @@ class LocalNode:
     def _deliver(self, call: Callable[[], Any]) -> None:
         """Take note, under the lock, of what the worker did."""
         with self.lock:
+            self.gate.settle()
             try:
                 call()
             except Exception:
@@ -281,6 +301,7 @@ class LocalNode:
     def _run_job(self, job: Callable[[], object]) -> None:
         with self.lock:
             if not self._is_closed:
+                self.gate.settle()
                 job()
 
     def _timetable(self, flush_interval_ms: int | None) -> list[Job]:

@@ -42,6 +42,14 @@ class ServedNode:
         self.watchers: set[threading.Event] = set()
         self.cluster_group.add_listener(self._tell_watchers)
 
+    @property
+    def gate(self) -> None:
+        """No record takes the short way: the logs belong to another thread, or process."""
+        return None
+
+    def bell_of(self, partition: object) -> None:
+        """None: whoever owns the logs rings."""
+
     def run(self, call: Callable[[], T]) -> T:
         """What `call` gives, called on the loop thread; raises LogClosedError once it stopped."""
         if threading.get_ident() == self._loop_thread:

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
+from ...core.partitioner import Partitioner
+from ...core.record_appender import TopicAppender
 from ...raft import Partition, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
 from .columns import RecordBatchView, arrow_stream_of
@@ -11,7 +13,6 @@ from .durability import Durability
 from .errors import refuse_transactions
 from .inputs import as_list, as_timestamps, check_lengths
 from .node import Node
-from .partitioner import Partitioner
 from .receipt import Receipt
 from .topic_partition import DEFAULT_READ_BYTES, TopicPartition
 
@@ -19,12 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
     from typing_extensions import Buffer
 
-    from .batching import Headers
     from .tail import Start, Tail
     from .topic_partition import ArrowSource
 
 
-class Topic:
+class Topic(TopicAppender[TopicPartition]):
     """One topic of a store; any thread may use it.  Made by `LogStore.topic` and `store[name]`."""
 
     def __init__(
@@ -35,12 +35,10 @@ class Topic:
         durability: Durability,
     ) -> None:
         self.name = image.name
-        self.partitions = tuple(
-            TopicPartition(node, partition, durability) for partition in partitions
-        )
+        found = tuple(TopicPartition(node, partition, durability) for partition in partitions)
+        start = int(node.clock.random_float() * len(found))
+        super().__init__(found, Partitioner(len(found), start))
         self._node = node
-        start = int(node.clock.random_float() * len(self.partitions))
-        self._partitioner = Partitioner(len(self.partitions), start)
 
     def __repr__(self) -> str:
         return f"<Topic {self.name}: {len(self.partitions)} partitions>"
@@ -63,28 +61,6 @@ class Topic:
                 f"{self.name} has the partitions 0 to {len(self.partitions) - 1}, not {index}"
             )
         return self.partitions[index]
-
-    def append(
-        self,
-        value: "Buffer | None",
-        *,
-        key: "Buffer | None" = None,
-        headers: "Headers | None" = None,
-        timestamp: int | None = None,
-        partition: int | None = None,
-        durability: str | None = None,
-    ) -> int:
-        """Append one record; its offset in the partition it went to.
-
-        Where `partition` is None it is chosen as Kafka's clients do: by murmur2 of the key; without
-        a key one partition is filled for 16 KiB, then the next.  See `TopicPartition.append`.
-        """
-        if partition is None:
-            size_bytes = len(value) if isinstance(value, bytes) else 0
-            partition = self._partitioner.partition_of(key, size_bytes)
-        return self.partition(partition).append(
-            value, key=key, headers=headers, timestamp=timestamp, durability=durability
-        )
 
     def append_many(
         self,
@@ -125,7 +101,7 @@ class Topic:
         stamps = as_timestamps(timestamps, len(value_list))
         rows_of: dict[int, list[int]] = {}
         for row, key in enumerate(key_list):
-            index = self._partitioner.partition_of(key, 0)
+            index = self.partitioner.partition_of(key, 0)
             rows_of.setdefault(index, []).append(row)
         return [
             self.partitions[index].append_many(
@@ -257,7 +233,7 @@ class Topic:
                 f"{self.name} has {len(self.partitions)} partitions: give partition=, or use "
                 "append_by_key to put each record where its key belongs"
             )
-        return self._partitioner.partition_of(None, 1 << 20)
+        return self.partitioner.partition_of(None, 1 << 20)
 
     def _only_partition(self, instead: str) -> int:
         if len(self.partitions) > 1:

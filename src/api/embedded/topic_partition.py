@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from ...core.arrow_export import export_arrow_schema
 from ...core.arrow_import import ArrowReader
 from ...core.errors import KafkaStorageError
-from ...core.log_config import LogConfig
+from ...core.record_appender import RecordAppender
 from ...raft import Partition
 from ...raft.replica_log import ReplicaLog
 from .arrow_columns import ArrowColumns
@@ -33,7 +33,7 @@ DEFAULT_READ_BYTES = 64 * 1024 * 1024
 _TRUSTED, _INSPECTED = "coordinator", "client"
 
 
-class TopicPartition:
+class TopicPartition(RecordAppender):
     """One partition; any thread may use it.  Offsets are those of this partition.
 
     Every method raises LogClosedError after the store was closed, KafkaStorageError where the disk
@@ -41,52 +41,44 @@ class TopicPartition:
     """
 
     def __init__(self, node: Node, partition: Partition, durability: Durability) -> None:
+        super().__init__(
+            partition,
+            clock=node.clock,
+            gate=node.gate,
+            bell=node.bell_of(partition),
+            is_synced=durability.is_synced,
+        )
         self.topic = partition.topic
         self.index = partition.index
         self._node = node
         self._partition = partition
         self._durability = durability
-        # What one record's way needs of the settings, learnt anew when those are others.
-        self._now_ms = node.clock.now_ms
-        self._is_synced = durability.is_synced
-        self._known_config: LogConfig | None = None
-        self._known_compression = "none"
-        self._known_needs_keys = False
-        self._known_flushes_each = False
 
     def __repr__(self) -> str:
         return f"<TopicPartition {self.topic}-{self.index}>"
 
-    # -- append
+    # -- append: `append` itself is RecordAppender's
 
-    def append(
+    def _append_at_length(
         self,
         value: "Buffer | None",
-        *,
-        key: "Buffer | None" = None,
-        headers: "Headers | None" = None,
-        timestamp: int | None = None,
-        durability: str | None = None,
+        key: "Buffer | None",
+        headers: "Headers | None",
+        timestamp: int | None,
+        durability: str | None,
     ) -> int:
-        """Append one record; its offset.
-
-        `timestamp` [ms since the epoch], now where it is None.  Raises TypeError for a key or value
-        that is not bytes-like, RecordTooLargeError above max.message.bytes, InvalidRecordError for
-        a missing key in a compacted topic, InvalidTimestampError.
-        """
+        """What `append` does with a record that the short way is not for."""
         config = self._usable_log().config
-        if config is not self._known_config:
-            self._learn(config)
         batch = encode_record(
             value,
             key,
             headers,
-            timestamp=self._now_ms() if timestamp is None else timestamp,
-            compression=self._known_compression,
+            timestamp=self._node.clock.now_ms() if timestamp is None else timestamp,
+            compression=self._compression,
         )
-        is_inspected = timestamp is not None or self._known_needs_keys
-        is_synced = self._is_synced if durability is None else self._is_synced_by(durability)
-        if is_synced or self._known_flushes_each:
+        is_inspected = timestamp is not None or config.is_compacted
+        is_synced = self._is_synced_by(durability)
+        if is_synced or config.flush_messages == 1:
             receipt = self._append_batches([batch], is_inspected=is_inspected, is_synced=True)
             return receipt.first_offset
         origin = _INSPECTED if is_inspected else _TRUSTED
@@ -242,11 +234,6 @@ class TopicPartition:
                 yield view
             offset = view.next_offset
 
-    @property
-    def stored(self) -> Partition:
-        """The partition itself, for its owner."""
-        return self._partition
-
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """All records as an Arrow stream, read segment by segment; see `RecordBatchView`."""
         return arrow_stream_of(self.scan(), requested_schema)
@@ -310,12 +297,6 @@ class TopicPartition:
             leader_epoch,
             wait is not None,
         )
-
-    def _learn(self, config: LogConfig) -> None:
-        self._known_compression = self._compression
-        self._known_needs_keys = config.is_compacted
-        self._known_flushes_each = config.flush_messages == 1
-        self._known_config = config
 
     def _is_synced_by(self, durability: str | None) -> bool:
         return is_synced_by(durability, self._durability)

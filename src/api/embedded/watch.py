@@ -43,9 +43,7 @@ class PartitionWatch:
     def arm(self) -> None:
         self.disarm()
         self._news.clear()
-        self._waiters = self._node.run(
-            lambda: [each.add_fetch_waiter(self._news.set) for each in self._partitions]
-        )
+        self._waiters = self._node.run(self._listen)
 
     def wait(self, timeout_s: float | None) -> bool:
         return self._news.wait(timeout_s)
@@ -54,6 +52,15 @@ class PartitionWatch:
         self._news.set()
 
     def disarm(self) -> None:
+        gate = self._node.gate
+        if self._waiters and gate is not None:
+            with gate.lock:
+                gate.watch_count -= 1
         for waiter in self._waiters:
             waiter.cancel()
         self._waiters = []
+
+    def _listen(self) -> "list[Waiter]":
+        if self._node.gate is not None and self._partitions:
+            self._node.gate.watch_count += 1  # who appends tells each high watermark from now on
+        return [each.add_fetch_waiter(self._news.set) for each in self._partitions]
