@@ -15,6 +15,7 @@ from .broker_connection import BrokerConnection, BrokerUnreachableError
 
 TOPIC_RESOURCE = 2
 BROKER_RESOURCE = 4
+GROUP_RESOURCE = 32
 EARLIEST = -2
 LATEST = -1
 # From the next version on these two name topics by id, which a person does not type.

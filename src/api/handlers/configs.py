@@ -33,6 +33,13 @@ class ResourceType(IntEnum):
     GROUP = 32
 
 
+_NO_GROUP_SETTINGS = (
+    "groups have no settings here: Kafka's belong to the consumer group protocol of KIP-848, to "
+    "share groups and to streams groups, none of which is supported; a classic group lives by its "
+    "clients' session.timeout.ms and heartbeat.interval.ms"
+)
+
+
 class ConfigOperation(IntEnum):
     """What IncrementalAlterConfigs does with one setting."""
 
@@ -48,9 +55,10 @@ def handle_describe_configs(
     """DescribeConfigs (API key 32), versions 1-4.
 
     Behaviour: topics and brokers; a broker's empty name asks for the dynamic settings of all.
-    Every setting comes with its source, its type and the values it hides.
+    Every setting comes with its source, its type and the values it hides.  A classic group has no
+    settings, so none are told.
     Versions: 1 adds sources and synonyms (KIP-226); 3 type and documentation (KIP-569).
-    Not done: broker loggers, client metrics, groups: INVALID_REQUEST.
+    Not done: broker loggers, client metrics: INVALID_REQUEST.
     """
     results = []
     for resource in request["resources"]:
@@ -97,6 +105,8 @@ def _entries_of(broker: "Broker", resource: Mapping[str, Any]) -> list[dict[str,
         case ResourceType.BROKER:
             _check_broker_name(broker, name)
             return broker_entries(broker_settings(broker), names)
+        case ResourceType.GROUP if name:
+            return []
         case other:
             raise _unsupported_resource(other)
 
@@ -117,6 +127,8 @@ def _check_broker_name(broker: "Broker", name: str) -> None:
 
 
 def _unsupported_resource(number: int) -> InvalidRequestError:
+    if number == ResourceType.GROUP:
+        return InvalidRequestError(_NO_GROUP_SETTINGS)
     known = number in set(ResourceType)
     named = ResourceType(number).name if known else f"type {number}"
     return InvalidRequestError(f"settings of a resource of {named} are not supported")

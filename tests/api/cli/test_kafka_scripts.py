@@ -1,5 +1,6 @@
 """Kafka's dialect: flags, reader and formatter properties, and the folder of scripts."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headrace.api.cli.__main__ import main as headrace
-from headrace.api.cli.kafka_scripts import SCRIPTS
+from headrace.api.cli.kafka_scripts import SCRIPTS, configs
 from headrace.api.cli.kafka_scripts.configs import parse_add_config
 from headrace.api.cli.kafka_scripts.console_consumer import compile_formatter
 from headrace.api.cli.kafka_scripts.console_producer import LineReader
@@ -89,6 +90,23 @@ def test_the_console_consumer_prints_in_kafkas_order() -> None:
 def test_a_misspelt_formatter_property_is_named() -> None:
     with pytest.raises(HeadraceError, match=r"print\.keys"):
         compile_formatter({"print.keys": "true"})
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--entity-type", "users", "--entity-name", "u"], "quotas and SCRAM credentials"),
+        (["--user", "u"], "quotas and SCRAM credentials"),
+        (["--user-defaults"], "quotas and SCRAM credentials"),
+        (["--entity-type", "clients", "--entity-default"], "quotas of client ids"),
+        (["--ip", "10.0.0.1"], "max.connections.per.ip"),
+        (["--client-metrics", "m"], "client telemetry"),
+        (["--entity-type", "broker-loggers", "--entity-name", "1"], "log levels"),
+    ],
+)
+def test_configs_says_in_words_what_has_no_settings_here(flags: list[str], said: str) -> None:
+    with pytest.raises(HeadraceError, match=re.escape(said)):
+        configs.main(["--bootstrap-server", "127.0.0.1:1", "--describe", *flags])
 
 
 def test_partition_ranges_exclude_their_upper_bound() -> None:

@@ -253,6 +253,15 @@ def test_other_resources_cannot_be_altered(kind: int) -> None:
     assert ErrorCode(answer["error_code"]) == ErrorCode.INVALID_REQUEST
 
 
+def test_a_group_has_no_settings_and_says_why_none_can_be_given() -> None:
+    resource = {"resource_type": 32, "resource_name": "readers", "configuration_keys": None}
+    request = {"resources": [resource], "include_synonyms": True, "include_documentation": True}
+    (told,) = ask_now(AdminBroker(), handle_describe_configs, 32, 4, request)["results"]
+    assert (told["error_code"], told["configs"]) == (0, [])
+    answer = change(AdminBroker(), ("consumer.session.timeout.ms", SET, "1"), kind=32, name="g")
+    assert "session.timeout.ms" in answer["error_message"]
+
+
 def test_resource_named_twice_is_refused_once() -> None:
     broker = broker_with_topic()
     answer = change(broker, ("retention.ms", SET, "1"), repeat=2)

@@ -1,13 +1,29 @@
-"""kafka-configs.sh: --describe and --alter of topics and brokers."""
+"""kafka-configs.sh: settings of topics and brokers; of groups, that they have none."""
 
 import argparse
 import re
 
 from ....core.errors import HeadraceError
-from ..admin_client import BROKER_RESOURCE, TOPIC_RESOURCE, AdminClient, AdminError, ConfigEntry
+from ..admin_client import (
+    BROKER_RESOURCE,
+    GROUP_RESOURCE,
+    TOPIC_RESOURCE,
+    AdminClient,
+    AdminError,
+    ConfigEntry,
+)
+from ..group_admin import list_groups
 from .options import add_bootstrap, admin, exception_name, make_parser, read_properties
 
-RESOURCE_TYPES = {"topics": TOPIC_RESOURCE, "brokers": BROKER_RESOURCE}
+RESOURCE_TYPES = {"topics": TOPIC_RESOURCE, "brokers": BROKER_RESOURCE, "groups": GROUP_RESOURCE}
+# Kafka's other entity types -> what to say of them.
+UNSUPPORTED = {
+    "users": "quotas and SCRAM credentials of users are not supported",
+    "clients": "quotas of client ids are not supported",
+    "ips": "connection rate limits are not supported; max.connections.per.ip bounds connections",
+    "client-metrics": "client telemetry is not supported",
+    "broker-loggers": "a broker's log levels cannot be changed while it runs",
+}
 SOURCE_NAMES = {
     1: "DYNAMIC_TOPIC_CONFIG",
     2: "DYNAMIC_BROKER_CONFIG",
@@ -27,12 +43,18 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_mutually_exclusive_group(required=True)
     actions.add_argument("--describe", action="store_true")
     actions.add_argument("--alter", action="store_true")
-    parser.add_argument("--entity-type", choices=("topics", "brokers"))
+    parser.add_argument("--entity-type", choices=(*RESOURCE_TYPES, *UNSUPPORTED))
     parser.add_argument("--entity-name")
     parser.add_argument("--entity-default", action="store_true")
     parser.add_argument("--topic")
     parser.add_argument("--broker")
     parser.add_argument("--broker-defaults", action="store_true")
+    parser.add_argument("--group")
+    for entity_type in UNSUPPORTED:
+        parser.add_argument(f"--{entity_type.removesuffix('s')}")
+    for entity_type in ("users", "clients", "ips"):
+        flag = f"--{entity_type.removesuffix('s')}-defaults"
+        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--add-config")
     parser.add_argument("--add-config-file")
@@ -56,8 +78,15 @@ def parse_add_config(text: str) -> dict[str, str]:
 
 def _entity(args: argparse.Namespace) -> tuple[str, str]:
     """(type, name) of what is described or changed; an empty broker name is the default."""
+    for entity_type, why in UNSUPPORTED.items():
+        flag = entity_type.removesuffix("s").replace("-", "_")
+        is_meant = getattr(args, flag) is not None or getattr(args, f"{flag}_defaults", False)
+        if is_meant or args.entity_type == entity_type:
+            raise HeadraceError(why)
     if args.topic is not None:
         return "topics", args.topic
+    if args.group is not None:
+        return "groups", args.group
     if args.broker is not None:
         return "brokers", args.broker
     if args.broker_defaults:
@@ -110,6 +139,12 @@ def _describe(client: AdminClient, entity_type: str, name: str, args: argparse.N
     names = [name]
     if not name and entity_type == "topics":
         names = [topic.name for topic in client.topics()]
+    if entity_type == "groups":
+        known = [group.group_id for group in list_groups(client)]
+        names = [name] if name else known
+        if name and name not in known:
+            print(f"The group '{name}' doesn't exist and doesn't have dynamic config.")
+            return
     for each in names:
         entries = [
             entry
