@@ -50,11 +50,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--broker")
     parser.add_argument("--broker-defaults", action="store_true")
     parser.add_argument("--group")
-    for entity_type in UNSUPPORTED:
-        parser.add_argument(f"--{entity_type.removesuffix('s')}")
-    for entity_type in ("users", "clients", "ips"):
-        flag = f"--{entity_type.removesuffix('s')}-defaults"
-        parser.add_argument(flag, action="store_true", help=argparse.SUPPRESS)
+    for flag in ("user", "client", "ip", "client-metrics", "broker-logger"):
+        parser.add_argument(f"--{flag}")
+    for flag in ("user", "client", "ip"):
+        parser.add_argument(f"--{flag}-defaults", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--add-config")
     parser.add_argument("--add-config-file")
@@ -79,9 +78,9 @@ def parse_add_config(text: str) -> dict[str, str]:
 def _entity(args: argparse.Namespace) -> tuple[str, str]:
     """(type, name) of what is described or changed; an empty broker name is the default."""
     for entity_type, why in UNSUPPORTED.items():
-        flag = entity_type.removesuffix("s").replace("-", "_")
-        is_meant = getattr(args, flag) is not None or getattr(args, f"{flag}_defaults", False)
-        if is_meant or args.entity_type == entity_type:
+        flag = entity_type.replace("-", "_")
+        flags = (flag, flag.removesuffix("s"), f"{flag.removesuffix('s')}_defaults")
+        if args.entity_type == entity_type or any(getattr(args, each, None) for each in flags):
             raise HeadraceError(why)
     if args.topic is not None:
         return "topics", args.topic
