@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .append_info import AppendInfo
+from .batch_run import store_run, stored_info
 from .batch_validator import BatchValidator
 from .clock import Clock
 from .errors import (
@@ -38,7 +39,7 @@ from .log_segment import LogSegment
 from .log_state import LogState
 from .producer_entry import ProducerEntry
 from .producer_state import ProducerStateManager
-from .record_batch import RecordBatch, iter_batches
+from .record_batch import RecordBatch
 from .segment_files import delete_segment_files, doomed_folder_name, retire_segments, swap_segments
 from .timestamp_lookup import TimestampOffset, find_by_timestamp, find_newest
 from .transaction_index import AbortedTransaction, TransactionIndexes
@@ -189,32 +190,34 @@ class Log(LogState):
         self._store_batch(records, info, now_ms)
         return info
 
-    def append_as_follower(self, records: "Buffer") -> AppendInfo:
-        """Store the leader's batches, offsets and epochs as they are; the info on the last one.
+    def append_as_follower(self, records: "Buffer") -> None:
+        """Store the leader's batches, offsets and epochs as they are.
 
         Raises CorruptRecordError where a batch is not whole or does not continue the log; those
         before it are stored.
         """
         if self._refusal is not None:
             raise self._refused()
-        info: AppendInfo | None = None
+        position, size_bytes = 0, len(memoryview(records))
         now_ms = self._clock.now_ms()
-        for batch in iter_batches(records):
-            if not batch.crc_is_valid():
-                raise CorruptRecordError(f"the CRC of the batch at {batch.base_offset} is wrong")
-            if batch.base_offset < self.log_end_offset:
+        while position < size_bytes or not size_bytes:
+            first = stored_info(records, position)
+            if first.base_offset < self.log_end_offset:
                 raise CorruptRecordError(
-                    f"a batch at offset {batch.base_offset} does not continue a log that ends "
+                    f"a batch at offset {first.base_offset} does not continue a log that ends "
                     f"at {self.log_end_offset}"
                 )
-            view = batch.view()
-            info = AppendInfo(view)
-            info.log_start_offset = self.log_start_offset
-            info.assign_offsets(batch.base_offset, batch.leader_epoch)
-            self._store_batch(view, info, now_ms)
-        if info is None:
-            raise CorruptRecordError("there is no record batch")
-        return info
+            with self._storage_guard():
+                segment = self.active_segment
+                if segment.must_roll(first, now_ms):
+                    segment = self._roll(now_ms)
+                run = store_run(segment, records, position, now_ms)
+                self.log_end_offset = segment.next_offset
+                if first.leader_epoch > self._epochs.latest_epoch:
+                    self._epochs.assign(first.leader_epoch, first.base_offset)
+            for start, info in run.of_producers:
+                self._note_producer(memoryview(records)[start : start + info.size_bytes], info)
+            position = run.end
 
     def read_records(
         self,
@@ -485,12 +488,12 @@ class Log(LogState):
             raise self._failed(error) from error
         self.log_end_offset = segment.next_offset
         if info.producer_id >= 0:
-            if info.is_control:
-                self._note_marker(records, info)
-            else:
-                self._producers.note_batch(info)
+            self._note_producer(records, info)
 
-    def _note_marker(self, records: "Buffer", info: AppendInfo) -> None:
+    def _note_producer(self, records: "Buffer", info: AppendInfo) -> None:
+        if not info.is_control:
+            self._producers.note_batch(info)
+            return
         aborted = self._producers.note_marker(info, RecordBatch(records))
         if aborted is not None:
             with self._storage_guard():
