@@ -57,6 +57,7 @@ class Connection(asyncio.BufferedProtocol):
         "_frame_buffer",
         "_frame_bytes",
         "_is_choked",
+        "_is_held",
         "_is_paused",
         "_is_stopped",
         "_loop",
@@ -101,9 +102,10 @@ class Connection(asyncio.BufferedProtocol):
         self._stash: memoryview | None = None  # read, but not to be handled yet
         self._pending: deque[PendingAnswer] = deque()
         self._is_choked = False  # the client does not read its answers
+        self._is_held = False  # above max.connections
         self._is_paused = False
         self._is_stopped = False  # for good: the broker stops
-        self._must_wait = False  # what the three above and the pending answers come to
+        self._must_wait = False  # what these and the pending answers come to
 
     # ---- asyncio calls these
 
@@ -157,6 +159,16 @@ class Connection(asyncio.BufferedProtocol):
     @property
     def has_pending_answers(self) -> bool:
         return bool(self._pending)
+
+    def hold(self) -> None:
+        """Handle no request for now; what arrives is stashed, and reading pauses then."""
+        self._is_held = self._must_wait = True
+
+    def release(self) -> None:
+        """Begin, after `hold`, with what has arrived meanwhile."""
+        self._is_held = False
+        self._must_wait = self._has_to_wait()
+        self._go_on()
 
     def stop_reading(self) -> None:
         """Take no further request; answers still go out."""
@@ -282,7 +294,12 @@ class Connection(asyncio.BufferedProtocol):
     # ---- back-pressure
 
     def _has_to_wait(self) -> bool:
-        return self._is_choked or self._is_stopped or len(self._pending) >= MAX_PENDING_ANSWERS
+        return (
+            self._is_choked
+            or self._is_held
+            or self._is_stopped
+            or len(self._pending) >= MAX_PENDING_ANSWERS
+        )
 
     def _pause(self) -> None:
         if not self._is_paused and not self.is_closing:

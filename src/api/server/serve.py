@@ -119,6 +119,9 @@ class Server:
             per_ip_overrides=config.max_connections_per_ip_overrides,
             max_idle_ms=config.connections_max_idle_ms,
             descriptor_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            protected_listener=(
+                config.inter_broker_listener_name if len(config.listeners) > 1 else None
+            ),
         )
         self._buffers = ReceiveBuffers()
         self._budget = RequestBudget(config.queued_max_request_bytes)
@@ -156,7 +159,7 @@ class Server:
         self._close_listeners()
         if self._background is not None:
             self._background.stop()
-        connections = list(self.table.connections)
+        connections = self.table.everyone()
         due: list[asyncio.Future[Any]] = []
         for connection in connections:
             connection.stop_reading()
@@ -169,14 +172,16 @@ class Server:
         await asyncio.sleep(0)
         self._peers.close()
         self.broker.close(clean=clean)
-        for connection in list(self.table.connections):
+        for connection in self.table.everyone():
             connection.abort()
 
     def _limit_connections(self, config: BrokerConfig) -> None:
-        """Take limits that changed at run time; connections that are open stay."""
-        self.table.max_connections = config.max_connections
-        self.table.max_connections_per_ip = config.max_connections_per_ip
-        self.table.per_ip_overrides = config.max_connections_per_ip_overrides
+        """Take limits that changed at run time."""
+        self.table.change_limits(
+            max_connections=config.max_connections,
+            max_connections_per_ip=config.max_connections_per_ip,
+            per_ip_overrides=config.max_connections_per_ip_overrides,
+        )
 
     def _make_connection(self, listener_name: str) -> Connection:
         return Connection(

@@ -71,11 +71,16 @@ class Server:
         self.clock = ManualClock()
         self.table = ConnectionTable(
             clock=self.clock,
-            **{key: value for key, value in settings.items() if key.startswith("max_")},
+            **{
+                key: value
+                for key, value in settings.items()
+                if key.startswith("max_") or key == "protected_listener"
+            },
         )
         self.buffers = ReceiveBuffers(shared_bytes=settings.get("shared_bytes", 256 * 1024))
         self.budget = RequestBudget(settings.get("queued_bytes", -1))
         self.request_max_bytes = settings.get("request_max_bytes", 100 * 1024 * 1024)
+        self.listener_name = "PLAINTEXT"
         self.port = 0
 
     def connection(self) -> Connection:
@@ -84,7 +89,7 @@ class Server:
             table=self.table,
             buffers=self.buffers,
             budget=self.budget,
-            listener_name="PLAINTEXT",
+            listener_name=self.listener_name,
             request_max_bytes=self.request_max_bytes,
         )
 
@@ -101,7 +106,7 @@ class Server:
     def __exit__(self, *exc: Any) -> None:
         def close_all() -> None:
             self._server.close()
-            for connection in list(self.table.connections):
+            for connection in self.table.everyone():
                 connection.abort()
 
         self.thread.call(close_all)
@@ -115,6 +120,11 @@ class Server:
                 await asyncio.sleep(0.001)
 
         self.thread.run(turn())
+
+    def let_time_pass(self) -> None:
+        """Until the loop's clock shows a later time than now."""
+        now = self.thread.call(self.thread.loop.time)
+        self.wait_until(lambda: self.thread.loop.time() > now)
 
     def client(self) -> RawClient:
         return RawClient(self.port)
@@ -390,20 +400,87 @@ def test_request_above_the_limit_is_refused_after_the_answers_before_it(kind: st
         assert server.handler.frames == [b"fits"]
 
 
-def test_connections_above_the_limits_are_refused_and_room_is_made_again(kind: str) -> None:
+def test_connection_above_max_connections_waits_until_there_is_room(
+    kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
     with Server(kind, max_connections=2) as server:
         first, second = server.client(), server.client()
         for client in (first, second):
             client.send_frame(b"in")
             assert client.receive_frame() == b"in"
-        with server.client() as third:
-            assert third.is_closed_by_peer()
-        first.close()
-        server.wait_until(lambda: len(server.table) == 1)
-        with server.client() as fourth:
-            fourth.send_frame(b"in")
-            assert fourth.receive_frame() == b"in"
-        second.close()
+        with server.client() as third, server.client() as fourth:
+            third.send_frame(b"third")
+            fourth.send_frame(b"fourth")
+            server.wait_until(lambda: len(server.table.everyone()) == 4)
+            second.send_frame(b"served")
+            assert second.receive_frame() == b"served"
+            assert server.handler.frames == [b"in", b"in", b"served"]
+            first.close()
+            assert third.receive_frame() == b"third"
+            third.send_frame(b"and on")
+            assert third.receive_frame() == b"and on"
+            assert len(server.table) == 2
+            second.close()
+            assert fourth.receive_frame() == b"fourth"
+    waited = [line for line in caplog.messages if "keeps waiting" in line]
+    assert len(waited) == 1
+    assert "max.connections=2" in waited[0]
+
+
+def test_connection_that_left_while_it_waited_takes_no_room(kind: str) -> None:
+    with Server(kind, max_connections=1) as server, server.client() as first:
+        first.send_frame(b"in")
+        assert first.receive_frame() == b"in"
+        for greeting in (b"", frame(b"gone")):
+            left = server.client()
+            left.send_bytes(greeting)
+            server.wait_until(lambda: len(server.table.everyone()) >= 2)
+            left.close()
+        with server.client() as last:
+            last.send_frame(b"last")
+            first.close()
+            assert last.receive_frame() == b"last"
+
+
+def test_more_connections_are_admitted_or_the_idle_ones_closed_as_the_limit_changes(
+    kind: str,
+) -> None:
+    def limit(count: int) -> None:
+        server.table.change_limits(
+            max_connections=count, max_connections_per_ip=100, per_ip_overrides={}
+        )
+
+    with Server(kind, max_connections=1) as server:
+        clients = [server.client() for _ in range(3)]
+        server.wait_until(lambda: len(server.table.everyone()) == 3)
+        server.thread.call(limit, 3)
+        for client in clients:
+            client.send_frame(b"in")
+            assert client.receive_frame() == b"in"
+            server.let_time_pass()
+        server.thread.call(limit, 1)
+        assert clients[0].is_closed_by_peer()
+        assert clients[1].is_closed_by_peer()
+        clients[2].send_frame(b"stays")
+        assert clients[2].receive_frame() == b"stays"
+        clients[2].close()
+
+
+def test_connection_of_a_broker_is_let_in_and_the_longest_idle_client_closed(kind: str) -> None:
+    with Server(kind, max_connections=2, protected_listener="BROKERS") as server:
+        idle, busy = server.client(), server.client()
+        for client in (idle, busy):
+            client.send_frame(b"in")
+            assert client.receive_frame() == b"in"
+            server.let_time_pass()
+        server.listener_name = "BROKERS"
+        with server.client() as peer:
+            peer.send_frame(b"peer")
+            assert peer.receive_frame() == b"peer"
+        assert idle.is_closed_by_peer()
+        busy.send_frame(b"stays")
+        assert busy.receive_frame() == b"stays"
+        busy.close()
 
 
 def test_one_address_has_a_limit_of_its_own(kind: str) -> None:
