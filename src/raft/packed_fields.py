@@ -72,6 +72,13 @@ def read_optional_text(value: object) -> str | None:
     return None if value is None else read_text(value)
 
 
+def read_bytes(value: object) -> bytes:
+    """Any bytes."""
+    if type(value) is not bytes:
+        raise CorruptCommandError(f"expected bytes, found {value!r:.60}")
+    return value
+
+
 def read_uuid(value: object) -> bytes:
     """Sixteen bytes."""
     if type(value) is not bytes or len(value) != 16:
