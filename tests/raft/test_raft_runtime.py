@@ -1,0 +1,214 @@
+"""Three Raft threads over loopback sockets: decide, survive, elect, forward, seed."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
+from tests.support.raft_stage import RaftStage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[RaftStage]:
+    with RaftStage(tmp_path) as running:
+        yield running
+
+
+def test_a_proposal_is_decided_and_told_to_every_voter(stage: RaftStage) -> None:
+    stage.open_group("g", (1, 2, 3))
+    outcomes = [stage.nodes[1].propose("g", b"%d" % number) for number in range(5)]
+    assert [result for _, result in outcomes] == [1, 2, 3, 4, 5]
+    stage.wait_for_state("g", (b"0", b"1", b"2", b"3", b"4"))
+    for node in stage.nodes.values():
+        applied = node.views["g"].applied
+        assert applied[0][1:] == (None, None, ()), "the state it was opened with"
+        decided = [(index, result) for index, payload, result, _ in applied[1:] if payload]
+        assert decided == outcomes
+
+
+def test_any_voter_and_any_broker_may_propose(tmp_path: Path) -> None:
+    with RaftStage(tmp_path, (1, 2, 3, 4)) as stage:
+        stage.open_group("g", (1, 2, 3))
+        results = [node.propose("g", b"x")[1] for node in stage.nodes.values()]
+        assert results == [1, 2, 3, 4]
+
+
+def test_a_proposal_waits_for_the_first_controller(stage: RaftStage) -> None:
+    done: list[Any] = []
+    told = threading.Event()
+
+    def note(outcome: object) -> None:
+        done.append(outcome)
+        told.set()
+
+    stage.nodes[3].runtime.propose("g", b"early", note)
+    stage.open_group("g", (1, 2, 3))
+    assert told.wait(30)
+    assert done[0][1] == 1
+
+
+def test_without_a_controller_a_proposal_ends_at_its_deadline(stage: RaftStage) -> None:
+    stage.nodes[1].open_group("g", (1, 2, 3), campaign=False)
+    stage.stop(2)
+    stage.stop(3)
+    outcome = stage.nodes[1].propose("g", b"x", timeout_ms=300)
+    assert isinstance(outcome, NotControllerError)
+    assert isinstance(stage.nodes[1].propose("none", b"x", timeout_ms=100), NotControllerError)
+
+
+def test_a_dead_controller_is_replaced_and_nothing_decided_is_lost(stage: RaftStage) -> None:
+    stage.open_group("g", (1, 2, 3))
+    stage.nodes[2].propose("g", b"a")
+    first = stage.wait_for_controller("g")
+    stage.stop(first.broker_id)
+    other = next(iter(stage.nodes.values()))
+    assert other.propose("g", b"b")[1] == 2
+    stage.wait_for_state("g", (b"a", b"b"))
+    again = stage.start(first.broker_id)
+    again.open_group("g", (1, 2, 3), campaign=False)
+    stage.connect()
+    assert again.propose("g", b"c")[1] == 3
+    stage.wait_for_state("g", (b"a", b"b", b"c"))
+
+
+def test_a_closed_link_is_opened_again_and_loses_nothing(stage: RaftStage) -> None:
+    stage.open_group("g", (1, 2, 3))
+    controller = stage.wait_for_controller("g")
+    for number in range(5):
+        other = 1 + controller.broker_id % 3
+        break_link(stage, controller.broker_id, other)
+        outcome = controller.propose("g", b"%d" % number)
+        assert outcome[1] == number + 1, outcome
+    stage.wait_for_state("g", (b"0", b"1", b"2", b"3", b"4"))
+
+
+def break_link(stage: RaftStage, broker_id: int, other_id: int) -> None:
+    """Close the socket between two brokers, as a broken network would."""
+    import socket
+
+    runtime = stage.nodes[broker_id].runtime
+
+    def close() -> None:
+        link = runtime._links.links.get(other_id)
+        if link is not None:
+            link.sock.shutdown(socket.SHUT_RDWR)
+
+    runtime._call(close)
+
+
+def test_decisions_survive_the_restart_of_all(tmp_path: Path) -> None:
+    with RaftStage(tmp_path) as stage:
+        stage.open_group("g", (1, 2, 3))
+        for number in range(300):
+            stage.nodes[1 + number % 3].propose("g", b"%d" % number)
+    with RaftStage(tmp_path) as stage:
+        stage.open_group("g", (1, 2, 3))
+        assert stage.nodes[2].propose("g", b"last")[1] == 301
+        stage.wait_for_state("g", (*(b"%d" % number for number in range(300)), b"last"))
+
+
+def test_a_sealed_group_tells_so(stage: RaftStage) -> None:
+    stage.open_group("g", (1, 2, 3))
+    assert stage.nodes[1].propose("g", b"seal:1,2")[1] == 1
+    for node in stage.nodes.values():
+        assert isinstance(node.propose("g", b"late"), GroupSealedError)
+
+
+def test_messages_between_loop_threads(stage: RaftStage) -> None:
+    seen: list[tuple[int, bytes]] = []
+    three = stage.nodes[3]
+
+    def note(broker_id: int, body: bytes) -> None:
+        seen.append((broker_id, body))
+        three.notify()
+
+    three.runtime.on_message("news", note)
+    for broker_id in (1, 2, 3):
+        assert stage.nodes[broker_id].runtime.send(3, "news", b"from %d" % broker_id)
+    assert not stage.nodes[1].runtime.send(9, "news", b"nobody")
+    three.wait_until(lambda: len(seen) == 3)
+    assert sorted(seen) == [(1, b"from 1"), (2, b"from 2"), (3, b"from 3")]
+
+
+def test_peers_are_told_when_they_come_and_go(stage: RaftStage) -> None:
+    node = stage.nodes[1]
+    peer = node.runtime.live_brokers()[3]
+    assert (peer.incarnation, peer.port, peer.is_up) == (103, stage.nodes[3].port, True)
+    stage.stop(3)
+    node.wait_until(lambda: set(node.runtime.live_brokers()) == {1, 2})
+    stage.start(3)
+    stage.connect()
+    assert node.runtime.live_brokers()[3].session != peer.session
+
+
+def test_a_seed_reaches_all_and_outlives_its_sender(tmp_path: Path) -> None:
+    with RaftStage(tmp_path, (1, 2)) as stage:
+        seeds = watch_seeds(stage)
+        stage.nodes[1].runtime.send_seed("g", 1, (1, 2, 3), (1, 2), b"first state")
+        stage.nodes[2].wait_until(lambda: bool(seeds[2]))
+        stage.nodes[1].wait_until(lambda: bool(seeds[1]))
+        assert seeds[1] == seeds[2] == [("g", 1, (1, 2, 3), b"first state")]
+        stage.nodes[1].runtime.ack_seed("g", 1)
+        stage.nodes[2].runtime.ack_seed("g", 1)
+    with RaftStage(tmp_path, (1, 2, 3)) as stage:
+        seeds = watch_seeds(stage, acknowledge=True)
+        stage.nodes[3].wait_until(lambda: bool(seeds[3]))
+        assert seeds[3][0] == ("g", 1, (1, 2, 3), b"first state")
+        runtime = stage.nodes[1].runtime
+        while stage.nodes[1].ask(runtime.read_statistics).pending_seeds:
+            pass
+    with RaftStage(tmp_path, (1, 2, 3)) as stage:
+        assert not any(
+            group_id.startswith("seed:")
+            for node in stage.nodes.values()
+            for group_id in (*node.wal.replay(), *node.wal._attached)
+        )
+
+
+def watch_seeds(
+    stage: RaftStage, *, acknowledge: bool = False
+) -> dict[int, list[tuple[str, int, tuple[int, ...], bytes]]]:
+    seen: dict[int, list[tuple[str, int, tuple[int, ...], bytes]]] = {}
+    for broker_id, node in stage.nodes.items():
+        seeds = seen[broker_id] = []
+
+        def note(
+            base_id: str,
+            generation: int,
+            voters: tuple[int, ...],
+            seed: bytes,
+            node: Any = node,
+            seeds: list[Any] = seeds,
+        ) -> None:
+            seeds.append((base_id, generation, voters, seed))
+            if acknowledge:
+                node.runtime.ack_seed(base_id, generation)
+            node.notify()
+
+        node.runtime.on_seed = note
+    return seen
+
+
+def test_groups_are_described(stage: RaftStage) -> None:
+    stage.open_group("g", (1, 2, 3))
+    stage.nodes[1].propose("g", b"a")
+    controller = stage.wait_for_controller("g")
+    (found,) = controller.ask(controller.runtime.describe_groups)
+    assert (found.group_id, found.leader_id, found.voters) == (
+        "g",
+        controller.broker_id,
+        (1, 2, 3),
+    )
+    assert found.is_controller
+    assert found.term >= 1
+
+
+def test_stopping_ends_what_is_under_way(stage: RaftStage) -> None:
+    stage.nodes[1].open_group("g", (1, 2, 3), campaign=False)
+    done: list[Any] = []
+    stage.nodes[1].runtime.propose("g", b"x", done.append)
+    stage.stop(1)
+    assert [type(outcome) for outcome in done] == [UnknownOutcomeError]
