@@ -31,6 +31,7 @@ from ..raft.cluster_state import ClusterState
 from ..raft.errors import ClusterStateError, TopicExistsError
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.placement import place_partitions
+from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
 from ..raft.replica_manager import ReplicaManager
@@ -73,6 +74,7 @@ class Broker:
             node_id=config.node_id,
         )
         self.on_fatal: Callable[[str], None] | None = None
+        self.runtime: RaftRuntime | None = None
         self.wal: RaftWal
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager

@@ -1,6 +1,7 @@
 """What a handler knows about the request besides its body."""
 
 import logging
+from collections.abc import Callable
 
 from ...core.errors import HeadraceError
 
@@ -11,6 +12,17 @@ class CloseConnectionError(HeadraceError):
     def __init__(self, reason: str, *, level: int = logging.WARNING) -> None:
         super().__init__(reason)
         self.level = level
+
+
+class SocketHandOver(CloseConnectionError):
+    """The connection stops being a client's: `take_socket` gets its descriptor and owns it.
+
+    Only where nothing else is under way on the connection; else it is closed like any other.
+    """
+
+    def __init__(self, reason: str, take_socket: Callable[[int], None]) -> None:
+        super().__init__(reason)
+        self.take_socket = take_socket
 
 
 class RequestContext:

@@ -15,10 +15,12 @@ are unanswered, and while queued.max.request.bytes is spent; what was already re
 
 import asyncio
 import logging
+import os
 from collections import deque
 from struct import Struct
 from typing import Any, Protocol, cast
 
+from ..handlers.context import SocketHandOver
 from .connection_table import ConnectionTable
 from .foreign_greeting import explain_bad_length
 from .pending_answer import CloseConnectionError, PendingAnswer, Pieces
@@ -358,5 +360,18 @@ class Connection(asyncio.BufferedProtocol):
         self._close_for(CloseConnectionError(reason, level=logging.WARNING))
 
     def _close_for(self, error: CloseConnectionError) -> None:
+        if isinstance(error, SocketHandOver) and self._hand_over(error):
+            return
         self._table.report_closed(self, error)
         self.close()
+
+    def _hand_over(self, error: SocketHandOver) -> bool:
+        """Give the socket away and forget it; False where an answer is still under way on it."""
+        transport = self._transport
+        sock = transport.get_extra_info("socket")
+        if self._pending or sock is None or transport.get_write_buffer_size():
+            return False
+        descriptor = os.dup(sock.fileno())
+        self.abort()
+        error.take_socket(descriptor)
+        return True

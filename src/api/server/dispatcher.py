@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ...core.errors import MalformedBytesError
 from ..handlers.api_versions import answer_unsupported_version
+from ..handlers.broker_link import LINK_API_KEY, accept_broker_link
 from ..handlers.context import RequestContext
 from ..handlers.routes import Route
 from ..wire.api_keys import ApiKey
@@ -57,6 +58,8 @@ class Dispatcher:
         correlation_id = header.correlation_id
         route = self._routes.get(api_key)
         if route is None or not route[0] <= api_version <= route[1]:
+            if api_key == LINK_API_KEY:
+                raise accept_broker_link(self._broker, frame[position:])
             return self._refuse_version(api_key, api_version, correlation_id)
         try:
             request = decode_request(api_key, api_version, frame, position)

@@ -1,0 +1,122 @@
+"""A connection that opens with BrokerLink leaves the event loop, whichever loop it is."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.raft.link_hello import (
+    LinkAnswer,
+    LinkHello,
+    hello_request,
+    hello_response,
+    split_response,
+)
+from tests.support.in_process_broker import InProcessBroker
+from tests.support.raw_client import RawClient
+
+HELLO = LinkHello(2, 7, 9, cluster_id="c", host="127.0.0.1", port=1)
+
+
+class FakeRuntime:
+    """Takes sockets over and answers, as the Raft thread does."""
+
+    def __init__(self) -> None:
+        self.adopted: list[tuple[socket.socket, LinkHello]] = []
+
+    def adopt_link(self, fd: int, hello: LinkHello) -> None:
+        sock = socket.socket(fileno=fd)
+        sock.setblocking(True)
+        self.adopted.append((sock, hello))
+        sock.sendall(hello_response(LinkAnswer(hello)))
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def broker(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[InProcessBroker]:
+    with InProcessBroker(tmp_path, loop_kind=request.param) as running:
+        yield running
+
+
+def lend_runtime(broker: InProcessBroker) -> FakeRuntime:
+    runtime = FakeRuntime()
+
+    def put(value: Any) -> None:
+        broker.broker.runtime = value
+
+    broker.call(put, runtime)
+    return runtime
+
+
+def take_back(broker: InProcessBroker) -> None:
+    def clear() -> None:
+        broker.broker.runtime = None
+
+    broker.call(clear)
+
+
+def test_socket_leaves_the_loop_and_goes_on_as_a_link(broker: InProcessBroker) -> None:
+    runtime = lend_runtime(broker)
+    with RawClient(broker.port) as client:
+        client.send_bytes(hello_request(HELLO))
+        answer = hello_response(LinkAnswer(HELLO))
+        assert client.receive_exactly(len(answer)) == answer
+        assert split_response(bytearray(answer)) == (LinkAnswer(HELLO), b"")
+        sock, hello = runtime.adopted[0]
+        assert hello == HELLO
+        broker.wait_until(lambda: len(broker.server.table) == 0)
+        for payload in (b"one", b"two" * 5000):
+            client.send_bytes(payload)
+            assert sock.recv(len(payload), socket.MSG_WAITALL) == payload
+            sock.sendall(payload)
+            assert client.receive_exactly(len(payload)) == payload
+        sock.close()
+    take_back(broker)
+
+
+def test_request_in_pieces_is_handed_over_all_the_same(broker: InProcessBroker) -> None:
+    runtime = lend_runtime(broker)
+    request = hello_request(HELLO)
+    with RawClient(broker.port) as client:
+        for cut in (3, 9, 40):
+            client.send_bytes(request[:cut])
+            request = request[cut:]
+        client.send_bytes(request)
+        client.receive_frame()
+        runtime.adopted[0][0].close()
+    take_back(broker)
+
+
+def test_clients_cannot_learn_of_it_and_garbage_is_closed(broker: InProcessBroker) -> None:
+    lend_runtime(broker)
+    for garbage in (hello_request(HELLO)[:-1] + b"\xc1", hello_request(HELLO)[:29] + bytes(4)):
+        frame = (len(garbage) - 4).to_bytes(4, "big") + garbage[4:]
+        with RawClient(broker.port) as client:
+            client.send_bytes(frame)
+            assert client.is_closed_by_peer()
+    take_back(broker)
+
+
+def test_broker_without_a_cluster_closes(broker: InProcessBroker) -> None:
+    with RawClient(broker.port) as client:
+        client.send_bytes(hello_request(HELLO))
+        assert client.is_closed_by_peer()
+
+
+def test_no_descriptor_is_left_behind(broker: InProcessBroker) -> None:
+    runtime = lend_runtime(broker)
+
+    def count() -> int:
+        return len(os.listdir("/proc/self/fd"))
+
+    before = count()
+    for _ in range(20):
+        with RawClient(broker.port) as client:
+            client.send_bytes(hello_request(HELLO))
+            client.receive_frame()
+            runtime.adopted.pop()[0].close()
+    broker.wait_until(lambda: len(broker.server.table) == 0)
+    assert count() <= before
+    take_back(broker)
