@@ -141,7 +141,7 @@ class ProposalRouter:
     ) -> None:
         """A proposal of ours has no result where it was sent."""
         proposal = self._pending.get(request_id)
-        if proposal is None:
+        if proposal is None or proposal.asked_id == NO_BROKER:
             return
         if reason != RefusalReason.NOT_CONTROLLER:
             self._finish(request_id, error_of(reason, text))
