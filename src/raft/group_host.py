@@ -5,11 +5,13 @@ that justifies it is on disk: messages wait in outboxes, outcomes in `after_sync
 in their group's list, and all three are let go by `let_out`, behind `sync`.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.clock import Clock
+from ..core.errors import KafkaStorageError
 from .group_contract import GroupMachine
 from .liveness import QuiesceDigest, WakeLists
 from .raft_wal import GroupImage, RaftWal
@@ -24,6 +26,8 @@ Applied = tuple[int, bytes | None, object, object]
 OnApplied = Callable[[list[Applied]], None]
 OnRole = Callable[[bool], None]
 Call = Callable[[], object]
+
+logger = logging.getLogger(__name__)
 
 
 class HostNetwork(Protocol):
@@ -70,6 +74,8 @@ class GroupHost:
         self.wake_lists = WakeLists()
         self.digest = QuiesceDigest(broker_id)
         self.outboxes: dict[int, list[tuple[Any, ...]]] = {}
+        self.is_held = False
+        """Whether a full disk keeps back what was decided."""
         self.syncs = 0
         self.ticks = 0
         self._wal = wal
@@ -228,12 +234,27 @@ class GroupHost:
                 self.ticks += 1
                 group.tick(now_s)
 
-    def sync(self) -> None:
-        """Make everything this turn journaled durable, in one batch; raises KafkaStorageError."""
-        if self._records:
-            records, self._records = self._records, []
-            self._wal.append_turn(records)
-            self.syncs += 1
+    def sync(self) -> bool:
+        """Make everything journaled so far durable, in one batch; False if it must be tried again.
+
+        On a full disk nothing was written, so nothing may be let out either.  Raises
+        KafkaStorageError where the log is out of use.
+        """
+        if not self._records:
+            return True
+        try:
+            self._wal.append_turn(self._records)
+        except KafkaStorageError as error:
+            if not error.is_passing:
+                raise
+            if not self.is_held:
+                logger.error("%s: Raft waits until it can be written", error)
+            self.is_held = True
+            return False
+        self.is_held = False
+        self._records = []
+        self.syncs += 1
+        return True
 
     def let_out(self) -> None:
         """Run what waited for the sync; messages are in `outboxes` for whoever sends them."""

@@ -108,7 +108,7 @@ class LinkTable:
                 self._drop(link, f"silent for {timing.dead_after_s} s")
             elif link.is_up:
                 due_s = link.last_sent_s + timing.ping_interval_s
-                if now_s >= due_s - 0.001:
+                if now_s >= due_s - timing.ping_slack_s:
                     self.send(link.peer.broker_id, self._events.ping_payload(link.peer.broker_id))
                 else:
                     next_s = min(next_s, due_s)
@@ -238,7 +238,7 @@ class LinkTable:
             if mask & ~WRITE:
                 payloads = link.receive(self._scratch, self._now_s)
                 self._take_payloads(link, payloads)
-        except (OSError, CorruptFrameError) as error:
+        except (OSError, CorruptFrameError, CorruptCommandError) as error:
             self._drop(link, str(error))
 
     def _take_payloads(self, link: BrokerLink, payloads: Sequence[bytes]) -> None:
@@ -333,7 +333,7 @@ class LinkTable:
         self._prove(link)  # the answer was the peer's own frame
         try:
             self._take_payloads(link, link.take_received(rest, self._now_s))
-        except CorruptFrameError as error:
+        except (CorruptFrameError, CorruptCommandError) as error:
             self._drop(link, str(error))
 
     def _broker_failed(self, broker_id: int, reason: str) -> None:
@@ -417,12 +417,9 @@ def _resolve(
 ) -> None:
     """The socket addresses of a host; a name is looked up on a thread of its own."""
     host, port = address
-    try:
-        version = ipaddress.ip_address(host).version
-    except ValueError:
-        pass
-    else:
-        on_done([(host, port) if version == 4 else (host, port, 0, 0)])
+    literal = _literal_address(host, port)
+    if literal is not None:
+        on_done([literal])
         return
 
     def look_up() -> None:
@@ -437,3 +434,11 @@ def _resolve(
         call_soon(partial(on_done, addresses))
 
     threading.Thread(target=look_up, name="headrace-resolve", daemon=True).start()
+
+
+def _literal_address(host: str, port: int) -> SocketAddress | None:
+    try:
+        version = ipaddress.ip_address(host).version
+    except ValueError:
+        return None
+    return (host, port) if version == 4 else (host, port, 0, 0)

@@ -18,6 +18,8 @@ class RaftTiming:
     """The periods of the Raft thread, in seconds."""
 
     ping_interval_s: float = 0.1
+    ping_slack_s: float = 0.03
+    """How much earlier a ping may leave, in a turn that is taken anyway."""
     dead_after_s: float = 0.6
     tick_interval_s: float = 0.05
     """How often an awake group looks at its timers."""

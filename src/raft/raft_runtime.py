@@ -109,29 +109,41 @@ class RaftRuntime:
         self._next_tick_s = 0.0
         self._next_alive_s = 0.0
         self._digest_misses: dict[int, int] = {}
-        self._links = LinkTable(
+        self._links, self._host = self._make_host(wal)
+        self._router, self._seeds = self._make_senders(wal)
+        self._handlers = self._message_handlers()
+
+    def _make_host(self, wal: RaftWal) -> tuple[LinkTable, GroupHost]:
+        links = LinkTable(
             own_hello=self._own_hello, events=self, timing=self._timing, now_s=self._now_s
         )
-        self._links.watch(self._wake_fd, self._take_wake)
-        self._host = GroupHost(
-            broker_id=broker_id, wal=wal, clock=clock, network=self._links, post=self._mail.add
+        links.watch(self._wake_fd, self._take_wake)
+        host = GroupHost(
+            broker_id=self.broker_id,
+            wal=wal,
+            clock=self._clock,
+            network=links,
+            post=self._mail.add,
         )
-        self._router = ProposalRouter(
-            broker_id=broker_id,
+        return links, host
+
+    def _make_senders(self, wal: RaftWal) -> tuple[ProposalRouter, SeedSender]:
+        router = ProposalRouter(
+            broker_id=self.broker_id,
             find_group=self._find_group,
             send=self._host.send_message,
             live_ids=self.live_brokers,
             retry_s=self._timing.proposal_retry_s,
         )
-        self._seeds = SeedSender(
-            broker_id=broker_id,
+        seeds = SeedSender(
+            broker_id=self.broker_id,
             wal=wal,
             journal=self._host.journal,
             send=self._host.send_message,
             deliver=self._deliver_seed,
             retry_s=self._timing.seed_retry_s,
         )
-        self._handlers = self._message_handlers()
+        return router, seeds
 
     # -- the thread
 
@@ -149,6 +161,7 @@ class RaftRuntime:
             self._thread.join()
             self._thread = None
         if self._wake_fd >= 0:
+            self._settle_calls()
             self._links.close()
             os.close(self._wake_fd)
             self._wake_fd = -1
@@ -324,8 +337,14 @@ class RaftRuntime:
             logger.exception("the Raft thread failed")
             self._end(f"the Raft thread failed: {error!r}")
         finally:
-            self._router.close()
-            self._mail.deliver()
+            self._settle_calls()
+
+    def _settle_calls(self) -> None:
+        """Take in what was handed over last, and end every proposal."""
+        while self._calls:
+            self._calls.popleft()()
+        self._router.close()
+        self._mail.deliver()
 
     def _end(self, reason: str) -> None:
         self._is_stopping = True
@@ -339,7 +358,7 @@ class RaftRuntime:
             self._links.serve(ready, now_s)
             while self._calls:
                 self._calls.popleft()()
-            if now_s >= self._next_alive_s:
+            if now_s >= self._next_alive_s - self._timing.ping_slack_s:
                 self._next_alive_s = self._links.keep_alive(now_s)
             self._router.check(now_s)
             self._seeds.send_due(now_s)
@@ -347,12 +366,16 @@ class RaftRuntime:
                 self._next_tick_s = now_s + self._timing.tick_interval_s
                 self._host.tick_awake(now_s)
             self._host.tick_dirty(now_s)
-            self._host.sync()
-            self._host.let_out()
-        self._send_outboxes()
+            is_synced = self._host.sync()
+            if is_synced:
+                self._host.let_out()
+        if is_synced:
+            self._send_outboxes()
         self._mail.deliver()
 
     def _idle_s(self) -> float:
+        if self._host.is_held:
+            return self._timing.tick_interval_s
         if self._calls or self._host.has_work:
             return 0.0
         until_s = min(self._next_alive_s, self._router.next_check_s, self._seeds.next_send_s)

@@ -1,5 +1,7 @@
 """Three Raft threads over loopback sockets: decide, survive, elect, forward, seed."""
 
+import errno
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from headrace.core.errors import KafkaStorageError
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
 from tests.support.raft_stage import RaftStage
 
@@ -87,8 +90,6 @@ def test_a_closed_link_is_opened_again_and_loses_nothing(stage: RaftStage) -> No
 
 def break_link(stage: RaftStage, broker_id: int, other_id: int) -> None:
     """Close the socket between two brokers, as a broken network would."""
-    import socket
-
     runtime = stage.nodes[broker_id].runtime
 
     def close() -> None:
@@ -212,3 +213,41 @@ def test_stopping_ends_what_is_under_way(stage: RaftStage) -> None:
     stage.nodes[1].runtime.propose("g", b"x", done.append)
     stage.stop(1)
     assert [type(outcome) for outcome in done] == [UnknownOutcomeError]
+
+
+def test_a_full_disk_holds_decisions_back_until_there_is_room(
+    stage: RaftStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.open_group("g", (1, 2, 3))
+    stage.nodes[1].propose("g", b"a")
+    controller = stage.wait_for_controller("g")
+    refusals = 0
+    append_turn = controller.wal.append_turn
+
+    def refuse(records: Any) -> None:
+        nonlocal refusals
+        refusals += 1
+        if refusals > 3:
+            append_turn(records)
+            return
+        error = KafkaStorageError(controller.folder, "full")
+        error.__cause__ = OSError(errno.ENOSPC, "full")
+        raise error
+
+    monkeypatch.setattr(controller.wal, "append_turn", refuse)
+    assert controller.propose("g", b"b")[1] == 2
+    assert refusals >= 4
+    stage.wait_for_state("g", (b"a", b"b"))
+
+
+def test_a_failed_sync_ends_the_broker(stage: RaftStage, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage.open_group("g", (1, 2, 3))
+    controller = stage.wait_for_controller("g")
+
+    def fail(records: Any) -> None:
+        raise KafkaStorageError(controller.folder, "EIO")
+
+    monkeypatch.setattr(controller.wal, "append_turn", fail)
+    assert isinstance(controller.propose("g", b"x"), UnknownOutcomeError)
+    controller.ask(controller.loop.post_and_tell)
+    assert "EIO" in controller.fatal[0]

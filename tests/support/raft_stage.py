@@ -66,6 +66,10 @@ class FakeLoop:
     def post(self, call: Callable[[], object]) -> None:
         self._calls.put(call)
 
+    def post_and_tell(self, on_done: Callable[[Any], None]) -> None:
+        """Have `on_done` called behind everything that was posted."""
+        self.post(lambda: on_done(None))
+
     def close(self) -> None:
         self._calls.put(None)
         self._thread.join(WAIT_S)
