@@ -22,6 +22,7 @@ from .curve_points import CURVES, Curve, Points
 from .harness import machine, number, touch_memory
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError
+from .plots import require_matplotlib, save
 
 BAR_COLUMNS = 30
 # curve -> peer -> work -> figure -> value
@@ -31,7 +32,7 @@ Results = dict[str, dict[str, dict[int, Points]]]
 def main() -> int:
     args = _parse_arguments()
     if args.plot:
-        _require_matplotlib()
+        require_matplotlib()
     raise_descriptor_limit()
     peers = {}
     for name in args.peers.split(","):
@@ -65,7 +66,7 @@ def main() -> int:
     for curve_name, by_peer in results.items():
         print(markdown(curve_name, by_peer))
         if args.plot:
-            print(f"plot: {_plot(args.plot, curve_name, by_peer)}")
+            print(f"plot: {_plot(args.plot, args.format, curve_name, by_peer)}")
     if args.json:
         args.json.write_text(json.dumps(heading | {"curves": results}, indent=2))
     return 0
@@ -85,7 +86,8 @@ def _parse_arguments() -> argparse.Namespace:
         default="full",
         help="tiny sizes: shows that it works",
     )
-    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="a PNG a curve")
+    parser.add_argument("--plot", type=Path, metavar="FOLDER", help="a picture a curve")
+    parser.add_argument("--format", choices=("png", "svg"), default="png", help="of pictures")
     parser.add_argument("--json", type=Path, metavar="FILE")
     args = parser.parse_args()
     for option, known in (("curves", CURVES), ("peers", PEERS)):
@@ -141,19 +143,13 @@ def markdown(curve_name: str, by_peer: dict[str, dict[int, Points]]) -> str:
     return "\n".join(lines)
 
 
-def _require_matplotlib() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        sys.exit("--plot needs matplotlib: pip install 'headrace[plot]'")
-    return Figure
-
-
-def _plot(folder: Path, curve_name: str, by_peer: dict[str, dict[int, Points]]) -> Path:
+def _plot(
+    folder: Path, suffix: str, curve_name: str, by_peer: dict[str, dict[int, Points]]
+) -> Path:
     """One picture a curve, a panel a figure, a line a peer; the work is on a logarithmic axis."""
     curve = CURVES[curve_name]
     figures = list(next(iter(next(iter(by_peer.values())).values()))) if by_peer else []
-    picture = _require_matplotlib()(figsize=(5 * max(1, len(figures)), 4), layout="constrained")
+    picture = require_matplotlib()(figsize=(5 * max(1, len(figures)), 4), layout="constrained")
     panels = picture.subplots(1, max(1, len(figures)), squeeze=False)[0]
     for panel, figure in zip(panels, figures, strict=False):
         for peer_name, points in by_peer.items():
@@ -166,10 +162,7 @@ def _plot(folder: Path, curve_name: str, by_peer: dict[str, dict[int, Points]]) 
         panel.grid(visible=True, alpha=0.3)
         panel.legend()
     picture.suptitle(curve.question)
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{curve_name}.png"
-    picture.savefig(path, dpi=120)
-    return path
+    return save(picture, folder / f"{curve_name}.{suffix}")
 
 
 if __name__ == "__main__":

@@ -3,10 +3,11 @@
     python -m benchmarks.openmessaging simple-workload --seconds 30
     python -m benchmarks.openmessaging path/to/workload.yaml --driver exactly-once --peers headrace
 
-A workload is a YAML file in OpenMessaging's keys, by its path or by its name in
-benchmarks/workloads.  It lasts as long as it says unless --seconds is given.  One topic, one
-producer and one consumer; the load is load/paced_load.c, in an open loop: latency counts from when
-a message was due.
+A workload and a driver are YAML files in OpenMessaging's keys, by path or by name in
+benchmarks/workloads and its drivers/.  A workload lasts as long as it says unless --seconds is
+given.  A driver's three replicas are had with `--peers headrace-3,kafka-3`; one broker keeps one.
+One topic, one producer and one consumer; the load is load/paced_load.c, in an open loop: latency
+counts from when a message was due.
 """
 
 import argparse
@@ -20,16 +21,14 @@ from typing import Any
 
 from .harness import build_load_program, machine, run_load, touch_memory
 from .peers.brokers import PEERS
-from .peers.install import PeerUnavailableError
+from .peers.install import PeerUnavailableError, need_file
 from .peers.peer import Peer
+from .plots import plot_percentiles, require_matplotlib
 from .topics import create_topic
 
 WORKLOADS = Path(__file__).with_name("workloads")
-# OpenMessaging's settings of the same name for Kafka, in librdkafka's words.
-DRIVERS = {
-    "latency": ("acks=all", "linger.ms=1", "batch.size=1048576"),
-    "exactly-once": ("acks=all", "linger.ms=1", "batch.size=1048576", "enable.idempotence=true"),
-}
+DRIVERS = WORKLOADS / "drivers"
+PLAYERS = ("headrace", "kafka", "kfake")
 # Only what can be played: anything else is refused, not passed over.
 MUST_BE_ONE = ("topics", "producersPerTopic", "subscriptionsPerTopic", "consumerPerSubscription")
 PERCENTILES = ("p50", "p75", "p95", "p99", "p99.9", "p99.99", "max")
@@ -52,26 +51,59 @@ class Workload:
     seconds: float
 
 
-def read_workload(name: str) -> Workload:
-    """The workload of that path, or of that name in benchmarks/workloads; raises WorkloadError."""
+@dataclass(frozen=True)
+class Driver:
+    """How a workload's topic, producer and consumer are set, as name=value."""
+
+    name: str
+    replicas: int
+    topic: dict[str, str]
+    producer: tuple[str, ...]
+    consumer: tuple[str, ...]
+
+
+def read_driver(name: str) -> Driver:
+    """The driver of that path, or of that name in benchmarks/workloads/drivers."""
+    path, content = _read_yaml(name, DRIVERS, "driver")
+    return Driver(
+        name=str(content.get("name", path.stem)),
+        replicas=int(content.get("replicationFactor", 1)),
+        topic=dict(pair.split("=", 1) for pair in _properties(path, content, "topicConfig")),
+        producer=_properties(path, content, "producerConfig"),
+        consumer=_properties(path, content, "consumerConfig"),
+    )
+
+
+def _properties(path: Path, content: dict[str, Any], key: str) -> tuple[str, ...]:
+    lines = [line.strip() for line in str(content.get(key, "")).splitlines()]
+    wrong = [line for line in lines if line and "=" not in line]
+    if wrong:
+        raise WorkloadError(f"{path}: {key} has {wrong[0]!r}, which is no name=value")
+    return tuple(line for line in lines if line)
+
+
+def _read_yaml(name: str, folder: Path, kind: str) -> tuple[Path, dict[str, Any]]:
+    """A file by its path, or by its name in `folder`; raises WorkloadError."""
     try:
         import yaml
     except ImportError:
-        raise WorkloadError(
-            "workloads are YAML: pip install 'headrace[test]' (or PyYAML)"
-        ) from None
-    path = Path(name) if Path(name).exists() else WORKLOADS / f"{name}.yaml"
+        raise WorkloadError(f"a {kind} is YAML: pip install 'headrace[test]' (or PyYAML)") from None
+    path = Path(name) if Path(name).is_file() else folder / f"{name}.yaml"
     if not path.exists():
-        known = ", ".join(sorted(each.stem for each in WORKLOADS.glob("*.yaml")))
-        raise WorkloadError(
-            f"{name}: no such file, and no workload of that name; there are {known}"
-        )
+        known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))
+        raise WorkloadError(f"{name}: no such file, and no {kind} of that name; there are {known}")
     try:
         content = yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
         raise WorkloadError(f"{path} is no YAML: {error}") from None
     if not isinstance(content, dict):
-        raise WorkloadError(f"{path}: a workload is a mapping of names to values")
+        raise WorkloadError(f"{path}: a {kind} is a mapping of names to values")
+    return path, content
+
+
+def read_workload(name: str) -> Workload:
+    """The workload of that path, or of that name in benchmarks/workloads; raises WorkloadError."""
+    path, content = _read_yaml(name, WORKLOADS, "workload")
     for key in MUST_BE_ONE:
         if content.get(key, 1) != 1:
             raise WorkloadError(f"{path}: {key} is {content[key]}, and only 1 can be played here")
@@ -93,18 +125,27 @@ def read_workload(name: str) -> Workload:
     return workload
 
 
-def play(peer: Peer, workload: Workload, driver: str, seconds: float) -> dict[str, Any]:
-    """One run on a fresh broker: rates, latencies in microseconds, the broker's own CPU."""
+def play(peer: Peer, workload: Workload, driver: Driver, seconds: float) -> dict[str, Any]:
+    """One run on fresh brokers: rates, latencies in microseconds, the brokers' own CPU."""
+    need_file("/usr/include/librdkafka/rdkafka.h", debian="librdkafka-dev")
     program = build_load_program("paced_load", ("rdkafka", "pthread"))
     folder = Path(tempfile.mkdtemp(prefix="headrace-openmessaging-"))
     (folder / "data").mkdir()
+    replicas = min(driver.replicas, peer.brokers)
+    settings = [*driver.producer, *(f"consumer.{pair}" for pair in driver.consumer)]
     try:
         running = peer.start(folder / "data")
         try:
-            create_topic(running, workload.name, workload.partitions)
+            create_topic(
+                running,
+                workload.name,
+                workload.partitions,
+                replicas=replicas,
+                configs=driver.topic if replicas == driver.replicas else {},
+            )
             before = running.cpu_s()
             load = (running.bootstrap, workload.name, workload.rate, seconds, seconds / 10)
-            result = run_load(program, *load, workload.message_bytes, *DRIVERS[driver])
+            result = run_load(program, *load, workload.message_bytes, *settings)
             result["broker_cpu_s"] = round(running.cpu_s() - before, 3)
         finally:
             running.stop()
@@ -131,18 +172,11 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workload", help="a file, or a name in benchmarks/workloads")
-    parser.add_argument("--seconds", type=float, help="instead of the workload's own duration")
-    parser.add_argument("--driver", choices=DRIVERS, default="latency")
-    parser.add_argument("--peers", default=",".join(PEERS), help="default: %(default)s")
-    parser.add_argument("--json", type=Path, metavar="FILE")
-    args = parser.parse_args()
-    unknown = [name for name in args.peers.split(",") if name not in PEERS]
-    if unknown:
-        parser.error(f"--peers {unknown[0]}: there are {', '.join(PEERS)}")
+    args = _parse_arguments()
+    if args.plot:
+        require_matplotlib()
     try:
-        workload = read_workload(args.workload)
+        workload, driver = read_workload(args.workload), read_driver(args.driver)
     except WorkloadError as error:
         sys.exit(str(error))
     seconds = args.seconds or workload.seconds
@@ -153,13 +187,13 @@ def main() -> int:
         try:
             peer.prepare()
             touch_memory()
-            results[name] = play(peer, workload, args.driver, seconds)
+            results[name] = play(peer, workload, driver, seconds)
             versions[name] = peer.version
         except PeerUnavailableError as error:
             print(f"without {name}: {error}", file=sys.stderr)
     heading = {
         "workload": f"{workload}, {seconds:g} s after {seconds / 10:g} s of warm-up",
-        "driver": f"{args.driver}: {' '.join(DRIVERS[args.driver])}",
+        "driver": f"{driver.name}: {' '.join(driver.producer)}",
         "machine": machine(),
         "versions": versions,
         "command": "python -m benchmarks.openmessaging " + " ".join(sys.argv[1:]),
@@ -167,9 +201,32 @@ def main() -> int:
     }
     print("\n".join(f"{key}: {value}  " for key, value in heading.items()) + "\n")
     print(markdown(results))
+    if args.plot and results:
+        in_ms = {
+            name: {key: result["end_to_end_us"][key] / 1000 for key in PERCENTILES}
+            for name, result in results.items()
+        }
+        title = f"{workload.name}, {driver.name}: end to end"
+        print(f"plot: {plot_percentiles(args.plot, title, in_ms)}")
     if args.json:
         args.json.write_text(json.dumps(heading | {"results": results}, indent=2))
     return 0 if results else 1
+
+
+def _parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("workload", help="a file, or a name in benchmarks/workloads")
+    parser.add_argument("--seconds", type=float, help="instead of the workload's own duration")
+    parser.add_argument("--driver", default="latency", help="a file, or latency or exactly-once")
+    parser.add_argument("--peers", default=",".join(PLAYERS), help="default: %(default)s")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="percentiles, as PNG or SVG")
+    args = parser.parse_args()
+    playing = [name for name, make in PEERS.items() if make().protocol == "kafka"]
+    unknown = [name for name in args.peers.split(",") if name not in playing]
+    if unknown:
+        parser.error(f"--peers {unknown[0]}: there are {', '.join(playing)}")
+    return args
 
 
 if __name__ == "__main__":

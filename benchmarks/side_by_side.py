@@ -27,6 +27,7 @@ from .harness import TOUCH_BYTES, Samples, machine, number, touch_memory
 from .peers.brokers import PEERS
 from .peers.install import ROOT, PeerUnavailableError, forbid_installing
 from .peers.peer import Peer, RunningPeer
+from .plots import plot_shares, require_matplotlib
 from .published import FIGURES as PUBLISHED
 from .row import Row
 
@@ -63,6 +64,8 @@ def main() -> int:
     raise_descriptor_limit()
     if args.no_install:
         forbid_installing()
+    if args.plot:
+        require_matplotlib()
     names = _known("--peers", args.peers, PEERS)
     chosen = _chosen_rows(args)
     runs = args.runs or RUNS[args.scale]
@@ -84,6 +87,9 @@ def main() -> int:
         "took": f"{time.monotonic() - started:.0f} s",
     }
     print(markdown(heading, table, list(dict.fromkeys(peer.column for peer in peers))))
+    if args.plot:
+        title = f"{heading['commit']}, {heading['command']}"
+        print(f"\nplot: {plot_shares(args.plot, title, shares_of(table))}")
     if args.json:
         samples = {
             row: {name: figure.values for name, figure in by_peer.items()}
@@ -133,6 +139,7 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", help=f"instead of a table: any of {', '.join(ROWS)}")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="ratios, as PNG or SVG")
     parser.add_argument(
         "--no-install", action="store_true", help="only name the Debian packages that are missing"
     )
@@ -185,6 +192,18 @@ def _measure_row(row: str, peers: list[Peer], table: Table, *, runs: int, scale:
         for broker in running.values():
             broker.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def shares_of(table: Table) -> dict[str, dict[str, float]]:
+    """figure -> peer -> how good its median is against headrace's: 2 is twice as good."""
+    shares: dict[str, dict[str, float]] = {}
+    for figure, by_peer in table.items():
+        ours = by_peer["headrace"].median if "headrace" in by_peer else 0.0
+        for name, sample in by_peer.items():
+            if name != "headrace" and ours > 0 and sample.median > 0:
+                share = sample.median / ours if sample.better == "more" else ours / sample.median
+                shares.setdefault(figure, {})[name] = share
+    return shares
 
 
 def _published(table: Table) -> dict[str, Any]:

@@ -4,7 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.openmessaging import WORKLOADS, WorkloadError, read_workload
+from benchmarks.openmessaging import (
+    DRIVERS,
+    WORKLOADS,
+    WorkloadError,
+    read_driver,
+    read_workload,
+)
 
 yaml = pytest.importorskip("yaml", reason="workloads are YAML: PyYAML is not installed")
 
@@ -48,3 +54,19 @@ def test_a_workload_that_cannot_be_played_says_why(tmp_path: Path, text: str, sa
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(WorkloadError, match="simple-workload"):
         read_workload("nothing-of-the-kind")
+
+
+def test_the_drivers_ask_for_what_openmessagings_do() -> None:
+    assert sorted(path.stem for path in DRIVERS.glob("*.yaml")) == ["exactly-once", "latency"]
+    once, latency = read_driver("exactly-once"), read_driver("latency")
+    assert (once.replicas, latency.replicas) == (3, 3)
+    assert "max.in.flight.requests.per.connection=1" in once.producer
+    assert latency.topic == {"min.insync.replicas": "2"}
+    assert "enable.auto.commit=false" in latency.consumer
+
+
+def test_a_driver_with_a_line_that_sets_nothing_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "d.yaml"
+    path.write_text("producerConfig: acks")
+    with pytest.raises(WorkloadError, match="no name=value"):
+        read_driver(str(path))

@@ -4,8 +4,8 @@
  *
  * Open loop: each message carries the moment at which it was due, and both latencies (to its
  * delivery report and to its arrival at the consumer) count from there.  RATE 0 is as fast as it
- * goes; a message is then due when it is handed over.  The settings are the producer's.  The topic
- * must be there and empty.  Prints one line of JSON.
+ * goes; a message is then due when it is handed over.  The settings are the producer's, those
+ * that start with consumer. the consumer's.  The topic must be there and empty.  Prints one line of JSON.
  */
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
@@ -29,6 +29,7 @@ static struct histogram published, arrived;
 static int64_t warm_end_ns, first_failures, delivered, consumed, last_arrival_ns;
 static volatile int64_t produced_in_all = -1;
 static const char *topic_name, *bootstrap;
+static rd_kafka_conf_t *consumer_conf;
 
 static int64_t now_ns(void) {
     struct timespec t;
@@ -88,10 +89,7 @@ static void *consume_all(void *unused) {
     (void)unused;
     char why[512];
     const struct rd_kafka_metadata *metadata;
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, why, sizeof why);
-    rd_kafka_conf_set(conf, "group.id", "paced", why, sizeof why);
-    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, conf, why, sizeof why);
+    rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_CONSUMER, consumer_conf, why, sizeof why);
     if (!rk) fail("consumer", why);
     rd_kafka_topic_t *handle = rd_kafka_topic_new(rk, topic_name, NULL);
     if (rd_kafka_metadata(rk, 0, handle, &metadata, 10000)) fail(topic_name, "no metadata in 10 s");
@@ -146,12 +144,18 @@ int main(int argc, char **argv) {
     rd_kafka_conf_t *conf = rd_kafka_conf_new();
     rd_kafka_conf_set(conf, "bootstrap.servers", bootstrap, why, sizeof why);
     rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+    consumer_conf = rd_kafka_conf_new();
+    rd_kafka_conf_set(consumer_conf, "bootstrap.servers", bootstrap, why, sizeof why);
+    rd_kafka_conf_set(consumer_conf, "group.id", "paced", why, sizeof why);
     for (int i = 7; i < argc; i++) {
         char *equals = strchr(argv[i], '=');
         if (!equals) fail(argv[i], "must be name=value");
         *equals = 0;
-        if (rd_kafka_conf_set(conf, argv[i], equals + 1, why, sizeof why) != RD_KAFKA_CONF_OK)
-            fail(argv[i], why);
+        int is_consumers = !strncmp(argv[i], "consumer.", 9);
+        const char *name = argv[i] + (is_consumers ? 9 : 0);
+        if (rd_kafka_conf_set(is_consumers ? consumer_conf : conf, name, equals + 1, why,
+                              sizeof why) != RD_KAFKA_CONF_OK)
+            fail(name, why);
     }
     rd_kafka_t *rk = rd_kafka_new(RD_KAFKA_PRODUCER, conf, why, sizeof why);
     if (!rk) fail("producer", why);
