@@ -339,7 +339,7 @@ cdef int lend_binary(ArrowArray* out, BatchColumns columns, int starts, str layo
     if layout == "binary_view":
         return lend_views(out, columns, starts)
     cdef bytearray bitmap, packed, offsets_32
-    cdef int64_t null_count = 0
+    cdef int64_t null_count = columns.nulls_of(starts)
     cdef ColumnRoom* room
     is_large = arrow_format(layout)[0] == c"Z"
     packed, offsets = columns.pack(starts)
@@ -350,7 +350,7 @@ cdef int lend_binary(ArrowArray* out, BatchColumns columns, int starts, str layo
         offsets = offsets_32 = narrow_offsets(offsets.obj, columns.record_count + 1)
     else:
         offsets = offsets.obj
-    bitmap = validity_of(columns, starts, &null_count)
+    bitmap = validity_of(columns, starts)
     room = fill_column(out, columns.record_count, (packed, offsets, bitmap), 3)
     out.null_count = null_count
     if null_count:
@@ -370,26 +370,29 @@ cdef bytearray narrow_offsets(bytearray wide, int64_t count):
     return narrow
 
 
-cdef bytearray validity_of(BatchColumns columns, int starts, int64_t* null_count):
-    """Arrow's bitmap: bit i is 1 where element i is not null."""
-    cdef int64_t count = columns.record_count, i, nulls = 0
-    cdef bytearray bitmap = PyByteArray_FromStringAndSize(NULL, (count + 7) >> 3)
-    cdef uint8_t* bits = <uint8_t*>PyByteArray_AS_STRING(bitmap)
+cdef bytearray validity_of(BatchColumns columns, int starts):
+    """Arrow's bitmap: bit i is 1 where element i is not null; None where none is."""
+    cdef int64_t count = columns.record_count, i
+    cdef int64_t null_count = columns.nulls_of(starts)
+    cdef bytearray bitmap
+    cdef uint8_t* bits
     cdef const int64_t* length = columns.column(starts + 1)
+    if null_count == 0:
+        return None
+    bitmap = bytearray((count + 7) >> 3)
+    if null_count == count:
+        return bitmap
+    bits = <uint8_t*>PyByteArray_AS_STRING(bitmap)
     with nogil:
-        memset(bits, 0xFF, (count + 7) >> 3)
         for i in range(count):
-            if length[i] < 0:
-                bits[i >> 3] &= ~(1 << (i & 7))
-                nulls += 1
-    null_count[0] = nulls
+            bits[i >> 3] |= <uint8_t>((length[i] >= 0) << (i & 7))
     return bitmap
 
 
 cdef int lend_views(ArrowArray* out, BatchColumns columns, int starts) except -1:
-    cdef int64_t count = columns.record_count, null_count = 0, i
+    cdef int64_t count = columns.record_count, null_count = columns.nulls_of(starts), i
     cdef int64_t piece_count = (columns._data.len >> PIECE_SHIFT) + 1
-    cdef bytearray bitmap = validity_of(columns, starts, &null_count)
+    cdef bytearray bitmap = validity_of(columns, starts)
     cdef bytearray views = PyByteArray_FromStringAndSize(NULL, sizeof(BinaryView) * count)
     cdef bytearray sizes = bytearray(8 * piece_count)
     cdef int64_t* piece_sizes = <int64_t*>PyByteArray_AS_STRING(sizes)

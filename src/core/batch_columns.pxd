@@ -17,6 +17,8 @@ cdef class BatchColumns:
     cdef readonly Py_ssize_t record_count
     cdef readonly int64_t next_offset   # where to read on; start_offset if there was no batch
     cdef readonly bint has_headers      # whether a record of them has a header
+    cdef readonly Py_ssize_t null_keys  # how many of the records have none
+    cdef readonly Py_ssize_t null_values
     # What the positions count in: the buffer that was read, or its records unpacked.
     cdef readonly object data
     cdef Py_buffer _data
@@ -28,5 +30,7 @@ cdef class BatchColumns:
     cdef object column_view(self, int which)
     cdef object element(self, int starts, Py_ssize_t index)
     cdef list elements(self, int starts)
+    # How many elements of this column are null.
+    cdef Py_ssize_t nulls_of(self, int starts) noexcept
     cdef tuple pack(self, int starts)
     cdef int copy_fixed(self, out, int starts, str what) except -1

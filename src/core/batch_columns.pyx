@@ -17,19 +17,78 @@ from cpython.buffer cimport (
     PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 
 from .record cimport RecordFields, headers_are_valid, hr_copy_short, read_record
 from .record_batch cimport BATCH_HEADER_BYTES, COMPRESSION_MASK, CONTROL_BIT, RecordBatch
+from .varint cimport varint_size
 
 from .errors import CorruptRecordError
 from .record_batch import MAX_UNCOMPRESSED_BYTES
 
+cdef extern from *:
+    """
+    #include <stdint.h>
+    #include <string.h>
+    #define HR_HEAD_BYTES 16
+    /* The framing of a record, to be found again in the next ones: all bytes up to the key and
+       those of the value's length, but for the offset delta, which grows by one. */
+    typedef struct {
+        uint64_t head[2], head_mask[2];   /* the offset delta's bytes are 0 in both */
+        uint64_t tail, tail_mask;         /* the value's length */
+        int delta_at, delta_bytes;
+        int64_t tail_at, stride;
+    } hr_frame;
+
+    static inline uint64_t hr_low_bytes(int n) {
+        return n >= 8 ? ~0ULL : n <= 0 ? 0 : (1ULL << 8 * n) - 1;
+    }
+    /* The varint of a delta that is known to take this many bytes, as they stand in memory. */
+    static inline uint64_t hr_delta_bytes(int64_t delta, int bytes) {
+        uint64_t v = (uint64_t)delta << 1;
+        if (bytes == 1) return v;
+        if (bytes == 2) return (v & 127) | 128 | (v >> 7) << 8;
+        return (v & 127) | 128 | ((v >> 7 & 127) | 128) << 8 | (v >> 14) << 16;
+    }
+    static inline int hr_frame_matches(const hr_frame* f, const uint8_t* p, int64_t delta) {
+        uint64_t a, b, c, expected = hr_delta_bytes(delta, f->delta_bytes) << 8 * f->delta_at;
+        memcpy(&a, p, 8); memcpy(&b, p + 8, 8); memcpy(&c, p + f->tail_at, 8);
+        a = (a ^ (f->head[0] | expected)) & f->head_mask[0];
+        b = (b ^ f->head[1]) & f->head_mask[1];
+        c = (c ^ f->tail) & f->tail_mask;
+        return !(a | b | c | p[f->stride - 1]);
+    }
+    /* Takes the framing of the record at p; 0 where it is none that can be compared like that. */
+    static inline int hr_take_frame(
+        hr_frame* f, const uint8_t* p, int64_t delta_at, int delta_bytes, int64_t key_at,
+        int64_t tail_at, int64_t tail_bytes, int64_t stride) {
+        if (delta_bytes > 3 || delta_at + delta_bytes > 8 || key_at > HR_HEAD_BYTES) return 0;
+        uint64_t delta_mask = hr_low_bytes(delta_bytes) << 8 * delta_at;
+        f->head_mask[0] = hr_low_bytes((int)key_at);
+        f->head_mask[1] = hr_low_bytes((int)key_at - 8);
+        memcpy(f->head, p, 16);
+        f->head[0] &= ~delta_mask;
+        f->tail_mask = hr_low_bytes((int)tail_bytes);
+        memcpy(&f->tail, p + tail_at, 8);
+        f->delta_at = (int)delta_at; f->delta_bytes = delta_bytes;
+        f->tail_at = tail_at; f->stride = stride;
+        return 1;
+    }
+    """
+    ctypedef struct hr_frame:
+        int64_t stride
+    bint hr_frame_matches(const hr_frame* frame, const uint8_t* p, int64_t delta) noexcept nogil
+    bint hr_take_frame(
+        hr_frame* frame, const uint8_t* p, int64_t delta_at, int delta_bytes, int64_t key_at,
+        int64_t tail_at, int64_t tail_bytes, int64_t stride) noexcept nogil
+
 cdef enum:
     SMALLEST_RECORD_BYTES = 7
+    # What comparing a record's framing may touch behind its end.
+    COMPARED_BYTES = 24
 
 
 @cython.final
@@ -140,19 +199,32 @@ cdef class BatchColumns:
         cdef list found = PyList_New(self.record_count)
         cdef Py_ssize_t i
         for i in range(self.record_count):
-            element = None
-            if length[i] >= 0:
-                element = PyBytes_FromStringAndSize(base + start[i], length[i])
+            if length[i] > 1:
+                # Bytes of our own making are filled in before anybody sees them.
+                element = PyBytes_FromStringAndSize(NULL, length[i])
+                hr_copy_short(
+                    <uint8_t*>PyBytes_AS_STRING(element), <const uint8_t*>base + start[i],
+                    length[i])
+            else:
+                element = None
+                if length[i] >= 0:
+                    element = PyBytes_FromStringAndSize(base + start[i], length[i])
             Py_INCREF(element)
             PyList_SET_ITEM(found, i, element)
         return found
+
+    cdef Py_ssize_t nulls_of(self, int starts) noexcept:
+        return self.null_keys if starts == KEY_STARTS else self.null_values
 
     cdef tuple pack(self, int starts):
         cdef const uint8_t* base = <const uint8_t*>self._data.buf
         cdef const int64_t* start = self.column(starts)
         cdef const int64_t* length = self.column(starts + 1)
         cdef Py_ssize_t count = self.record_count, i
-        cdef bytearray offset_bytes = PyByteArray_FromStringAndSize(NULL, 8 * (count + 1))
+        cdef bytearray offset_bytes
+        if self.nulls_of(starts) == count:
+            return bytearray(), memoryview(bytearray(8 * (count + 1))).cast("q").toreadonly()
+        offset_bytes = PyByteArray_FromStringAndSize(NULL, 8 * (count + 1))
         cdef int64_t* offsets = <int64_t*>PyByteArray_AS_STRING(offset_bytes)
         offsets[0] = 0
         for i in range(count):
@@ -313,14 +385,17 @@ cdef int64_t scan_batch(
     # which is below the capacity.
     cdef const uint8_t* base = <const uint8_t*>columns._data.buf
     cdef const uint8_t* p = base + position
+    cdef const uint8_t* start
     cdef const uint8_t* end = p + size
-    cdef int64_t capacity = columns._capacity, row = columns.record_count, offset
+    cdef int64_t capacity = columns._capacity, row = columns.record_count, offset, alike
     cdef RecordFields fields
-    cdef int32_t _i
-    for _i in range(batch.header.record_count):
+    cdef int32_t i = 0
+    while i < batch.header.record_count:
+        start = p
         p = read_record(p, end, &fields)
         if p == NULL:
             return -1
+        i += 1
         if fields.header_count:
             if not headers_are_valid(&fields):
                 return -1
@@ -336,5 +411,80 @@ cdef int64_t scan_batch(
         first[KEY_LENGTHS * capacity + row] = fields.key_size
         first[VALUE_STARTS * capacity + row] = fields.value - base
         first[VALUE_LENGTHS * capacity + row] = fields.value_size
+        columns.null_keys += fields.key_size < 0
+        columns.null_values += fields.value_size < 0
         row += 1
+        if fields.header_count == 0:
+            alike = count_alike(
+                &fields, start, p, end, min(batch.header.record_count - i, capacity - row))
+            if alike:
+                repeat_row(first, capacity, row - 1, alike, p - start)
+                columns.null_keys += alike if fields.key_size < 0 else 0
+                columns.null_values += alike if fields.value_size < 0 else 0
+                row += alike
+                i += <int32_t>alike
+                p += alike * (p - start)
     return row - columns.record_count if p == end else -1
+
+
+cdef int64_t count_alike(
+    const RecordFields* fields, const uint8_t* start, const uint8_t* behind, const uint8_t* end,
+    int64_t limit
+) noexcept nogil:
+    """How many records behind the one at `start` have its framing and the next offset deltas.
+
+    A record whose framing is that of one that was read needs no reading: its length, attributes,
+    timestamp delta, the lengths of key and value and the absence of headers are the same bytes.
+    """
+    cdef hr_frame frame
+    cdef int64_t stride = behind - start, found = 0, length_bytes = 1, last_of_size
+    cdef int64_t delta = fields.offset_delta
+    cdef int delta_bytes = varint_size(delta)
+    cdef const uint8_t* key_end = fields.key + (fields.key_size if fields.key_size > 0 else 0)
+    cdef const uint8_t* value_end = fields.value + (
+        fields.value_size if fields.value_size > 0 else 0)
+    cdef int64_t delta_at
+    while start[length_bytes - 1] & 128:
+        length_bytes += 1
+    # Each number must be written in its shortest form, or its bytes are not where they seem.
+    delta_at = length_bytes + 1 + varint_size(fields.timestamp_delta)
+    if (delta < 0 or end - behind < stride + COMPARED_BYTES or value_end + 1 != behind
+            or delta_at + delta_bytes + varint_size(fields.key_size) != fields.key - start):
+        return 0
+    if not hr_take_frame(
+        &frame, start, delta_at, delta_bytes, fields.key - start, key_end - start,
+        fields.value - key_end, stride
+    ):
+        return 0
+    last_of_size = (<int64_t>1 << (7 * delta_bytes - 1)) - 1
+    # Invariant: the `found` records from `behind` on are alike, and one more fits before `end`.
+    while found < limit and delta < last_of_size:
+        delta += 1
+        if not hr_frame_matches(&frame, behind, delta):
+            break
+        found += 1
+        behind += stride
+        if end - behind < stride + COMPARED_BYTES:
+            break
+    return found
+
+
+cdef void repeat_row(
+    int64_t* first, int64_t capacity, int64_t row, int64_t count, int64_t stride
+) noexcept nogil:
+    """Fill `count` rows behind `row` with records of its framing, `stride` bytes apart."""
+    cdef int64_t* column
+    cdef int64_t value, i
+    cdef int which
+    for which in range(COLUMN_COUNT):
+        column = first + which * capacity + row
+        value = column[0]
+        if which == OFFSETS:
+            for i in range(1, count + 1):
+                column[i] = value + i
+        elif which == KEY_STARTS or which == VALUE_STARTS:
+            for i in range(1, count + 1):
+                column[i] = value + i * stride
+        else:
+            for i in range(1, count + 1):
+                column[i] = value

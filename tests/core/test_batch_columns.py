@@ -1,6 +1,7 @@
 """Batches read as columns: the same facts as reading record by record, without the objects."""
 
 import random
+import struct
 from itertools import pairwise
 
 import numpy as np
@@ -217,3 +218,94 @@ def test_no_batch_behind_the_limit_is_looked_at() -> None:
     assert read_columns(raw, max_records=2).values_to_list() == [b"a", b"b"]
     with pytest.raises(CorruptRecordError):
         read_columns(raw, max_records=3)
+
+
+def uniform_batch(count: int, key_size: int, value_size: int, step_ms: int) -> bytearray:
+    """Records of one framing, as most producers send them."""
+    chance = random.Random(count)
+    return encode_values(
+        [chance.randbytes(value_size) for _ in range(count)],
+        None if key_size < 0 else [chance.randbytes(key_size) for _ in range(count)],
+        timestamp=1_700_000_000_000,
+        timestamps=np.arange(count) * step_ms + 1_700_000_000_000 if step_ms else None,
+        base_offset=1000,
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2, 63, 64, 65, 66, 8191, 8192, 8193, 20_000])
+@pytest.mark.parametrize(("key_size", "step_ms"), [(-1, 0), (0, 0), (7, 0), (-1, 3), (70, 1)])
+def test_records_of_one_framing_are_read_as_each_alone(
+    count: int, key_size: int, step_ms: int
+) -> None:
+    for value_size in (0, 1, 63, 64, 100):
+        raw = bytes(uniform_batch(count, key_size, value_size, step_ms))
+        assert facts(read_columns(raw)) == record_facts(raw)
+    for start_offset in (1001, 1063, 1064, 1000 + count - 1, 1000 + count):
+        columns = read_columns(raw, start_offset=start_offset, max_records=70)
+        assert facts(columns) == record_facts(raw, start_offset)[:70]
+        assert columns.null_keys == (len(columns) if key_size < 0 else 0)
+
+
+def read_either(raw: bytes) -> tuple[object, object]:
+    """What the columns say and what the records say; None where the bytes are refused."""
+    answers: list[object] = []
+    for read in (lambda: facts(read_columns(raw)), lambda: record_facts(raw)):
+        try:
+            answers.append(read())
+        except RecordError:
+            answers.append(None)
+    return answers[0], answers[1]
+
+
+@pytest.mark.parametrize(("key_size", "value_size"), [(-1, 100), (3, 9), (0, 0), (-1, 64)])
+def test_one_changed_byte_in_a_run_is_read_or_refused_as_by_the_record_reader(
+    key_size: int, value_size: int
+) -> None:
+    raw = bytes(uniform_batch(90, key_size, value_size, 0))
+    stride = (len(raw) - 61) // 90
+    outcomes = []
+    for position in range(61 + 60 * stride, 61 + 68 * stride):
+        for byte in (0, 1, 2, 0x7E, 0x80, 0x81, 0xFF, raw[position] ^ 1, raw[position] + 2 & 0xFF):
+            changed = bytearray(raw)
+            changed[position] = byte
+            by_columns, by_records = read_either(bytes(changed))
+            assert by_columns == by_records, (position, byte)
+            outcomes.append(by_columns is None)
+    assert len(set(outcomes)) == 2
+
+
+def test_overlong_numbers_are_not_taken_for_short_ones() -> None:
+    """Deltas 0 and 128 written as 80 00 and 80 02: the second is no 1, though 02 alone would be."""
+    records = b"".join(
+        bytes((len(body) * 2,)) + body
+        for body in (
+            b"\x00\x00" + delta + b"\x01" + b"\x50" + b"v" * 40 + b"\x00"
+            for delta in (b"\x80\x00", b"\x80\x02", b"\x80\x04")
+        )
+    )
+    raw = raw_batch(records, 3, last_offset_delta=256)
+    by_columns, by_records = read_either(raw)
+    assert by_columns == by_records
+    assert by_columns is not None
+    assert [fact[0] for fact in by_columns] == [0, 128, 256]
+
+
+def raw_batch(records: bytes, count: int, *, last_offset_delta: int) -> bytes:
+    """A batch around records as they are, its CRC left wrong: columns look only when asked."""
+    header = struct.pack(
+        ">qiibIhiqqqhii",
+        0,
+        49 + len(records),
+        -1,
+        2,
+        0,
+        0,
+        last_offset_delta,
+        1,
+        1,
+        -1,
+        -1,
+        -1,
+        count,
+    )
+    return header + records

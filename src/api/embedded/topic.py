@@ -14,7 +14,7 @@ from .errors import refuse_transactions
 from .inputs import as_list, as_timestamps, check_lengths
 from .node import Node
 from .receipt import Receipt
-from .topic_partition import DEFAULT_READ_BYTES, TopicPartition
+from .topic_partition import DEFAULT_READ_BYTES, SCAN_BYTES, TopicPartition
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -191,7 +191,7 @@ class Topic(TopicAppender[TopicPartition]):
             start_offset, max_bytes=max_bytes, max_records=max_records
         )
 
-    def scan(self, *, max_bytes: int = DEFAULT_READ_BYTES) -> Iterator[RecordBatchView]:
+    def scan(self, *, max_bytes: int = SCAN_BYTES) -> Iterator[RecordBatchView]:
         """Everything that can be read by now, partition by partition, as views."""
         for each in self.partitions:
             yield from each.scan(max_bytes=max_bytes)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     ArrowSource = ArrowStreamExportable | ArrowArrayExportable
 
 DEFAULT_READ_BYTES = 64 * 1024 * 1024
+# What a scan reads at once: it is still in the processor's cache when its records are used.
+SCAN_BYTES = 1024 * 1024
 # Our own batches need no second look at each record, save for what their topic asks of them.
 _TRUSTED, _INSPECTED = "coordinator", "client"
 
@@ -218,7 +220,7 @@ class TopicPartition(RecordAppender):
         start_offset: int | None = None,
         end_offset: int | None = None,
         *,
-        max_bytes: int = DEFAULT_READ_BYTES,
+        max_bytes: int = SCAN_BYTES,
     ) -> Iterator[RecordBatchView]:
         """Views one after the other, up to `end_offset` (exclusive; None: the log's end by now)."""
         end = self.log_end_offset if end_offset is None else end_offset
