@@ -255,8 +255,9 @@ class Connection(asyncio.BufferedProtocol):
             return
         # The buffer is detached while its frame is handled, so that a remainder finds none.
         self._frame_buffer = None
+        frame_bytes = self._frame_bytes
         self._split_frames(buffer, self._filled)
-        self._budget.give_back(len(buffer))
+        self._budget.give_back(frame_bytes)
         self._buffers.give_back(buffer)
 
     def _keep(self, rest: memoryview) -> None:
@@ -278,19 +279,18 @@ class Connection(asyncio.BufferedProtocol):
         buffer[:held_bytes] = rest
         self._filled = held_bytes
         self._frame_buffer = buffer
-        self._budget.hold(len(buffer))
+        self._budget.hold(frame_bytes)  # all of it, as it may be completed whatever comes
 
     def _grow_frame_buffer(self, full: memoryview) -> None:
-        """Twice the room, as far as the frame needs it: bytes arrived, so they are paid for."""
+        """Twice the room, as far as the frame needs it: for bytes that arrived, not announced."""
         larger = self._buffers.take(wanted_bytes=self._frame_bytes, held_bytes=len(full))
         larger[: len(full)] = full
         self._frame_buffer = larger
-        self._budget.hold(len(larger) - len(full))
         self._buffers.give_back(full)
 
     def _drop_frame_buffer(self) -> None:
         if self._frame_buffer is not None:
-            self._budget.give_back(len(self._frame_buffer))
+            self._budget.give_back(self._frame_bytes)
             self._frame_buffer = None
 
     # ---- back-pressure

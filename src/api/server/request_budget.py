@@ -6,9 +6,10 @@ from collections.abc import Callable
 class RequestBudget:
     """Counts bytes of requests that are half received or not yet answered.
 
-    A connection asks `is_spent` before it begins to hold a new request and, if it must wait, leaves
-    a callable that is called once when bytes have been given back.  A request that has begun may
-    always be completed, so the bound can be passed by what is under way, as in Kafka.
+    A request counts with its whole length from its first bytes on, though memory is taken only for
+    what has arrived.  A connection asks `is_spent` before it begins to hold a new request and, if
+    it must wait, leaves a callable that is called once when bytes have been given back.  A request
+    that has begun may always be completed, so the bound can be passed by one request, as in Kafka.
     """
 
     def __init__(self, max_bytes: int = -1) -> None:
