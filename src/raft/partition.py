@@ -5,7 +5,7 @@ notes how far its followers have fetched, moves the high watermark and releases 
 follower stores what the leader sends.  One thread, the loop thread, calls everything.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ..core.config_def import LONG_MAX
@@ -339,6 +339,16 @@ class Partition(Replica):
             self.high_watermark = committed
             log.update_high_watermark(committed)
 
+    @property
+    def must_flush_before_report(self) -> bool:
+        """Whether flush.messages asks for a sync before the leader may count on what was stored."""
+        log = self._usable_log()
+        return log.config.flush_messages < LONG_MAX and log.needs_flush_before_ack
+
+    def flush_before_report(self, on_flushed: Callable[[], None]) -> None:
+        """Sync what was stored; never called back where that fails, which ends the log."""
+        self._usable_log().flush_async(lambda _: on_flushed(), _leave_to_log)
+
     def truncate_for(self, diverging_epoch: tuple[int, int]) -> None:
         """Cut off what the leader does not have: its log left ours at (epoch, end offset)."""
         log = self._usable_log()
@@ -467,3 +477,7 @@ class Partition(Replica):
     def _wake_fetches(self) -> None:
         self._fetch_waiters.wake_all()
         self._append_waiters.wake_all()
+
+
+def _leave_to_log(_error: BaseException) -> None:
+    """The log goes offline by itself, and its partition with it."""

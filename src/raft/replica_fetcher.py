@@ -5,7 +5,8 @@
 A loop keeps one request with its leader, which answers when there is news or after max_wait.  It is
 an incremental session (KIP-227), so a partition without news is in neither request nor answer.
 What changes meanwhile goes out at once in a second request, which makes the leader answer the
-first.  A partition that the leader refuses is left out for a while.  Knows no sockets and no time:
+first.  A partition that the leader refuses is left out for a while, one with flush.messages until
+what it brought is on disk.  Knows no sockets and no time:
 both come by the constructor.  Loop thread only.
 """
 
@@ -303,18 +304,29 @@ class LeaderFetcher:
             self._pause(found, str(error), logging.WARNING)
             return
         found.backoff_ms = 0
-        if has_changed:
+        if not has_changed:
+            return
+        if partition.must_flush_before_report:
+            self._leave_out(found)
+            partition.flush_before_report(lambda: self._resume(found))
+        else:
             self._changed[found.key] = found
 
-    def _pause(self, found: _Followed, reason: str, level: int) -> None:
-        """Leave a partition out for a while, which is longer each time."""
-        found.backoff_ms = min(max(2 * found.backoff_ms, MIN_BACKOFF_MS), self._settings.backoff_ms)
-        logger.log(level, "%r is fetched again in %d ms: %s", found, found.backoff_ms, reason)
+    def _leave_out(self, found: _Followed) -> None:
+        """Name it in no request until `_resume`."""
         found.is_paused = True
         self._changed.pop(found.key, None)
         if found.is_in_session:
             found.is_in_session = False
             self._forgotten[found.key] = None
+
+    def _pause(self, found: _Followed, reason: str, level: int) -> None:
+        """Leave a partition out for a while, which is longer each time."""
+        found.backoff_ms = min(max(2 * found.backoff_ms, MIN_BACKOFF_MS), self._settings.backoff_ms)
+        logger.log(
+            level, "%r is fetched again in %d ms: %s", found.partition, found.backoff_ms, reason
+        )
+        self._leave_out(found)
         self._schedule(found.backoff_ms, lambda: self._resume(found))
 
     def _resume(self, found: _Followed) -> None:
