@@ -1,0 +1,258 @@
+"""A follower's fetch loop, with a leader and a timetable that the test plays."""
+
+from typing import Any
+
+import pytest
+
+from headrace.core.config_def import LONG_MAX
+from headrace.core.errors import CorruptRecordError
+from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
+from tests.support.manual_clock import ManualClock
+from tests.support.manual_scheduler import ManualScheduler
+
+LEADER = 1
+
+
+class FakeLog:
+    def __init__(self) -> None:
+        self.log_end_offset = self.log_start_offset = 0
+        self.latest_epoch = 3
+
+
+class FakePartition:
+    """What the loop asks of a follower; each record is one byte."""
+
+    def __init__(self, index: int) -> None:
+        self.topic_id, self.index = b"t" * 16, index
+        self.is_follower, self.leader_id, self.leader_epoch = True, LEADER, 3
+        self.log = FakeLog()
+        self.told: list[Any] = []
+        self.error: Exception | None = None
+        self.must_flush_before_report = False
+        self.flushing: list[Any] = []
+
+    @property
+    def log_end_offset(self) -> int:
+        return self.log.log_end_offset
+
+    def append_from_leader(self, records: Any, **said: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self.log.log_end_offset += len(records)
+        self.told.append((bytes(records), said["high_watermark"]))
+
+    def truncate_for(self, diverging: tuple[int, int]) -> None:
+        self.log.log_end_offset = diverging[1]
+
+    def begin_at(self, start: int, end: int) -> None:
+        self.log.log_end_offset = start
+
+    def flush_before_report(self, on_flushed: Any) -> None:
+        self.flushing.append(on_flushed)
+
+
+class Stage:
+    def __init__(self) -> None:
+        self.scheduler = ManualScheduler(ManualClock())
+        self.requests: list[tuple[dict[str, Any], Any]] = []
+        self.fetchers = ReplicaFetchers(
+            broker_id=2,
+            incarnation=20,
+            send_fetch=lambda leader, body, on_answer: self.requests.append((body, on_answer)),
+            schedule=self.scheduler.schedule,
+            settings=FetcherSettings(backoff_ms=1000),
+        )
+
+    def follow(self, count: int) -> list[Any]:
+        partitions = [FakePartition(index) for index in range(count)]
+        for each in partitions:
+            self.fetchers.role_changed(each)  # type: ignore[arg-type]
+        self.scheduler.advance(0)
+        return partitions
+
+    def begin(self, count: int) -> list[Any]:
+        """Follow that many partitions within session 77."""
+        partitions = self.follow(count)
+        self.answer()
+        return partitions
+
+    def answer(self, *partitions: dict[str, Any], session_id: int = 77, error: int = 0) -> None:
+        """Answer the oldest request."""
+        _, on_answer = self.requests.pop(0)
+        topics = [{"topic_id": b"t" * 16, "partitions": list(partitions)}]
+        on_answer({"error_code": error, "session_id": session_id, "responses": topics})
+
+    @property
+    def asked(self) -> dict[int, int]:
+        """Partition -> offset in the newest request."""
+        topics = self.requests[-1][0]["topics"]
+        return {each["partition"]: each["fetch_offset"] for t in topics for each in t["partitions"]}
+
+    @property
+    def forgotten(self) -> list[int]:
+        topics = self.requests[-1][0]["forgotten_topics_data"]
+        return [each for topic in topics for each in topic["partitions"]]
+
+
+def told(index: int, records: bytes = b"", **fields: Any) -> dict[str, Any]:
+    return {
+        "partition_index": index,
+        "error_code": 0,
+        "high_watermark": 0,
+        "last_stable_offset": 0,
+        "log_start_offset": 0,
+        "records": records,
+        "diverging_epoch": {"epoch": -1, "end_offset": -1},
+        **fields,
+    }
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return Stage()
+
+
+def test_the_first_request_names_all_and_does_not_wait(stage: Stage) -> None:
+    stage.follow(3)
+    ((request, _),) = stage.requests
+    assert stage.asked == {0: 0, 1: 0, 2: 0}
+    assert (request["session_id"], request["session_epoch"], request["max_wait_ms"]) == (0, 0, 0)
+    assert request["replica_state"] == {"replica_id": 2, "replica_epoch": 20}
+
+
+def test_later_requests_name_what_changed(stage: Stage) -> None:
+    stage.begin(3)
+    (request, _) = stage.requests[-1]
+    assert (request["session_id"], request["session_epoch"], stage.asked) == (77, 1, {})
+    assert request["max_wait_ms"] == 500
+    stage.answer(told(1, b"ab"))
+    assert stage.asked == {1: 2}
+    assert stage.requests[-1][0]["session_epoch"] == 2
+    assert len(stage.requests) == 1
+
+
+def test_a_partition_that_comes_later_is_asked_for_at_once(stage: Stage) -> None:
+    stage.begin(2)
+    late = FakePartition(5)
+    stage.fetchers.role_changed(late)  # type: ignore[arg-type]
+    stage.scheduler.advance(0)
+    assert len(stage.requests) == 2, "beside the one that waits"
+    assert stage.asked == {5: 0}
+
+
+def test_an_answer_to_an_earlier_request_is_not_stored_twice(stage: Stage) -> None:
+    (first, _) = stage.begin(2)
+    late = FakePartition(5)
+    stage.fetchers.role_changed(late)  # type: ignore[arg-type]
+    stage.scheduler.advance(0)
+    stage.answer(told(0, b"ab"))
+    stage.answer(told(0, b"ab"), told(5, b"x"))
+    assert first.told == [(b"ab", 0)]
+    assert late.told == [(b"x", 0)]
+
+
+def test_logs_that_part_are_cut_and_asked_again(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    stage.answer(told(0, b"abcd"))
+    stage.answer(told(0, diverging_epoch={"epoch": 2, "end_offset": 3}))
+    assert stage.asked == {0: 3}
+    stage.answer(told(0, error_code=1, log_start_offset=9, last_stable_offset=12))
+    assert stage.asked == {0: 9}
+    assert follower.told == [(b"abcd", 0)]
+
+
+def test_a_refused_partition_is_left_out_for_longer_each_time(stage: Stage) -> None:
+    stage.begin(2)
+    for wait_ms in (20, 40, 80):
+        stage.answer(told(0, error_code=6))
+        assert (stage.asked, stage.forgotten) == ({}, [0])
+        stage.scheduler.advance(wait_ms - 1)
+        assert len(stage.requests) == 1
+        stage.scheduler.advance(1)
+        assert stage.asked == {0: 0}
+        stage.answer()
+
+
+@pytest.mark.parametrize("error", [CorruptRecordError("a torn batch")])
+def test_what_cannot_be_stored_is_asked_again_later(stage: Stage, error: Exception) -> None:
+    (follower, _) = stage.begin(2)
+    follower.error = error
+    stage.answer(told(0, b"ab"))
+    assert stage.forgotten == [0]
+    follower.error = None
+    stage.scheduler.advance(20)
+    assert stage.asked == {0: 0}
+
+
+def test_a_lost_connection_ends_the_session(stage: Stage) -> None:
+    stage.begin(2)
+    _, on_answer = stage.requests.pop(0)
+    on_answer(ConnectionResetError("gone"))
+    assert stage.requests == []
+    stage.scheduler.advance(20)
+    assert stage.requests[-1][0]["session_id"] == 0
+    assert stage.asked == {0: 0, 1: 0}
+    _, on_answer = stage.requests.pop(0)
+    on_answer(ConnectionResetError("gone again"))
+    stage.fetchers.leader_is_reachable(LEADER)
+    stage.scheduler.advance(0)
+    assert len(stage.requests) == 1, "no need to wait longer"
+
+
+def test_an_error_of_the_session_begins_another(stage: Stage) -> None:
+    stage.begin(1)
+    stage.answer(session_id=0, error=70)
+    stage.scheduler.advance(20)
+    assert (stage.requests[-1][0]["session_epoch"], stage.asked) == (0, {0: 0})
+
+
+def test_without_a_session_every_request_names_all_and_waits(stage: Stage) -> None:
+    stage.follow(2)
+    stage.answer(session_id=0)
+    assert stage.asked == {0: 0, 1: 0}
+    assert stage.requests[-1][0]["max_wait_ms"] == 500
+
+
+def test_who_follows_another_leader_is_forgotten_here(stage: Stage) -> None:
+    first, second = stage.begin(2)
+    first.leader_id, first.leader_epoch = 3, 4
+    stage.fetchers.role_changed(first)
+    stage.scheduler.advance(0)
+    assert len(stage.requests) == 3
+    by_partition = [
+        [each["partition"] for topic in body["topics"] for each in topic["partitions"]]
+        for body, _ in stage.requests
+    ]
+    assert by_partition == [[], [], [0]] or by_partition == [[], [0], []]
+    second.is_follower = False
+    stage.fetchers.role_changed(second)
+    stage.answer(told(0, b"late"), told(1, b"late"))
+    assert first.told == second.told == []
+
+
+def test_what_must_be_on_disk_first_is_reported_afterwards(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    follower.must_flush_before_report = True
+    stage.answer(told(0, b"ab"))
+    assert stage.requests == [], "nothing else is followed"
+    (on_flushed,) = follower.flushing
+    on_flushed()
+    assert stage.asked == {0: 2}
+
+
+def test_a_closed_loop_stores_nothing(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    stage.fetchers.close()
+    stage.answer(told(0, b"ab"))
+    assert follower.told == []
+    assert stage.requests == []
+
+
+def test_the_epoch_of_a_session_stays_in_range(stage: Stage) -> None:
+    stage.begin(1)
+    loop = stage.fetchers._loops[LEADER]
+    loop._session_epoch = 0x7FFFFFFF
+    stage.answer()
+    stage.answer()
+    assert 0 < stage.requests[-1][0]["session_epoch"] < LONG_MAX
+    assert loop._session_epoch <= 0x7FFFFFFF
