@@ -20,6 +20,8 @@ from .wal_format import WalRecord, WalRecordKind
 if TYPE_CHECKING:
     from .raft_group import RaftGroup
 
+TICKS_BETWEEN_LOOKS = 32
+
 Applied = tuple[int, bytes | None, object, object]
 """(entry_index, payload, result, state): payload None is a state that came whole"""
 
@@ -220,19 +222,18 @@ class GroupHost:
         for group_id in self.wake_lists.group_ids_of(broker_id):
             self.groups[group_id].group.peer_down(broker_id)
 
-    def tick_awake(self, now_s: float) -> None:
-        """Let every awake group look at its timers."""
-        for group in tuple(self._awake):
-            self.ticks += 1
-            group.tick(now_s)
+    def tick_awake(self) -> None:
+        """Have every awake group look at its timers."""
+        self._dirty |= self._awake
 
-    def tick_dirty(self, now_s: float) -> None:
-        """Let groups act on what arrived, before this turn's sync."""
-        while self._dirty:
-            dirty, self._dirty = self._dirty, set()
-            for group in dirty:
-                self.ticks += 1
-                group.tick(now_s)
+    def tick_dirty(self, now_s: float, has_time: Callable[[], bool]) -> None:
+        """Let groups act on what arrived, before this turn's sync; the rest in the next turn."""
+        dirty = self._dirty
+        while dirty:
+            self.ticks += 1
+            dirty.pop().tick(now_s)
+            if not self.ticks % TICKS_BETWEEN_LOOKS and not has_time():
+                return
 
     def sync(self) -> bool:
         """Make everything journaled so far durable, in one batch; False if it must be tried again.

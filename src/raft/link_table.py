@@ -98,20 +98,28 @@ class LinkTable:
             elif owner is not None:
                 owner()
 
-    def keep_alive(self, now_s: float) -> float:
-        """Ping, give up the silent, dial what is missing; when to look again."""
+    def send_pings(self, now_s: float) -> float:
+        """Ping every broker that has heard nothing for a while; when to look again."""
         self._now_s = now_s
-        timing = self._timing
-        next_s = now_s + timing.ping_interval_s
-        for link in [*self.links.values(), *self._unproven]:
-            if now_s - link.last_heard_s > timing.dead_after_s:
-                self._drop(link, f"silent for {timing.dead_after_s} s")
+        interval_s = self._timing.ping_interval_s
+        next_s = now_s + interval_s
+        for link in list(self.links.values()):
+            due_s = link.last_sent_s + interval_s
+            if now_s < due_s - self._timing.ping_slack_s:
+                next_s = min(next_s, due_s)
             elif link.is_up:
-                due_s = link.last_sent_s + timing.ping_interval_s
-                if now_s >= due_s - timing.ping_slack_s:
-                    self.send(link.peer.broker_id, self._events.ping_payload(link.peer.broker_id))
-                else:
-                    next_s = min(next_s, due_s)
+                self.send(link.peer.broker_id, self._events.ping_payload(link.peer.broker_id))
+        return next_s
+
+    def keep_alive(self, now_s: float) -> float:
+        """Ping, give up the silent, dial what is missing; when to look again.
+
+        Only behind `serve`: what a link has received and nobody has read must not count as silence.
+        """
+        next_s = self.send_pings(now_s)
+        for link in [*self.links.values(), *self._unproven]:
+            if now_s - link.last_heard_s > self._timing.dead_after_s:
+                self._drop(link, f"silent for {self._timing.dead_after_s} s")
         for dial, fd in list(self._dials.items()):
             if now_s >= dial.deadline_s:
                 self._give_up(dial, fd, "no answer in time")

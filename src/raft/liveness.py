@@ -23,6 +23,8 @@ class RaftTiming:
     dead_after_s: float = 0.6
     tick_interval_s: float = 0.05
     """How often an awake group looks at its timers."""
+    turn_s: float = 0.03
+    """When a turn syncs and sends what it has, and leaves the rest to the next."""
     dial_timeout_s: float = 1.0
     dial_retry_s: float = 0.2
     lower_id_waits_s: float = 0.5

@@ -39,6 +39,8 @@ SESSION_BYTES = 7
 DIGEST_PATIENCE = 5
 """Pings in a row that must differ before two brokers compare which groups sleep."""
 
+MESSAGES_BETWEEN_LOOKS = 64
+
 Call = Callable[[], object]
 Peers = Mapping[int, Peer]
 
@@ -56,6 +58,8 @@ class GroupDescription:
     last_index: int
     is_controller: bool
     is_quiesced: bool
+    match_indexes: Mapping[int, int]
+    """On the Raft leader, the last entry that each other voter is known to hold; else empty."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +110,7 @@ class RaftRuntime:
         self._thread: threading.Thread | None = None
         self._now_s = clock.monotonic_ms() / 1000
         self._turns = 0
+        self._turn_ends_s = 0.0
         self._next_tick_s = 0.0
         self._next_alive_s = 0.0
         self._digest_misses: dict[int, int] = {}
@@ -328,6 +333,9 @@ class RaftRuntime:
     # -- the loop
 
     def _run(self) -> None:
+        # PySyncObj takes its time to load: before links are up, not while others wait for a ping.
+        from . import raft_group  # noqa: F401
+
         try:
             while not self._is_stopping:
                 self._turn()
@@ -355,23 +363,37 @@ class RaftRuntime:
         self._turns += 1
         with self._wal.lock:
             self._now_s = now_s = self._clock.monotonic_ms() / 1000
+            self._turn_ends_s = now_s + self._timing.turn_s
             self._links.serve(ready, now_s)
-            while self._calls:
-                self._calls.popleft()()
+            self._run_calls()
             if now_s >= self._next_alive_s - self._timing.ping_slack_s:
                 self._next_alive_s = self._links.keep_alive(now_s)
             self._router.check(now_s)
             self._seeds.send_due(now_s)
             if self._host.is_awake and now_s >= self._next_tick_s:
                 self._next_tick_s = now_s + self._timing.tick_interval_s
-                self._host.tick_awake(now_s)
-            self._host.tick_dirty(now_s)
+                self._host.tick_awake()
+            self._host.tick_dirty(now_s, self._has_time)
             is_synced = self._host.sync()
             if is_synced:
                 self._host.let_out()
         if is_synced:
             self._send_outboxes()
         self._mail.deliver()
+
+    def _run_calls(self) -> None:
+        """Do what other threads asked for, as far as this turn has time."""
+        while self._calls:
+            self._calls.popleft()()
+            if not self._has_time():
+                return
+
+    def _has_time(self) -> bool:
+        """Whether this turn may go on; in a long one, the others hear that this broker lives."""
+        now_s = self._clock.monotonic_ms() / 1000
+        if now_s >= self._next_alive_s:
+            self._next_alive_s = self._links.send_pings(now_s)
+        return now_s < self._turn_ends_s
 
     def _idle_s(self) -> float:
         if self._host.is_held:
@@ -427,7 +449,9 @@ class RaftRuntime:
 
     def frame_arrived(self, broker_id: int, payload: bytes) -> None:
         groups = self._host.groups
-        for message in decode_frame(payload):
+        for number, message in enumerate(decode_frame(payload), 1):
+            if not number % MESSAGES_BETWEEN_LOOKS:
+                self._has_time()  # all of a frame is taken in, but others must hear of us
             subject, kind = message[0], message[1]
             handler = self._handlers.get(kind)
             if handler is not None:
@@ -552,9 +576,12 @@ def _describe(group: "RaftGroup") -> GroupDescription:
         term=group.term,
         leader_id=group.leader_id,
         voters=group.voters,
-        last_index=group.last_applied,
+        last_index=group.last_index,
         is_controller=group.is_controller,
         is_quiesced=group.is_quiesced,
+        match_indexes=(
+            {node.id: index for node, index in group.match_index.items()} if group.is_leader else {}
+        ),
     )
 
 
