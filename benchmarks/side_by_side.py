@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -109,19 +110,29 @@ def _chosen_rows(args: argparse.Namespace) -> list[str]:
 
 
 def _prepared(names: list[str], chosen: list[Row]) -> tuple[list[Peer], dict[str, str]]:
-    """The peers that some row needs and that can be had, and why others cannot."""
-    peers, missing = [], {}
+    """The peers that some row needs and that can be had, and why others cannot.
+
+    They are prepared side by side, but those of one column, which share what is built, in turn.
+    """
+    groups: dict[str, list[Peer]] = {}
     for name in names:
         peer = PEERS[name]()
-        if not any(row.is_for(peer) for row in chosen):
-            continue
-        try:
-            peer.prepare()
-            peers.append(peer)
-        except PeerUnavailableError as error:
-            missing[name] = str(error)
-            print(f"without {name}: {error}", file=sys.stderr)
-    return peers, missing
+        if any(row.is_for(peer) for row in chosen):
+            groups.setdefault(peer.column, []).append(peer)
+    missing: dict[str, str] = {}
+
+    def prepare(group: list[Peer]) -> None:
+        for peer in group:
+            try:
+                peer.prepare()
+            except PeerUnavailableError as error:
+                missing[peer.name] = str(error)
+                print(f"without {peer.name}: {error}", file=sys.stderr)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(prepare, groups.values()))
+    peers = [peer for group in groups.values() for peer in group]
+    return [peer for peer in peers if peer.name not in missing], missing
 
 
 def _parse_arguments() -> argparse.Namespace:

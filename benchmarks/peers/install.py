@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,8 @@ INSTALL_LIMIT_S = 300
 
 _is_allowed = True
 _failed: set[str] = set()
+# Peers are prepared side by side, and apt-get takes one at a time.
+_lock = threading.Lock()
 
 
 class PeerUnavailableError(Exception):
@@ -37,9 +40,13 @@ def need_file(path: str, *, debian: str) -> None:
 def _need(is_there: Callable[[], bool], what: str, debian: str) -> None:
     if is_there():
         return
-    if _is_allowed and debian not in _failed and _apt_get_install(debian.split()) and is_there():
-        return
-    _failed.add(debian)
+    with _lock:
+        if is_there():
+            return
+        may = _is_allowed and debian not in _failed
+        if may and _apt_get_install(debian.split()) and is_there():
+            return
+        _failed.add(debian)
     raise PeerUnavailableError(f"{what} is not here (Debian: apt-get install {debian})")
 
 
