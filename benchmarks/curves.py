@@ -146,22 +146,27 @@ def markdown(curve_name: str, by_peer: dict[str, dict[int, Points]]) -> str:
 def _plot(
     folder: Path, suffix: str, curve_name: str, by_peer: dict[str, dict[int, Points]]
 ) -> Path:
-    """One picture a curve, a panel a figure, a line a peer; the work is on a logarithmic axis."""
+    """One picture a curve, a panel a unit, a line a figure and peer; the work is logarithmic."""
     curve = CURVES[curve_name]
     figures = list(next(iter(next(iter(by_peer.values())).values()))) if by_peer else []
-    picture = require_matplotlib()(figsize=(5 * max(1, len(figures)), 4), layout="constrained")
-    panels = picture.subplots(1, max(1, len(figures)), squeeze=False)[0]
-    for panel, figure in zip(panels, figures, strict=False):
+    by_unit: dict[str, list[str]] = {}
+    for figure in figures:
+        by_unit.setdefault(figure.partition("[")[2].rstrip("]"), []).append(figure)
+    picture = require_matplotlib()(figsize=(4.5 * max(1, len(by_unit)), 3.4), layout="constrained")
+    panels = picture.subplots(1, max(1, len(by_unit)), squeeze=False)[0]
+    for panel, (unit, shown) in zip(panels, by_unit.items(), strict=False):
         for peer_name, points in by_peer.items():
-            values = [point[figure] for point in points.values()]
-            panel.plot(list(points), values, marker="o", label=peer_name)
+            for figure in shown:
+                values = [point[figure] for point in points.values()]
+                label = f"{peer_name}, {figure.partition(' [')[0]}"
+                panel.plot(list(points), values, marker="o", label=label)
         panel.set_xscale("log")
         panel.set_ylim(bottom=0)
         panel.set_xlabel(curve.axis)
-        panel.set_ylabel(figure)
+        panel.set_ylabel(unit)
         panel.grid(visible=True, alpha=0.3)
-        panel.legend()
-    picture.suptitle(curve.question)
+        panel.legend(fontsize=8)
+    picture.suptitle(curve.question, fontsize=10)
     return save(picture, folder / f"{curve_name}.{suffix}")
 
 

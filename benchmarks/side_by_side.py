@@ -12,6 +12,7 @@ of them.  Peers are installed, fetched or built as needed; what cannot be had is
 
 import argparse
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -55,6 +56,8 @@ TABLES = {
 }
 # What `--quick` plays unless a table or rows are named: it has to end within ten minutes.
 QUICK_ROWS = [*rows_kreps.ROWS, "small", "start"]
+# Ten minutes less what it takes to stop; a row whose share is over gets no further turn.
+QUICK_BUDGET_S = 560.0
 RUNS = {"smoke": 1, "quick": 3, "full": 5}
 TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES >> 2, "full": TOUCH_BYTES}
 
@@ -72,9 +75,16 @@ def main() -> int:
     runs = args.runs or RUNS[args.scale]
     peers, missing = _prepared(names, [ROWS[row] for row in chosen])
     table: Table = {}
-    for row in chosen:
+    cut_short: dict[str, str] = {}
+    end = started + QUICK_BUDGET_S if args.scale == "quick" and not args.runs else math.inf
+    for slot, row in enumerate(chosen):
         playing = [peer for peer in peers if ROWS[row].is_for(peer)]
-        _measure_row(row, playing, table, runs=runs, scale=args.scale)
+        now = time.monotonic()
+        row_end = now + (end - now) / (len(chosen) - slot)
+        turns = measure_row(row, playing, table, runs=runs, scale=args.scale, end=row_end)
+        if turns < runs:
+            cut_short[row] = f"{turns} of {runs} turns"
+        print(f"{row}: {time.monotonic() - now:.0f} s", file=sys.stderr)
     heading = {
         "machine": machine(),
         "commit": _commit(),
@@ -85,6 +95,7 @@ def main() -> int:
         "fsync": "none (page cache) for every broker",
         "memory": f"{TOUCHED[args.scale] >> 20} MiB touched before every figure",
         "not here": missing or "nothing",
+        "cut short": cut_short or "nothing",
         "took": f"{time.monotonic() - started:.0f} s",
     }
     print(markdown(heading, table, list(dict.fromkeys(peer.column for peer in peers))))
@@ -173,8 +184,13 @@ def _known(option: str, text: str, known: dict[str, Any]) -> list[str]:
     return names
 
 
-def _measure_row(row: str, peers: list[Peer], table: Table, *, runs: int, scale: str) -> None:
-    """Starts every peer, takes turns, stops them; a peer that fails is left out of this row."""
+def measure_row(
+    row: str, peers: list[Peer], table: Table, *, runs: int, scale: str, end: float
+) -> int:
+    """Starts every peer, takes turns until `end`, stops them; how many turns were taken.
+
+    A peer that fails is left out of this row.
+    """
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     running: dict[str, RunningPeer] = {}
     try:
@@ -185,7 +201,9 @@ def _measure_row(row: str, peers: list[Peer], table: Table, *, runs: int, scale:
                 running[peer.name] = peer.start(data)
             except PeerUnavailableError as error:
                 print(f"{row}: {peer.name} left out: {error}", file=sys.stderr)
-        for turn in range(runs):
+        turns = 0
+        while turns < runs and (turns == 0 or time.monotonic() < end):
+            turn, turns = turns, turns + 1
             for name in list(running):
                 touch_memory(TOUCHED[scale])
                 try:
@@ -199,6 +217,7 @@ def _measure_row(row: str, peers: list[Peer], table: Table, *, runs: int, scale:
                     by_peer = table.setdefault(figure, {})
                     by_peer.setdefault(column, Samples(unit, better)).values.append(value)
                     print(f"  {figure}  {name}  {value:.4g} {unit}", file=sys.stderr)
+        return turns
     finally:
         for broker in running.values():
             broker.stop()
