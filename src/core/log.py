@@ -41,7 +41,7 @@ from .producer_entry import ProducerEntry
 from .producer_state import ProducerStateManager
 from .record_batch import RecordBatch
 from .segment_files import delete_segment_files, doomed_folder_name, retire_segments, swap_segments
-from .timestamp_lookup import TimestampOffset, find_by_timestamp, find_newest
+from .timestamp_lookup import TimestampLookup, TimestampOffset
 from .transaction_index import AbortedTransaction, TransactionIndexes
 from .worker import Worker
 
@@ -83,6 +83,7 @@ class Log(LogState):
         self._has_new_names = True
         self._last_flush_ms = clock.now_ms()
         self._txn_indexes = TransactionIndexes()
+        self._times = TimestampLookup()
         self._epochs = LeaderEpochCache(path)
         self._producers = ProducerStateManager(path, expiration_ms=producer_id_expiration_ms)
         self._flusher = LogFlusher(
@@ -277,11 +278,11 @@ class Log(LogState):
 
     def find_offset_by_timestamp(self, timestamp: int) -> TimestampOffset | None:
         """The earliest record no older than `timestamp` [ms]."""
-        return find_by_timestamp(self.segments, timestamp, self.log_start_offset)
+        return self._times.find_by_timestamp(self.segments, timestamp, self.log_start_offset)
 
     def find_max_timestamp(self) -> TimestampOffset | None:
         """The first record that carries the newest timestamp."""
-        return find_newest(self.segments, self.log_start_offset)
+        return self._times.find_newest(self.segments, self.log_start_offset)
 
     def roll(self) -> LogSegment:
         """Close the active segment and begin a new one at log_end_offset."""
@@ -353,6 +354,7 @@ class Log(LogState):
             swap_segments(self.path, new, old)
         self.segments[first : first + len(old)] = new
         self._txn_indexes.forget((*old, *new))
+        self._times.forget()
         for segment, following in pairwise(self.segments):
             segment.next_offset = following.base_offset
         self._producers.delete_snapshots(set(map(_base_offset, old)) - set(map(_base_offset, new)))
@@ -532,6 +534,7 @@ class Log(LogState):
     def _delete_segments(self, segments: Sequence[LogSegment]) -> None:
         """Take segments out of sight; the worker unlinks them, readers keep their views."""
         self._txn_indexes.forget(segments)
+        self._times.forget()
         retire_segments(segments)
         self._worker.submit(partial(delete_segment_files, self.path, list(segments)))
 

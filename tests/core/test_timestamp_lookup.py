@@ -57,3 +57,42 @@ def test_record_inside_a_batch_is_found(tmp_path: Path) -> None:
     assert log.find_max_timestamp() == TimestampOffset(NOW_MS + 2, 2, 7)
     assert log.find_offset_by_timestamp(NOW_MS + 3) is None
     log.close()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    orders=st.lists(
+        st.one_of(
+            st.tuples(st.just("append"), st.integers(0, 300)),
+            st.tuples(st.just("truncate"), st.integers(0, 60)),
+            st.tuples(st.just("drop"), st.integers(0, 3)),
+            st.tuples(st.just("ask"), st.integers(-1, 302)),
+        ),
+        max_size=60,
+    )
+)
+def test_look_ups_stay_right_while_segments_come_and_go(
+    tmp_path_factory: pytest.TempPathFactory, orders: list[tuple[str, int]]
+) -> None:
+    config = LogConfig(segment_bytes=200, index_interval_bytes=100)
+    log = LogStage(tmp_path_factory.mktemp("log"), config=config).open(is_clean=True)
+    model: list[int] = []
+    for order, number in orders:
+        if order == "append":
+            model.append(NOW_MS + number)
+            log.append_as_leader(make_batch([b""], timestamp=NOW_MS + number), leader_epoch=0)
+        elif order == "truncate":
+            offset = max(number, log.log_start_offset)
+            log.truncate_to(offset)
+            del model[offset:]
+        elif order == "drop":
+            log.delete_oldest_segments(min(number, len(log.segments) - 1))
+        else:
+            visible = range(log.log_start_offset, log.log_end_offset)
+            expected = next((each for each in visible if model[each] >= NOW_MS + number), None)
+            found = log.find_offset_by_timestamp(NOW_MS + number)
+            assert (found and found.offset) == expected
+            newest = max((model[each] for each in visible), default=None)
+            told = log.find_max_timestamp()
+            assert (told and told.timestamp) == newest
+    log.close()
