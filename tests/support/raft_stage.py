@@ -209,8 +209,15 @@ class RaftNode:
 class RaftStage:
     """Several `RaftNode`s that know each other."""
 
-    def __init__(self, folder: Path, broker_ids: Sequence[int] = (1, 2, 3)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        broker_ids: Sequence[int] = (1, 2, 3),
+        *,
+        timing: RaftTiming | None = None,
+    ) -> None:
         self.folder = folder
+        self._timing = timing
         self.nodes: dict[int, RaftNode] = {}
         self._ports: dict[int, int] = {}
         for broker_id in broker_ids:
@@ -235,6 +242,7 @@ class RaftStage:
             broker_id,
             self.folder / f"broker-{broker_id}",
             port=self._ports.get(broker_id, 0),
+            timing=self._timing,
             **settings,
         )
         self._ports[broker_id] = node.port
