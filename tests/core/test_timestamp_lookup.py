@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from headrace.core.log_config import LogConfig
@@ -71,6 +71,8 @@ def test_record_inside_a_batch_is_found(tmp_path: Path) -> None:
         max_size=60,
     )
 )
+@example([("append", 1)] * 8 + [("ask", 9), ("truncate", 2)] + [("append", 9)] * 8 + [("ask", 5)])
+@example([("append", 9)] * 8 + [("ask", 9), ("drop", 2)] + [("append", 1)] * 4 + [("ask", 2)])
 def test_look_ups_stay_right_while_segments_come_and_go(
     tmp_path_factory: pytest.TempPathFactory, orders: list[tuple[str, int]]
 ) -> None:
