@@ -77,6 +77,8 @@ class ClusterState:
         self.generation = 0
         self.voters: tuple[int, ...] = ()
         """Who agrees on all this; nobody named: the one broker that began alone."""
+        self.voter_wal_ids: tuple[int, ...] = ()
+        """The write-ahead logs with which `voters` vote, in their order; 0: not known."""
         self._topics_by_id: dict[bytes, TopicImage] = {}
         self._names_by_collision_key: dict[str, str] = {}
         self._configs: dict[tuple[str, str], Mapping[str, str]] = {}
@@ -172,6 +174,9 @@ class ClusterState:
         if not command.voters or len(set(command.voters)) != len(command.voters):
             raise InvalidRequestError(f"{command.voters} cannot vote on the cluster")
         self.voters = command.voters
+        self.voter_wal_ids = tuple(
+            self.brokers[voter].wal_id if voter in self.brokers else 0 for voter in command.voters
+        )
         self.generation += 1
         return self.generation
 
@@ -315,7 +320,15 @@ class ClusterState:
         configs = [(kind, name, list(c.items())) for (kind, name), c in self._configs.items()]
         return pack_fields(
             _SNAPSHOT_TAG,
-            (brokers, topics, configs, self.next_producer_id, self.generation, self.voters),
+            (
+                brokers,
+                topics,
+                configs,
+                self.next_producer_id,
+                self.generation,
+                self.voters,
+                self.voter_wal_ids,
+            ),
         )
 
     @classmethod
@@ -336,7 +349,7 @@ class ClusterState:
             state._configs[(kind, name)] = MappingProxyType(dict(overrides))
         state.next_producer_id = next_producer_id
         if tag != _FIRST_SNAPSHOT_TAG:
-            state.generation, state.voters = values[4:]
+            state.generation, state.voters, state.voter_wal_ids = values[4:]
         return state
 
     def _load_topic(
@@ -385,6 +398,7 @@ _SNAPSHOT_READERS: dict[int, tuple[FieldReader, ...]] = {
         _CONFIGS,
         read_int,
         read_int,
+        _IDS,
         _IDS,
     ),
 }

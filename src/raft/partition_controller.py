@@ -1,0 +1,234 @@
+"""What a partition's controller decides next: a pure function of its state and of who is there.
+
+The Raft leader of a partition's group is its controller.  It proposes at most one command at a
+time, each a compare-and-set on partition_epoch, so a decision that was made on an old state does
+nothing.  In this order:
+
+    1  a leader is missing         elect an in-sync replica of this very incarnation, replicas in
+                                   their order; a broker that is stopping only if it leads already
+    2  none is there               of the in-sync brokers that restarted, the one with the largest
+                                   (leader epoch, log end): at once among those that kept their page
+                                   cache, else once all of them have reported
+    3  none of those is there      where the topic allows to lose records: any replica
+    4  a follower's broker is gone take it out of the isr, so that acks=all goes on
+    5  a voter lost its log        begin a new generation with the same voters
+    6  a move is wanted            add the new replicas; once they are in sync, drop the old ones
+    7  the preferred leader is fit, and it is time to balance: elect it
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+from .partition_state import (
+    AlterIsr,
+    Elect,
+    ElectKind,
+    IsrMember,
+    PartitionCommand,
+    PartitionState,
+    Reassign,
+)
+from .placement import choose_voters
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBroker:
+    """A broker whose link is up, and which life of it answers there."""
+
+    broker_id: int
+    incarnation: int
+    session: int
+    wal_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LogReport:
+    """How far a restarted replica's log reaches; `has_kept_cache`: its machine did not restart."""
+
+    incarnation: int
+    leader_epoch: int
+    log_end_offset: int
+    has_kept_cache: bool
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        return self.leader_epoch, self.log_end_offset
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerView:
+    """What a controller knows besides the state.
+
+    `gone` are brokers that were lost since it looked last: a follower among them leaves the isr.
+    """
+
+    live: Mapping[int, LiveBroker]
+    stopping: Collection[int] = ()
+    gone: Collection[int] = ()
+    reports: Mapping[int, LogReport] = field(default_factory=dict)
+    allows_unclean: bool = False
+    is_balance_due: bool = False
+    target: tuple[int, ...] = ()
+
+
+def next_decision(state: PartitionState, view: ControllerView) -> PartitionCommand | None:
+    """The command that the controller should propose now, or None."""
+    if not state.replicas:
+        return None
+    if not is_led(state, view) or state.leader in view.stopping:
+        elected = _elect_someone(state, view)
+        if elected is not None or not is_led(state, view):
+            return elected
+    return (
+        _drop_followers(state, view)
+        or _readmit_voters(state, view)
+        or _move(state, view)
+        or _prefer(state, view)
+    )
+
+
+def is_led(state: PartitionState, view: ControllerView) -> bool:
+    """Whether the process that was elected is still there."""
+    broker = view.live.get(state.leader)
+    return broker is not None and broker.session == state.leader_session
+
+
+def _is_there(member: IsrMember, view: ControllerView) -> bool:
+    broker = view.live.get(member[0])
+    return broker is not None and broker.incarnation == member[1]
+
+
+def _is_in_sync(state: PartitionState, broker: LiveBroker) -> bool:
+    return (broker.broker_id, broker.incarnation) in state.isr
+
+
+def _elect(
+    state: PartitionState,
+    view: ControllerView,
+    broker: LiveBroker,
+    kind: ElectKind = ElectKind.CLEAN,
+    epoch: int = 0,
+) -> Elect:
+    lost = [m[0] for m in state.isr if m[0] in view.stopping or not _is_there(m, view)]
+    return Elect(
+        expected_partition_epoch=state.partition_epoch,
+        leader=broker.broker_id,
+        incarnation=broker.incarnation,
+        kind=kind,
+        min_leader_epoch=epoch,
+        session=broker.session,
+        lost=tuple(lost) if kind == ElectKind.CLEAN else (),
+    )
+
+
+def _elect_someone(state: PartitionState, view: ControllerView) -> Elect | None:
+    present = [view.live[broker_id] for broker_id in state.replicas if broker_id in view.live]
+    fit = [broker for broker in present if _is_in_sync(state, broker)]
+    staying = [broker for broker in fit if broker.broker_id not in view.stopping]
+    if staying:
+        return _elect(state, view, staying[0])
+    if is_led(state, view):
+        return None
+    if fit:
+        return _elect(state, view, fit[0])
+    return _elect_restarted(state, view) or _elect_unclean(state, view, present)
+
+
+def _elect_restarted(state: PartitionState, view: ControllerView) -> Elect | None:
+    held_all = {member[0] for member in state.isr} | set(state.elr)
+    reported = {
+        broker_id: view.reports[broker_id]
+        for broker_id in held_all
+        if broker_id in view.live
+        and broker_id in view.reports
+        and view.reports[broker_id].incarnation == view.live[broker_id].incarnation
+    }
+    kept = [broker_id for broker_id, report in reported.items() if report.has_kept_cache]
+    candidates = kept if kept or len(reported) < len(held_all) else list(reported)
+    if not candidates:
+        return None
+    best = max(candidates, key=lambda broker_id: (*reported[broker_id].reach, -broker_id))
+    return _elect(
+        state, view, view.live[best], ElectKind.RESTARTED, reported[best].leader_epoch + 1
+    )
+
+
+def _elect_unclean(
+    state: PartitionState, view: ControllerView, present: list[LiveBroker]
+) -> Elect | None:
+    held_all = {member[0] for member in state.isr} | set(state.elr)
+    if not view.allows_unclean or any(broker.broker_id in held_all for broker in present):
+        return None
+    reported = [broker for broker in present if broker.broker_id in view.reports]
+    if not reported:
+        return _elect(state, view, present[0], ElectKind.UNCLEAN) if present else None
+    best = max(reported, key=lambda broker: view.reports[broker.broker_id].reach)
+    return _elect(
+        state, view, best, ElectKind.UNCLEAN, view.reports[best.broker_id].leader_epoch + 1
+    )
+
+
+def _drop_followers(state: PartitionState, view: ControllerView) -> AlterIsr | None:
+    kept = tuple(member for member in state.isr if not _is_lost(member, state, view))
+    if kept == state.isr or not any(member[0] == state.leader for member in kept):
+        return None
+    return AlterIsr(state.partition_epoch, state.leader_epoch, kept)
+
+
+def _is_lost(member: IsrMember, state: PartitionState, view: ControllerView) -> bool:
+    broker_id, incarnation = member
+    if broker_id == state.leader:
+        return False
+    if broker_id in view.stopping:
+        return True
+    broker = view.live.get(broker_id)
+    if broker is None:
+        return broker_id in view.gone
+    return broker.incarnation != incarnation
+
+
+def _readmit_voters(state: PartitionState, view: ControllerView) -> Reassign | None:
+    known = dict(zip(state.voters, state.wal_ids, strict=False))
+    changed = {
+        broker_id: view.live[broker_id].wal_id
+        for broker_id, wal_id in known.items()
+        if broker_id in view.live and view.live[broker_id].wal_id not in (0, wal_id)
+    }
+    if not changed:
+        return None
+    wal_ids = tuple(changed.get(broker_id, known[broker_id]) for broker_id in known)
+    return Reassign(state.partition_epoch, state.replicas, state.voters, wal_ids)
+
+
+def _move(state: PartitionState, view: ControllerView) -> Reassign | None:
+    """The next step of a move; a step waits until the voters that it adds are there."""
+    target = view.target
+    if not target or state.replicas == target:
+        return None
+    in_sync = {member[0] for member in state.isr}
+    missing = [broker_id for broker_id in target if broker_id not in state.replicas]
+    leaving = tuple(broker_id for broker_id in state.replicas if broker_id not in target)
+    if not missing and in_sync.issuperset(target):
+        return _reassign(state, view, target)
+    if missing and all(broker_id in view.live for broker_id in missing):
+        return _reassign(state, view, (*target, *leaving))
+    return None
+
+
+def _reassign(state: PartitionState, view: ControllerView, replicas: tuple[int, ...]) -> Reassign:
+    known = dict(zip(state.voters, state.wal_ids, strict=False))
+    voters = choose_voters(replicas, {*replicas, *view.live})
+    wal_ids = tuple(
+        view.live[broker_id].wal_id if broker_id in view.live else known.get(broker_id, 0)
+        for broker_id in voters
+    )
+    return Reassign(state.partition_epoch, replicas, voters, wal_ids)
+
+
+def _prefer(state: PartitionState, view: ControllerView) -> Elect | None:
+    preferred = view.live.get(state.replicas[0])
+    if not view.is_balance_due or preferred is None or preferred.broker_id == state.leader:
+        return None
+    if preferred.broker_id in view.stopping or not _is_in_sync(state, preferred):
+        return None
+    return _elect(state, view, preferred)

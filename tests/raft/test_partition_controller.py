@@ -1,0 +1,156 @@
+"""What a partition's controller decides: one command at a time, safest first."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace.raft.partition_controller import (
+    ControllerView,
+    LiveBroker,
+    LogReport,
+    next_decision,
+)
+from headrace.raft.partition_state import (
+    NO_LEADER,
+    AlterIsr,
+    Elect,
+    ElectKind,
+    PartitionState,
+    Reassign,
+)
+
+STATE = PartitionState(
+    replicas=(0, 1, 2),
+    voters=(0, 1, 2),
+    leader=0,
+    leader_epoch=4,
+    partition_epoch=7,
+    isr=((0, 100), (1, 101), (2, 102)),
+    leader_session=200,
+    wal_ids=(300, 301, 302),
+)
+
+
+def live(*ids: int, restarted: tuple[int, ...] = ()) -> dict[int, LiveBroker]:
+    """Brokers as STATE knows them; those `restarted` are another incarnation and session."""
+    return {
+        n: LiveBroker(n, 900 + n, 800 + n, 300 + n)
+        if n in restarted
+        else LiveBroker(n, 100 + n, 200 + n, 300 + n)
+        for n in ids
+    }
+
+
+def test_a_led_partition_with_all_its_replicas_there_needs_nothing() -> None:
+    assert next_decision(STATE, ControllerView(live(0, 1, 2))) is None
+
+
+def test_a_lost_leader_is_replaced_by_the_next_replica_in_sync() -> None:
+    shrunk = replace(STATE, isr=((0, 100), (2, 102)))
+    decision = next_decision(shrunk, ControllerView(live(1, 2), gone={0}))
+    assert decision == Elect(7, 2, 102, ElectKind.CLEAN, 0, 202, lost=(0,))
+    led, _ = shrunk.apply(decision)
+    assert (led.leader, led.leader_epoch, led.isr) == (2, 5, ((2, 102),))
+
+
+def test_a_leader_that_came_back_as_another_process_is_elected_anew() -> None:
+    there = live(0, 1, 2)
+    there[0] = replace(there[0], session=999)
+    decision = next_decision(STATE, ControllerView(there))
+    assert decision == Elect(7, 0, 100, ElectKind.CLEAN, 0, 999)
+
+
+def test_a_lost_follower_leaves_the_isr_once() -> None:
+    shrink = next_decision(STATE, ControllerView(live(0, 1), gone={2}))
+    assert shrink == AlterIsr(7, 4, ((0, 100), (1, 101)))
+    assert next_decision(STATE, ControllerView(live(0, 1))) is None
+
+
+def test_a_follower_of_another_incarnation_leaves_the_isr() -> None:
+    decision = next_decision(STATE, ControllerView(live(0, 1, 2, restarted=(1,))))
+    assert decision == AlterIsr(7, 4, ((0, 100), (2, 102)))
+
+
+def test_a_stopping_leader_hands_over_and_a_stopping_follower_leaves_the_isr() -> None:
+    view = ControllerView(live(0, 1, 2), stopping={0})
+    assert next_decision(STATE, view) == Elect(7, 1, 101, ElectKind.CLEAN, 0, 201, lost=(0,))
+    view = ControllerView(live(0, 1, 2), stopping={1})
+    assert next_decision(STATE, view) == AlterIsr(7, 4, ((0, 100), (2, 102)))
+
+
+def test_a_stopping_leader_without_a_successor_goes_on() -> None:
+    alone = replace(STATE, isr=((0, 100),))
+    assert next_decision(alone, ControllerView(live(0, 1, 2), stopping={0})) is None
+
+
+def report(end: int, *, kept: bool, incarnation: int = 901, epoch: int = 4) -> LogReport:
+    return LogReport(incarnation, epoch, end, kept)
+
+
+def test_restarted_members_that_kept_their_cache_need_not_wait_for_the_others() -> None:
+    there = live(1, 2, restarted=(1, 2))
+    reports = {1: report(70, kept=True), 2: report(80, kept=True, incarnation=902)}
+    decision = next_decision(STATE, ControllerView(there, reports=reports))
+    assert decision == Elect(7, 2, 902, ElectKind.RESTARTED, 5, 802)
+
+
+def test_restarted_members_that_may_have_lost_records_wait_for_all() -> None:
+    there = live(1, 2, restarted=(1, 2))
+    reports = {1: report(70, kept=False), 2: report(80, kept=False, incarnation=902)}
+    assert next_decision(STATE, ControllerView(there, reports=reports)) is None
+    there = live(0, 1, 2, restarted=(0, 1, 2))
+    reports[0] = report(90, kept=False, incarnation=900, epoch=3)
+    decision = next_decision(STATE, ControllerView(there, reports=reports))
+    assert decision == Elect(7, 2, 902, ElectKind.RESTARTED, 5, 802)
+
+
+def test_a_report_of_an_earlier_life_does_not_count() -> None:
+    reports = {1: report(70, kept=True, incarnation=555)}
+    assert next_decision(STATE, ControllerView(live(1, restarted=(1,)), reports=reports)) is None
+
+
+@pytest.mark.parametrize("allows_unclean", [False, True])
+def test_a_replica_out_of_sync_leads_only_where_the_topic_allows_it(allows_unclean: bool) -> None:
+    lost = replace(STATE, isr=((0, 100),))
+    view = ControllerView(live(1, 2), gone={0}, allows_unclean=allows_unclean)
+    expected = Elect(7, 1, 101, ElectKind.UNCLEAN, 0, 201) if allows_unclean else None
+    assert next_decision(lost, view) == expected
+
+
+def test_no_unclean_election_while_a_member_of_the_isr_is_there() -> None:
+    lost = replace(STATE, isr=((0, 100),), leader=NO_LEADER)
+    view = ControllerView(live(0, 1, restarted=(0,)), allows_unclean=True)
+    assert next_decision(lost, view) is None
+
+
+def test_a_voter_that_lost_its_log_is_taken_in_by_a_new_generation() -> None:
+    there = live(0, 1, 2)
+    there[2] = replace(there[2], wal_id=999)
+    decision = next_decision(STATE, ControllerView(there))
+    assert decision == Reassign(7, (0, 1, 2), (0, 1, 2), (300, 301, 999))
+
+
+def test_a_move_adds_waits_for_the_isr_and_drops() -> None:
+    alone = PartitionState((0,), (0,), 0, 4, 7, ((0, 100),), leader_session=200, wal_ids=(300,))
+    view = ControllerView(live(0, 1, 2), target=(1, 2))
+    step = next_decision(alone, view)
+    assert step == Reassign(7, (1, 2, 0), (1, 2, 0), (301, 302, 300))
+    added, _ = alone.apply(step)
+    assert next_decision(added, view) is None
+    in_sync = replace(added, isr=((0, 100), (1, 101), (2, 102)))
+    step = next_decision(in_sync, view)
+    assert step == Reassign(8, (1, 2), (1, 2, 0), (301, 302, 300))
+    moved, _ = in_sync.apply(step)
+    assert moved.leader == NO_LEADER
+    assert next_decision(moved, view) == Elect(9, 1, 101, ElectKind.CLEAN, 0, 201)
+
+
+def test_a_move_waits_for_brokers_that_are_not_there() -> None:
+    assert next_decision(STATE, ControllerView(live(0, 1, 2), target=(0, 5))) is None
+
+
+def test_leadership_goes_back_to_the_preferred_replica_when_it_is_time() -> None:
+    elsewhere = replace(STATE, leader=1, leader_session=201)
+    assert next_decision(elsewhere, ControllerView(live(0, 1, 2))) is None
+    view = ControllerView(live(0, 1, 2), is_balance_due=True)
+    assert next_decision(elsewhere, view) == Elect(7, 0, 100, ElectKind.CLEAN, 0, 200)
