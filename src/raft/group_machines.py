@@ -5,8 +5,6 @@ here are what snapshots and seeds are taken of.  A group whose state passed its 
 sealed: the voters named there begin the next one.
 """
 
-from typing import Protocol
-
 from .cluster_commands import decode_command
 from .cluster_state import ClusterState
 from .errors import ClusterStateError
@@ -14,16 +12,6 @@ from .partition_state import PartitionState, decode_partition_command
 
 APPLIED = 0
 REFUSED = 1
-
-
-class GroupMachine(Protocol):
-    """What a replicated group decides about."""
-
-    @property
-    def successor(self) -> tuple[int, ...] | None: ...
-    def apply(self, payload: bytes) -> object: ...
-    def to_bytes(self) -> bytes: ...
-    def load(self, data: bytes) -> None: ...
 
 
 def generation_group_id(base_id: str, generation: int) -> str:

@@ -25,25 +25,28 @@ from .cluster_commands import (
     CreatePartitions,
     CreateTopic,
     DeleteTopic,
+    FinishReassignment,
+    ReassignPartitions,
 )
-from .cluster_group import ClusterGroup, OnDone
+from .cluster_group import ClusterGroup, OnDone, Standing
 from .errors import (
     NotLeaderOrFollowerError,
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
+from .group_seats import GroupSeats, Seat
 from .partition import Partition
 from .partition_group import (
     Decision,
-    PartitionGroup,
     parse_partition_group_id,
     partition_group_id,
     propose_together,
 )
-from .partition_state import Elect, ElectKind, Form, Outcome
+from .partition_state import Elect, ElectKind, Form, Outcome, PartitionState
 from .placement import choose_voters
 from .raft_wal import RaftWal
 from .replica_log import LogKeeper
+from .runtime_contract import Runtime, Schedule
 from .topic_image import TopicImage
 
 logger = logging.getLogger(__name__)
@@ -89,8 +92,18 @@ class ReplicaManager:
         # Gives, for a log's folder, what to call when more of it is committed; set before `start`.
         self.committed_hook_of: Callable[[Path], Callable[[], None] | None] | None = None
         self._log_manager = log_manager
+        self._clock = clock
         self._cluster_group = cluster_group
         self._wal = wal
+        self.seats = GroupSeats(
+            broker_id=broker_id,
+            incarnation=self.incarnation,
+            wal=wal,
+            cluster_group=cluster_group,
+            on_changed=self._seat_changed,
+            on_left=self._seat_left,
+            allows_unclean=self._allows_unclean,
+        )
         self._default_config = default_config or LogConfig()
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._partitions_by_id: dict[tuple[bytes, int], Partition] = {}
@@ -119,9 +132,22 @@ class ReplicaManager:
         return found
 
     def leader_of(self, topic: str, index: int) -> tuple[int, int] | None:
-        """(leader id, leader epoch) as far as this broker knows; None for what it does not hold."""
-        found = self._partitions.get((topic, index))
-        return None if found is None else (found.leader_id, found.leader_epoch)
+        """(leader id, leader epoch) as far as this broker knows; None where nobody leads."""
+        state = self.state_of(topic, index)
+        if state is None or not self.is_live(state.leader):
+            return None
+        return state.leader, state.leader_epoch
+
+    def state_of(self, topic: str, index: int) -> PartitionState | None:
+        """The newest state of a partition that this broker knows, whoever holds it."""
+        image = self._cluster_group.state.topics.get(topic)
+        if image is None or not 0 <= index < image.partition_count:
+            return None
+        return self.seats.state_of(image, index)
+
+    def is_live(self, broker_id: int) -> bool:
+        """Whether a broker is this one, or its link is up."""
+        return broker_id == self.broker_id or broker_id in self.seats.live
 
     def partitions(self) -> Iterable[Partition]:
         """Every partition of this broker, the offline ones too."""
@@ -138,11 +164,34 @@ class ReplicaManager:
         """Host every partition that the cluster's state gives this broker; elect them at once."""
         self._log_manager.on_dir_offline = self._on_dir_offline
         self._is_started = True
-        self._finish_deletions()
+        if self._cluster_group.standing is Standing.SOLO:
+            self._finish_deletions()
         opened: list[Partition] = []
         for topic in list(self._cluster_group.state.topics.values()):
             opened += self._host_partitions(topic, first_partition=0)
         self._elect(opened)
+
+    def connect(self, runtime: Runtime, schedule: Schedule, *, session: int) -> None:
+        """Take part in a cluster of several brokers from now on."""
+        self.seats.on_peers = self._peers_changed
+        self.seats.connect(runtime, schedule, session=session)
+
+    def finish_deletions(self) -> None:
+        """The cluster's state is the present one: delete what it does not know any more."""
+        self._finish_deletions()
+
+    def led_count(self) -> int:
+        """How many partitions this broker leads that others could lead."""
+        return sum(
+            partition.is_leader and len(partition.isr) > 1 for partition in self.partitions()
+        )
+
+    def shrink_isrs(self) -> None:
+        """Ask followers out of the isr that are gone or lag; see `Partition.shrink_isr`."""
+        now_ms = self._clock.monotonic_ms()
+        for partition in self._partitions.values():
+            if partition.is_leader:
+                partition.shrink_isr(now_ms)
 
     def close(self) -> None:
         """Refuse everything and release everyone who waits; logs stay to the log manager."""
@@ -189,32 +238,92 @@ class ReplicaManager:
             case DeleteTopic():
                 self._drop_topic(result)
             case AlterConfigs(resource_type, name) if resource_type == RESOURCE_TOPIC:
-                self._reconfigure(self._cluster_group.state.topics[name])
+                topic = self._cluster_group.state.topics[name]
+                self._reconfigure(topic)
+                self.seats.evaluate_topic(topic)
+            case ReassignPartitions() | FinishReassignment():
+                self.seats.evaluate_topic(result)
 
     def _host_partitions(self, topic: TopicImage, *, first_partition: int) -> list[Partition]:
         """Open this broker's partitions of `topic`; gives them all, also those left offline."""
-        config, reason = self._config_of(topic)
         hosted = []
         with self._log_manager.creating_together():
             for index in range(first_partition, topic.partition_count):
-                if self.broker_id not in topic.assignments[index]:
+                seat = self.seats.open_seat(topic, index)
+                if seat is None or seat.partition is not None:
                     continue
-                partition = Partition(
-                    topic=topic.name,
-                    index=index,
-                    topic_id=topic.topic_id,
-                    broker_id=self.broker_id,
-                    group=PartitionGroup(self._wal, partition_group_id(topic.topic_id, index)),
-                )
-                partition.on_role_changed = self.on_role_changed
-                self._partitions[topic.name, index] = partition
-                self._partitions_by_id[topic.topic_id, index] = partition
-                if config is None:
-                    partition.go_offline(reason)
-                else:
-                    self._open_log(partition, config)
-                hosted.append(partition)
+                replicas = seat.group.state.replicas or topic.assignments[index]
+                if self.broker_id in replicas:
+                    hosted.append(self._fill_seat(seat, topic))
         return hosted
+
+    def _fill_seat(self, seat: Seat, topic: TopicImage) -> Partition:
+        """Have the replica of a partition that this broker votes on."""
+        partition = seat.partition = Partition(
+            topic=topic.name,
+            index=seat.index,
+            topic_id=topic.topic_id,
+            broker_id=self.broker_id,
+            group=seat.group,
+            incarnation_of=self._incarnation_of,
+            clock=self._clock,
+        )
+        partition.on_role_changed = self.on_role_changed
+        self._partitions[topic.name, seat.index] = partition
+        self._partitions_by_id[topic.topic_id, seat.index] = partition
+        config, reason = self._config_of(topic)
+        if config is None:
+            partition.go_offline(reason)
+        else:
+            self._open_log(partition, config)
+        self.seats.replica_opened(seat)
+        return partition
+
+    def _incarnation_of(self, broker_id: int) -> int | None:
+        """That of a broker which is up and stays so."""
+        news = self.seats.news
+        if news is not None and broker_id in news.stopping:
+            return None
+        broker = self.seats.live.get(broker_id)
+        return None if broker is None else broker.incarnation
+
+    # -- what partitions' groups decided
+
+    def _seat_changed(self, seat: Seat) -> None:
+        topic = self._cluster_group.state.topics.get(seat.topic)
+        if topic is None or not self._is_started:
+            return
+        is_replica = self.broker_id in seat.group.state.replicas
+        if is_replica and seat.partition is None:
+            self._take_role(self._fill_seat(seat, topic))
+        elif seat.partition is not None and not is_replica:
+            self._seat_left(seat)
+        elif seat.partition is not None:
+            self._take_role(seat.partition)
+
+    def _seat_left(self, seat: Seat) -> None:
+        """The partition moved to other brokers: its copy here goes."""
+        partition, seat.partition = seat.partition, None
+        if partition is None:
+            return
+        logger.info("%s-%d moved to other brokers", partition.topic, partition.index)
+        self._drop_partition(partition)
+
+    def _take_role(self, partition: Partition) -> None:
+        was_leader = partition.is_leader
+        partition.state_changed()
+        if partition.is_leader and not was_leader:
+            _call_each(self.on_partition_online, partition)
+        elif was_leader and not partition.is_leader:
+            _call_each(self.on_partition_offline, partition)
+
+    def _peers_changed(self) -> None:
+        self.shrink_isrs()
+
+    def _allows_unclean(self, topic: str) -> bool:
+        image = self._cluster_group.state.topics.get(topic)
+        config = None if image is None else self._config_of(image)[0]
+        return config is not None and config.unclean_leader_election_enable
 
     def _open_log(self, partition: Partition, config: LogConfig) -> None:
         try:
@@ -275,36 +384,41 @@ class ReplicaManager:
                 partition.config_changed()
 
     def _drop_topic(self, topic: TopicImage) -> None:
-        dropped = []
         for index in range(topic.partition_count):
-            partition = self._partitions.pop((topic.name, index), None)
-            if partition is None:
-                continue
-            del self._partitions_by_id[topic.topic_id, index]
-            self._unopened.pop(partition, None)
-            dropped.append(partition)
-        for partition in dropped:
-            partition.mark_deleted()
-            _call_each(self.on_partition_offline, partition)
-            self._log_manager.delete_log(topic.name, partition.index)
+            partition = self._partitions.get((topic.name, index))
+            if partition is not None and partition.topic_id == topic.topic_id:
+                self._drop_partition(partition)
         # Last, so that a crash on the way leaves a group without a topic: see _finish_deletions.
-        self._wal.forget_groups([partition.group.group_id for partition in dropped])
+        self.seats.close_seats(
+            [partition_group_id(topic.topic_id, index) for index in range(topic.partition_count)]
+        )
+
+    def _drop_partition(self, partition: Partition) -> None:
+        """This broker holds it no more: release who waits, delete the log."""
+        del self._partitions[partition.topic, partition.index]
+        del self._partitions_by_id[partition.topic_id, partition.index]
+        self._unopened.pop(partition, None)
+        partition.mark_deleted()
+        if self.on_role_changed is not None:
+            self.on_role_changed(partition)
+        _call_each(self.on_partition_offline, partition)
+        self._log_manager.delete_log(partition.topic, partition.index)
 
     def _finish_deletions(self) -> None:
         """Delete what a crash left of topics that the cluster has deleted already."""
         state = self._cluster_group.state
-        orphans = {}
+        orphans: dict[tuple[bytes, int], list[str]] = {}
         for group_id in self._wal.replay():
             key = parse_partition_group_id(group_id)
             if key is not None and state.topic_by_id(key[0]) is None:
-                orphans[key] = group_id
+                orphans.setdefault(key, []).append(group_id)
         if not orphans:
             return
         for log in self._log_manager.logs():
             if (log.topic_id, log.partition) in orphans:
                 logger.info("%s-%d: deleting what is left of it", log.topic, log.partition)
                 self._log_manager.delete_log(log.topic, log.partition)
-        self._wal.forget_groups(orphans.values())
+        self._wal.forget_groups(group_id for ids in orphans.values() for group_id in ids)
 
     # -- leaders
 
@@ -312,12 +426,15 @@ class ReplicaManager:
         """Form the groups that are new and lead every partition whose log is open, in one batch."""
         decisions: list[Decision] = []
         for partition in partitions:
-            decisions += self._decisions_for(partition)
+            if partition.group.is_alone and not partition.group.is_sealed:
+                decisions += self._decisions_for(partition)
         propose_together(self._wal, decisions)
         for partition in partitions:
-            partition.state_changed()
-            if partition.is_leader:
-                _call_each(self.on_partition_online, partition)
+            self._take_role(partition)
+            seat = self.seats.seat_of(partition.topic_id, partition.index)
+            if seat is not None and seat.group.is_alone:
+                self.seats.tell_outsiders(seat)
+                self.seats.evaluate(seat)
 
     def _decisions_for(self, partition: Partition) -> list[Decision]:
         group = partition.group
@@ -334,6 +451,7 @@ class ReplicaManager:
                 incarnation=self.incarnation,
                 kind=ElectKind.CLEAN if member in group.state.isr else ElectKind.RESTARTED,
                 min_leader_epoch=partition.log.latest_epoch + 1,
+                session=self.seats.session,
             )
             decisions.append((group, elect, _must_apply))
         return decisions

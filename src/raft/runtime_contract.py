@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from .group_machines import GroupMachine
+from .group_contract import GroupMachine
 
 Applied = tuple[int, bytes | None, object, object]
 """(entry_index, payload, result, state); payload None is a state that came whole."""

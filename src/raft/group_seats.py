@@ -1,0 +1,502 @@
+"""This broker's seats in the groups of partitions: what it votes on, and where it is controller.
+
+Opens a group where the write-ahead log has it, a birth names this broker, or a seed makes it a
+voter; follows a group through its generations; and, where this broker is the controller, proposes
+what `partition_controller` decides.  Loop thread only.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+from .cluster_commands import FinishReassignment
+from .cluster_group import ClusterGroup
+from .errors import ReplicationError
+from .group_machines import generation_group_id, split_group_id
+from .partition import Partition
+from .partition_controller import ControllerView, LiveBroker, LogReport, next_decision
+from .partition_group import PartitionGroup, parse_partition_group_id, partition_group_id
+from .partition_news import PartitionNews, Report
+from .partition_state import Outcome, PartitionState
+from .raft_wal import GroupImage, RaftWal
+from .runtime_contract import Applied, Runtime, Schedule
+from .topic_image import TopicImage
+
+DECIDE_AGAIN_MS = 50
+
+logger = logging.getLogger(__name__)
+
+
+class Seat:
+    """One group that this broker votes in, and its replica where it has one."""
+
+    __slots__ = (
+        "forgettable",
+        "group",
+        "index",
+        "is_controller",
+        "is_deciding",
+        "partition",
+        "topic",
+    )
+
+    def __init__(self, topic: str, index: int, group: PartitionGroup) -> None:
+        self.topic = topic
+        self.index = index
+        self.group = group
+        self.partition: Partition | None = None
+        self.is_controller = group.is_alone
+        self.is_deciding = False
+        self.forgettable = ""  # the group that this broker decided alone in before this one
+
+
+class GroupSeats:
+    """See the module.
+
+    `on_changed(seat)` is called after each new state, `on_left(seat)` when this broker votes no
+    more; `allows_unclean(topic)`: whether it may lose records to be led.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker_id: int,
+        incarnation: int,
+        wal: RaftWal,
+        cluster_group: ClusterGroup,
+        on_changed: Callable[[Seat], None],
+        on_left: Callable[[Seat], None],
+        allows_unclean: Callable[[str], bool],
+    ) -> None:
+        self.broker_id = broker_id
+        self.incarnation = incarnation
+        self.session = 0
+        self.wal_id = 0
+        self.has_kept_cache = False
+        self.news: PartitionNews | None = None
+        self.live: dict[int, LiveBroker] = {}
+        self.on_peers: Callable[[], None] | None = None
+        self._wal = wal
+        self._cluster_group = cluster_group
+        self._on_changed = on_changed
+        self._on_left = on_left
+        self._allows_unclean = allows_unclean
+        self._runtime: Runtime | None = None
+        self._schedule: Schedule | None = None
+        self._seats: dict[str, Seat] = {}
+        self._found: dict[str, dict[int, GroupImage]] | None = None
+        self._is_balance_due = False
+
+    # -- looking up
+
+    def seats(self) -> Iterable[Seat]:
+        """Every group that this broker votes in."""
+        return self._seats.values()
+
+    def seat_of(self, topic_id: bytes, index: int) -> Seat | None:
+        """This broker's seat, None where it does not vote."""
+        return self._seats.get(partition_group_id(topic_id, index))
+
+    def state_of(self, topic: TopicImage, index: int) -> PartitionState | None:
+        """The newest state of a partition that is known here, whoever holds it."""
+        base_id = partition_group_id(topic.topic_id, index)
+        seat = self._seats.get(base_id)
+        told = None if self.news is None else self.news.told_state(base_id)
+        known = [state for state in (told, seat and seat.group.state) if state and state.replicas]
+        if known:
+            return max(known, key=lambda state: (state.generation, state.partition_epoch))
+        birth = topic.birth_of(index)
+        return None if birth is None else birth[0]
+
+    # -- opening
+
+    def open_seat(self, topic: TopicImage, index: int) -> Seat | None:
+        """Take this broker's seat in a partition's group; None where it has none (yet)."""
+        base_id = partition_group_id(topic.topic_id, index)
+        if base_id in self._seats:
+            return self._seats[base_id]
+        found = self._found_images().pop(base_id, None)
+        seat = self._reopen(topic, index, base_id, found) if found else None
+        if seat is None and not found:
+            seat = self._open_new(topic, index, base_id)
+        if seat is not None:
+            self._seats[base_id] = seat
+        return seat
+
+    def replica_opened(self, seat: Seat) -> None:
+        """Its log can be read: say how far it reaches where that is of interest."""
+        self._report([seat], self.live)
+
+    def _found_images(self) -> dict[str, dict[int, GroupImage]]:
+        """What the write-ahead log held of partitions' groups when this process started."""
+        if self._found is None:
+            self._found = {}
+            for group_id, image in self._wal.replay().items():
+                if parse_partition_group_id(group_id) is not None:
+                    base_id, generation = split_group_id(group_id)
+                    self._found.setdefault(base_id, {})[generation] = image
+        return self._found
+
+    def _reopen(
+        self, topic: TopicImage, index: int, base_id: str, found: dict[int, GroupImage]
+    ) -> Seat | None:
+        generation = max(found)
+        older = [generation_group_id(base_id, each) for each in found if each != generation]
+        self._wal.forget_groups(older)
+        image = found[generation]
+        group_id = generation_group_id(base_id, generation)
+        state = PartitionState.from_bytes(image.snapshot) if image.snapshot else PartitionState()
+        is_shared = state.generation == generation and len(state.voters) > 1
+        if not is_shared:
+            seat = Seat(topic.name, index, PartitionGroup(self._wal, group_id))
+            if seat.group.is_sealed and self._runtime is not None:
+                self._follow_seal(seat, seat.group.state)
+            return seat
+        group = PartitionGroup.shared(self._wal, group_id, state, state.voters)
+        seat = Seat(topic.name, index, group)
+        self._open_shared(seat, first_state=None, campaign=False)
+        return seat
+
+    def _open_new(self, topic: TopicImage, index: int, base_id: str) -> Seat | None:
+        birth = topic.birth_of(index)
+        if birth is None or len(birth[0].voters) == 1:
+            if self.broker_id not in topic.assignments[index]:
+                return None
+            return Seat(topic.name, index, PartitionGroup(self._wal, base_id))
+        state, members = birth
+        own = members.get(self.broker_id)
+        is_named = self.broker_id in state.voters and own is not None and own.wal_id == self.wal_id
+        if not is_named or topic.assignments[index] != state.replicas:
+            return None
+        group = PartitionGroup.shared(self._wal, base_id, state, state.voters)
+        seat = Seat(topic.name, index, group)
+        self._take_state(group, state)
+        self._open_shared(
+            seat, first_state=state.to_bytes(), campaign=state.voters[0] == self.broker_id
+        )
+        return seat
+
+    def _open_shared(self, seat: Seat, *, first_state: bytes | None, campaign: bool) -> None:
+        assert self._runtime is not None, seat.topic
+        seat.is_controller = False
+        generation = seat.group.generation
+        seat.group.open_shared(
+            self._runtime,
+            first_state=first_state,
+            campaign=campaign,
+            on_applied=partial(self._on_applied, seat, generation),
+            on_role=partial(self._on_role, seat, generation),
+        )
+
+    def close_seats(self, base_ids: Iterable[str]) -> None:
+        """Their topic is gone: forget the groups."""
+        alone = []
+        for base_id in base_ids:
+            seat = self._seats.pop(base_id, None)
+            if seat is None:
+                continue
+            if seat.group.is_alone:
+                alone.append(seat.group.group_id)
+            elif self._runtime is not None:
+                self._runtime.close_group(seat.group.group_id, forget=True)
+        if self.news is not None:
+            self.news.forget(base_ids)
+        self._wal.forget_groups(alone)
+
+    # -- with other brokers
+
+    def connect(self, runtime: Runtime, schedule: Schedule, *, session: int) -> None:
+        """Take part in the groups of several brokers from now on."""
+        self._runtime, self._schedule, self.session = runtime, schedule, session
+        self.news = PartitionNews(
+            runtime, on_report=self._reported, on_stopping=self._stopping_said
+        )
+        runtime.on_peers_changed.append(self._peers_changed)
+        self._peers_changed(runtime.live_brokers())
+        for seat in list(self._seats.values()):
+            if seat.group.is_alone and seat.group.is_sealed:
+                self._follow_seal(seat, seat.group.state)
+
+    def seed_arrived(
+        self, base_id: str, generation: int, voters: tuple[int, ...], seed: bytes
+    ) -> None:
+        """The first state of a later generation came; see `Runtime.on_seed`."""
+        assert self._runtime is not None
+        key = parse_partition_group_id(base_id)
+        topic = None if key is None else self._cluster_group.state.topic_by_id(key[0])
+        if key is None or topic is None or key[1] >= topic.partition_count:
+            return  # this broker does not know the topic yet; the seed comes again
+        seat = self._seats.get(base_id)
+        if seat is None or seat.group.generation < generation:
+            state = PartitionState.from_bytes(seed)
+            if seat is None and self.broker_id in voters:
+                group_id = generation_group_id(base_id, generation)
+                group = PartitionGroup.shared(self._wal, group_id, state, voters)
+                seat = self._seats[base_id] = Seat(topic.name, key[1], group)
+                self._enter(seat, generation, voters, state, campaign=False)
+            elif seat is not None:
+                self._begin_generation(seat, generation, voters, state, campaign=False)
+            elif self.news is not None:
+                self.news.remember(base_id, state)
+        self._runtime.ack_seed(base_id, generation)
+
+    def _follow_seal(self, seat: Seat, state: PartitionState) -> None:
+        """The generation is over: begin the next one, and bring its seed to whom it concerns."""
+        assert self._runtime is not None
+        group, was_controller = seat.group, seat.is_controller
+        old_voters = group.voters or (self.broker_id,)
+        self._runtime.send_seed(
+            group.base_id, state.generation, state.voters, old_voters, state.to_bytes()
+        )
+        is_first = was_controller or state.voters[0] == self.broker_id
+        self._begin_generation(seat, state.generation, state.voters, state, campaign=is_first)
+
+    def _begin_generation(
+        self,
+        seat: Seat,
+        generation: int,
+        voters: tuple[int, ...],
+        state: PartitionState,
+        *,
+        campaign: bool,
+    ) -> None:
+        assert self._runtime is not None
+        if seat.group.is_alone:
+            seat.forgettable = seat.group.group_id
+        else:
+            self._runtime.close_group(seat.group.group_id, forget=True)
+        seat.is_deciding = False
+        self._enter(seat, generation, voters, state, campaign=campaign)
+
+    def _enter(
+        self,
+        seat: Seat,
+        generation: int,
+        voters: tuple[int, ...],
+        state: PartitionState,
+        *,
+        campaign: bool,
+    ) -> None:
+        """Take the seat in this generation, or leave the group where it is not among `voters`."""
+        group = seat.group
+        self._take_state(group, state)
+        group.generation, group.voters = generation, voters
+        if self.broker_id not in voters:
+            self._seats.pop(group.base_id, None)
+            if self.news is not None:
+                self.news.remember(group.base_id, state)
+            self._forget_old(seat)
+            self._on_left(seat)
+        elif len(voters) == 1:
+            group.begin_alone(generation, state)
+            self._forget_old(seat)
+            seat.is_controller = True
+            self._on_changed(seat)
+            self.evaluate(seat)
+        else:
+            self._open_shared(seat, first_state=state.to_bytes(), campaign=campaign)
+            self._on_changed(seat)
+
+    def _forget_old(self, seat: Seat) -> None:
+        if seat.forgettable:
+            self._wal.forget_groups([seat.forgettable])
+            seat.forgettable = ""
+
+    # -- what groups tell
+
+    def _take_state(self, group: PartitionGroup, state: PartitionState) -> None:
+        group.state = state
+        group.may_lead = state.leader_session == self.session and self.session != 0
+
+    def _on_applied(self, seat: Seat, generation: int, applied: list[Applied]) -> None:
+        group = seat.group
+        if generation != group.generation or group.is_alone:
+            return
+        self._forget_old(seat)
+        state = applied[-1][3]
+        assert isinstance(state, PartitionState), state
+        if state.partition_epoch < group.state.partition_epoch:
+            return  # a birth is known before its group is open
+        if state == group.state:
+            return
+        self._take_state(group, state)
+        if group.is_sealed:
+            self._follow_seal(seat, state)
+        else:
+            self._changed(seat)
+
+    def _changed(self, seat: Seat) -> None:
+        self._on_changed(seat)
+        self._tell_outsiders([seat], self.live)
+        self.evaluate(seat)
+
+    def _on_role(self, seat: Seat, generation: int, is_controller: bool) -> None:
+        if generation == seat.group.generation:
+            seat.is_controller = is_controller
+            self.evaluate(seat)
+
+    # -- as a controller
+
+    def evaluate(self, seat: Seat) -> None:
+        """Propose what the partition needs now, if it is this broker's to say."""
+        group = seat.group
+        if self._runtime is None or not seat.is_controller or seat.is_deciding or group.is_sealed:
+            return
+        topic = self._cluster_group.state.topics.get(seat.topic)
+        if topic is None:
+            return
+        target = topic.targets.get(seat.index, ())
+        if group.is_alone and not target:
+            return  # alone, the broker that holds it elects itself when it starts
+        if target and group.state.replicas == target:
+            self._finish_move(seat, topic, target)
+            return
+        command = next_decision(group.state, self._view(seat, target))
+        if command is None:
+            return
+        seat.is_deciding = True
+        logger.debug("%s-%d: %s", seat.topic, seat.index, command)
+        group.propose(command, partial(self._decided, seat, group.generation))
+        if group.is_alone and group.is_sealed:
+            self._follow_seal(seat, group.state)
+
+    def _view(self, seat: Seat, target: tuple[int, ...]) -> ControllerView:
+        news = self.news
+        assert news is not None
+        reports = dict(news.reports_of(seat.group.base_id))
+        own = self._own_report(seat)
+        if own is not None:
+            reports[self.broker_id] = own
+        return ControllerView(
+            live=self.live,
+            stopping=news.stopping,
+            reports=reports,
+            allows_unclean=self._allows_unclean(seat.topic),
+            is_balance_due=self._is_balance_due,
+            target=target,
+        )
+
+    def _decided(self, seat: Seat, generation: int, outcome: Outcome | ReplicationError) -> None:
+        if generation != seat.group.generation:
+            return
+        seat.is_deciding = False
+        if outcome is Outcome.APPLIED:
+            self.evaluate(seat)
+            return
+        logger.debug("%s-%d: not decided: %r", seat.topic, seat.index, outcome)
+        assert self._schedule is not None
+        self._schedule(DECIDE_AGAIN_MS, partial(self.evaluate, seat))
+
+    def _finish_move(self, seat: Seat, topic: TopicImage, replicas: tuple[int, ...]) -> None:
+        seat.is_deciding = True
+
+        def done(_result: Any) -> None:
+            seat.is_deciding = False
+            self.evaluate(seat)
+
+        self._cluster_group.propose(FinishReassignment(topic.topic_id, seat.index, replicas), done)
+
+    def evaluate_topic(self, topic: TopicImage) -> None:
+        """What the cluster wants of its partitions has changed."""
+        for index in range(topic.partition_count):
+            seat = self._seats.get(partition_group_id(topic.topic_id, index))
+            if seat is not None:
+                self.evaluate(seat)
+
+    def balance(self) -> None:
+        """Give partitions back to their preferred leaders where those are fit."""
+        self._is_balance_due = True
+        try:
+            self._evaluate_all()
+        finally:
+            self._is_balance_due = False
+
+    def _evaluate_all(self) -> None:
+        for seat in list(self._seats.values()):
+            if seat.is_controller:
+                self.evaluate(seat)
+
+    # -- news
+
+    def _peers_changed(self, peers: Mapping[int, Any]) -> None:
+        before, news = self.live, self.news
+        assert news is not None
+        self.live = {
+            broker_id: LiveBroker(broker_id, peer.incarnation, peer.session, peer.wal_id)
+            for broker_id, peer in peers.items()
+        }
+        news.peers_changed(peers)
+        come = [b for b, peer in self.live.items() if before.get(b) != peer]
+        seats = list(self._seats.values())
+        self._tell_outsiders(seats, come)
+        self._report(seats, come)
+        if self.on_peers is not None:
+            self.on_peers()
+        self._evaluate_all()
+
+    def _reported(self, base_id: str) -> None:
+        seat = self._seats.get(base_id)
+        if seat is not None:
+            self.evaluate(seat)
+
+    def _stopping_said(self, _broker_id: int) -> None:
+        if self.on_peers is not None:
+            self.on_peers()
+        self._evaluate_all()
+
+    def stop_leading(self) -> None:
+        """Tell everybody that this broker stops, so that others lead what it leads."""
+        if self.news is not None:
+            self.news.say_stopping(self.broker_id, self.session)
+            self._evaluate_all()
+
+    def _tell_outsiders(self, seats: Iterable[Seat], to_ids: Iterable[int]) -> None:
+        """Brokers that do not vote hear from the leader how a partition stands."""
+        news = self.news
+        if news is None:
+            return
+        led = [seat.group for seat in seats if self._leads(seat)]
+        for broker_id in to_ids:
+            if broker_id != self.broker_id:
+                told = (
+                    (group.base_id, group.state)
+                    for group in led
+                    if broker_id not in group.state.voters
+                )
+                news.tell_states(broker_id, told)
+
+    def tell_outsiders(self, seat: Seat) -> None:
+        """A partition that is decided alone here has another state."""
+        self._tell_outsiders([seat], self.live)
+
+    def _leads(self, seat: Seat) -> bool:
+        return seat.group.state.leader == self.broker_id and seat.group.may_lead
+
+    def _own_report(self, seat: Seat) -> LogReport | None:
+        log = None if seat.partition is None else seat.partition.log
+        if log is None:
+            return None
+        return LogReport(
+            self.incarnation, log.latest_epoch, log.log_end_offset, self.has_kept_cache
+        )
+
+    def _report(self, seats: Iterable[Seat], to_ids: Iterable[int]) -> None:
+        """After a restart that was not clean, tell the voters how far the logs here reach."""
+        if self.news is None:
+            return
+        reports: dict[int, list[Report]] = {b: [] for b in to_ids if b != self.broker_id}
+        if not reports:
+            return
+        for seat in seats:
+            group, own = seat.group, self._own_report(seat)
+            if own is None or group.is_alone:
+                continue
+            if (self.broker_id, self.incarnation) in group.state.isr:
+                continue
+            report = (group.base_id, own.incarnation, *own.reach)
+            for broker_id in group.voters:
+                if broker_id in reports:
+                    reports[broker_id].append(report)
+        for broker_id, told in reports.items():
+            self.news.report(broker_id, told, has_kept_cache=self.has_kept_cache)
