@@ -25,8 +25,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api.coordinator": {"raft", "core", "api.wire", "api.broker_config"},
     "api.broker_config": {"core"},
     "api.takeover": {"raft", "core", "api.wire", "api.broker_config"},
+    "api.membership": {"api.broker_config", "raft", "core"},
     "api.broker": {
         "api.broker_config",
+        "api.membership",
         "api.coordinator",
         "api.takeover",
         "api.wire",

@@ -8,15 +8,18 @@ to the loop.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from ..core.append_bell import AppendBells
 from ..core.clock import Clock, SystemClock
 from ..core.kafka_uuid import random_uuid
-from ..core.log_manager import LogManager, LogManagerSettings
+from ..core.log_manager import LogManager
+from ..core.log_manager_settings import LogManagerSettings
 from ..core.worker import ThreadWorker, Worker
+from ..raft.broker_identity import load_identity
 from ..raft.cluster_commands import (
     RESOURCE_BROKER,
     AlterConfigs,
@@ -24,28 +27,35 @@ from ..raft.cluster_commands import (
     Command,
     CreatePartitions,
     CreateTopic,
+    ReassignPartitions,
     RegisterBroker,
 )
-from ..raft.cluster_group import ClusterGroup
+from ..raft.cluster_group import ClusterGroup, Standing
 from ..raft.cluster_state import ClusterState
-from ..raft.errors import ClusterStateError, TopicExistsError
+from ..raft.errors import ReplicationError, TopicExistsError
 from ..raft.fetch_sessions import FetchSessions
-from ..raft.placement import place_partitions
+from ..raft.partition_state import PartitionState
+from ..raft.placement import grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
 from ..raft.replica_manager import ReplicaManager
-from ..raft.topic_image import TopicImage
-from ..raft.topic_names import validate_topic_name
+from ..raft.topic_image import BrokerRegistration, TopicImage
+from ..raft.topic_names import INTERNAL_TOPICS, validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
 from .coordinator.group_coordinator import GroupCoordinator
 from .coordinator.group_hosting import host_groups
 from .coordinator.group_settings import GroupSettings
 from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
+from .membership import Membership
 from .takeover import take_over
 
+INTERNAL_REPLICATION_FACTOR = 3
+
 Call = Callable[[], None]
+
+logger = logging.getLogger(__name__)
 
 
 class Broker:
@@ -70,11 +80,12 @@ class Broker:
                 producer_id_expiration_ms=config.producer_id_expiration_ms,
                 log_cleaner_enable=config.log_cleaner_enable,
                 log_cleaner_dedupe_buffer_size=config.log_cleaner_dedupe_buffer_size,
+                waits_for_cluster=len(config.controller_quorum_bootstrap_servers) > 0,
             ),
             node_id=config.node_id,
         )
         self.on_fatal: Callable[[str], None] | None = None
-        self.runtime: RaftRuntime | None = None
+        self.membership: Membership
         self.wal: RaftWal
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager
@@ -87,6 +98,8 @@ class Broker:
         )
         self._fetch_turn = 0
         self._is_open = False
+        self._is_growing = False
+        self.on_peers_changed: list[Callable[[Mapping[int, Any]], None]] = []
         self.on_config_changed: list[Callable[[BrokerConfig], None]] = []
 
     # ---- life
@@ -96,8 +109,15 @@ class Broker:
         try:
             self.log_manager.start()
             self._is_open = True
-            self.wal = RaftWal.open(wal_folder_in(self.log_manager.log_dirs))
-            self.cluster_group = ClusterGroup(self.wal, broker_id=self.node_id)
+            folder = wal_folder_in(self.log_manager.log_dirs)
+            was_clean = self.log_manager.was_clean
+            identity = load_identity(folder, was_clean=was_clean, clock=self.clock)
+            self.wal = RaftWal.open(folder)
+            self.cluster_group = ClusterGroup(
+                self.wal,
+                broker_id=self.node_id,
+                may_form=not self.config.controller_quorum_bootstrap_servers,
+            )
             self._take_dynamic_settings()
             self.replicas = ReplicaManager(
                 broker_id=self.node_id,
@@ -106,7 +126,19 @@ class Broker:
                 wal=self.wal,
                 clock=self.clock,
                 default_config=self.config.log_config,
+                incarnation=identity.incarnation,
             )
+            self.membership = Membership(
+                config=self.config,
+                identity=identity,
+                wal=self.wal,
+                log_manager=self.log_manager,
+                cluster_group=self.cluster_group,
+                replicas=self.replicas,
+                clock=self.clock,
+                on_fatal=self._fail,
+            )
+            self.membership.on_peers.append(self._peers_changed)
             self._begin_to_fetch()
             self.producer_ids = ProducerIdManager(self.node_id, self.propose)
             self.groups = host_groups(
@@ -119,16 +151,35 @@ class Broker:
             )
             self.cluster_group.add_listener(self._on_command_applied)
             self.replicas.committed_hook_of = AppendBells().ring_of
+            self.membership.open()
             self.replicas.start()
+            self._take_over()
+        except BaseException:
+            self.close(clean=False)
+            raise
+
+    def _take_over(self) -> None:
+        """Serve what folders hold that the journal knows nothing of: Kafka's, or an embedder's."""
+        if self.cluster_group.standing is Standing.SOLO:
             take_over(
                 log_manager=self.log_manager,
                 cluster_group=self.cluster_group,
                 clock=self.clock,
                 default_config=self.config.log_config,
             )
-        except BaseException:
-            self.close(clean=False)
-            raise
+
+    def _fail(self, reason: str) -> None:
+        if self.on_fatal is not None:
+            self.on_fatal(reason)
+
+    def _peers_changed(self, peers: Mapping[int, Any]) -> None:
+        """Brokers came or went; `replicas` and `cluster_group` know by themselves."""
+        if self.fetchers is not None:
+            for broker_id in peers:
+                self.fetchers.leader_is_reachable(broker_id)
+        for on_peers_changed in self.on_peers_changed:
+            on_peers_changed(peers)
+        self._grow_internal_topics()
 
     def _begin_to_fetch(self) -> None:
         if self.send_fetch is None:  # nobody gave us a way to other brokers
@@ -160,19 +211,30 @@ class Broker:
             self.replicas.set_default_config(self.config.log_config)
             for on_config_changed in self.on_config_changed:
                 on_config_changed(self.config)
+        elif isinstance(command, CreateTopic | RegisterBroker):
+            self._grow_internal_topics()
 
-    def register(self, advertised_listeners: Sequence[Listener]) -> None:
-        """Tell the cluster where this broker is reached, now that the ports are known."""
+    async def join(self, advertised_listeners: Sequence[Listener]) -> None:
+        """Be a member of the cluster, now that the ports are known; raises where it refuses us."""
         self.advertised_listeners = tuple(advertised_listeners)
-        first = self.advertised_listeners[0]
-        command = RegisterBroker(
-            self.node_id,
-            self.replicas.incarnation,
-            first.host,
-            first.port,
-            self.config.broker_rack,
-        )
-        self.cluster_group.propose(command)
+        is_new = self.cluster_group.standing is Standing.FOLLOWER
+        await self.membership.join(self.advertised_listeners)
+        if is_new:
+            self._take_over()
+
+    @property
+    def needs_others(self) -> bool:
+        """Whether clients can only be served once other brokers have been heard."""
+        return self.cluster_group.standing is not Standing.SOLO
+
+    @property
+    def runtime(self) -> RaftRuntime | None:
+        """The Raft thread's; None while this broker is alone."""
+        return self.membership.runtime
+
+    def take_part(self) -> RaftRuntime:
+        """The runtime, begun for another broker that opens a link."""
+        return self.membership.take_part()
 
     async def settle(self) -> None:
         """Wait until what recovery found is committed again: at once, or once it is synced.
@@ -210,6 +272,10 @@ class Broker:
                 self.groups.close()
             if self.fetchers is not None:
                 self.fetchers.close()
+            if self.fetchers is not None:
+                self.fetchers.close()
+            if hasattr(self, "membership"):
+                self.membership.close()
             if hasattr(self, "replicas"):
                 self.replicas.close()
             self.log_manager.close(clean=clean)
@@ -241,17 +307,34 @@ class Broker:
         told = {listener.name: listener for listener in self.advertised_listeners}
         own = told.get(listener_name, self.advertised_listeners[0])
         brokers = []
+        live = self.live_broker_ids()
         for registration in self.cluster_state.brokers.values():
+            if registration.broker_id not in live:
+                continue
             is_self = registration.broker_id == self.node_id
+            if not is_self:
+                brokers.append(_describe_other(registration, listener_name))
+                continue
             brokers.append(
                 {
                     "node_id": registration.broker_id,
-                    "host": own.host if is_self else registration.host,
-                    "port": own.port if is_self else registration.port,
+                    "host": own.host,
+                    "port": own.port,
                     "rack": registration.rack,
                 }
             )
         return brokers
+
+    def live_broker_ids(self) -> frozenset[int]:
+        """This broker and those whose links are up."""
+        runtime = self.membership.runtime
+        if runtime is None:
+            return frozenset((self.node_id,))
+        return frozenset(runtime.live_brokers())
+
+    def partition_state(self, topic: str, index: int) -> PartitionState | None:
+        """The newest state of a partition that is known here, whoever holds it."""
+        return self.replicas.state_of(topic, index)
 
     def address_of(self, broker_id: int) -> tuple[str, int] | None:
         """Where another broker is reached; None while it has not registered."""
@@ -273,9 +356,30 @@ class Broker:
         future: asyncio.Future[Any] = self._loop.create_future()
         self.cluster_group.propose(command, partial(_settle, future))
         result = await future
-        if isinstance(result, ClusterStateError):
+        if isinstance(result, ReplicationError):
             raise result
         return result
+
+    def _grow_internal_topics(self) -> None:
+        """As the Controller: have more copies of internal topics as brokers come."""
+        if not self.cluster_group.is_controller:
+            return
+        for name in INTERNAL_TOPICS:
+            topic = self.cluster_state.topics.get(name)
+            if topic is None or topic.targets or self._is_growing:
+                continue
+            targets = grown_assignments(
+                topic.assignments, self.live_registrations(), INTERNAL_REPLICATION_FACTOR
+            )
+            if targets:
+                self._is_growing = True
+                command = ReassignPartitions(topic.topic_id, targets)
+                self.cluster_group.propose(command, self._internal_topic_grows)
+
+    def _internal_topic_grows(self, result: Any) -> None:
+        self._is_growing = False
+        if isinstance(result, Exception):
+            logger.warning("internal topics keep their copies: %s", result)
 
     async def create_topic(
         self,
@@ -290,7 +394,7 @@ class Broker:
         validate_topic_name(name)
         if assignments is None:
             assignments = place_partitions(
-                list(self.cluster_state.brokers.values()),
+                self.live_registrations(),
                 partition_count=partition_count or self.config.num_partitions,
                 replication_factor=replication_factor or self.config.default_replication_factor,
                 start_index=int(self.clock.random_float() * len(self.cluster_state.brokers)),
@@ -300,6 +404,11 @@ class Broker:
         assert isinstance(image, TopicImage), image
         return image
 
+    def live_registrations(self) -> list[BrokerRegistration]:
+        """The brokers that new partitions may be placed on."""
+        live = self.live_broker_ids()
+        return [b for b in self.cluster_state.brokers.values() if b.broker_id in live]
+
     # ---- what the group coordinator is given
 
     def _schedule(self, delay_ms: int, callback: Call) -> asyncio.TimerHandle:
@@ -307,7 +416,7 @@ class Broker:
 
     async def _create_offsets_topic(self) -> None:
         config = self.config
-        brokers = max(len(self.cluster_state.brokers), 1)
+        brokers = max(len(self.live_registrations()), 1)
         try:
             await self.create_topic(
                 OFFSETS_TOPIC,
@@ -321,6 +430,18 @@ class Broker:
             )
         except TopicExistsError:
             return  # another client asked at the same time
+
+
+def _describe_other(registration: BrokerRegistration, listener_name: str) -> dict[str, Any]:
+    """Another broker at its listener of that name, else at its first one."""
+    by_name = {name: (host, port) for name, host, port in registration.listeners}
+    host, port = by_name.get(listener_name, (registration.host, registration.port))
+    return {
+        "node_id": registration.broker_id,
+        "host": host,
+        "port": port,
+        "rack": registration.rack,
+    }
 
 
 def _note_settled(future: asyncio.Future[None], _error: BaseException | None) -> None:

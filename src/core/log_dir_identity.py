@@ -10,11 +10,17 @@ from .log_dir import LogDir, MetaProperties
 
 
 def agree_on_identity(
-    log_dirs: Sequence[LogDir], *, cluster_id: str | None, node_id: int, clock: Clock
+    log_dirs: Sequence[LogDir],
+    *,
+    cluster_id: str | None,
+    node_id: int,
+    clock: Clock,
+    waits: bool = False,
 ) -> str:
     """The cluster's id, after every folder carries it, `node_id` and an id of its own.
 
-    `cluster_id` None takes what the folders say, or makes a new one where they are all new.
+    `cluster_id` None takes what the folders say, or makes a new one where they are all new; with
+    `waits` those stay as they are, and "" is given.
     Raises InconsistentLogDirError where a folder belongs to another cluster or node.
     """
     found = {log_dir: log_dir.read_meta() for log_dir in log_dirs}
@@ -35,6 +41,8 @@ def agree_on_identity(
                 f"{log_dir.path} belongs to cluster.id={meta.cluster_id}, but {named_by} says "
                 f"{agreed}; one node cannot serve two clusters"
             )
+    if agreed is None and waits:
+        return ""
     if agreed is None:
         agreed = uuid_to_text(random_uuid(clock))
     used: set[str] = set()

@@ -11,7 +11,6 @@ import logging
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -40,6 +39,7 @@ from .log_cleaner import LogCleaner
 from .log_config import LogConfig
 from .log_dir import CLEANER_OFFSET_NAME, Checkpoints, LogDir, deleted_folder_name
 from .log_dir_identity import agree_on_identity
+from .log_manager_settings import LogManagerSettings
 from .log_retention import enforce_retention
 from .worker import Worker
 
@@ -51,15 +51,6 @@ _FILE_GONE = frozenset((errno.ENOENT, errno.ESTALE))
 _NEW_LOG_BYTES = 16 * 1024
 # What is wrong with one log alone, and is no failure of its disk.
 _LOG_FAULTS = (LogCorruptedError, CorruptRecordError, CorruptIndexError, InconsistentLogDirError)
-
-
-@dataclass(frozen=True, slots=True)
-class LogManagerSettings:
-    """What is set for the node and not for a topic; the names are the broker settings'."""
-
-    producer_id_expiration_ms: int = 86_400_000
-    log_cleaner_enable: bool = True
-    log_cleaner_dedupe_buffer_size: int = 128 * 1024 * 1024
 
 
 class LogManager:
@@ -137,12 +128,7 @@ class LogManager:
         try:
             for log_dir in self._dirs:
                 self._try_dir(log_dir, log_dir.lock)
-            self.cluster_id = agree_on_identity(
-                self._online_dirs(),
-                cluster_id=self.cluster_id or None,
-                node_id=self.node_id,
-                clock=self._clock,
-            )
+            self.adopt_cluster_id(self.cluster_id)
             for log_dir in self._online_dirs():
                 self._try_dir(log_dir, partial(self._load_dir, log_dir, choose_config))
             self._online_dirs()
@@ -150,6 +136,16 @@ class LogManager:
         except BaseException:
             self._abandon()
             raise
+
+    def adopt_cluster_id(self, cluster_id: str) -> None:
+        """Tie the folders to a cluster; "": to the one they name, else as the settings say."""
+        self.cluster_id = agree_on_identity(
+            self._online_dirs(),
+            cluster_id=cluster_id or None,
+            node_id=self.node_id,
+            clock=self._clock,
+            waits=self._settings.waits_for_cluster and not cluster_id,
+        )
 
     def get_log(self, topic: str, partition: int) -> Log | None:
         """The open log; None where there is none, or it is offline."""

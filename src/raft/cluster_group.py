@@ -149,6 +149,14 @@ class ClusterGroup:
             self._controller_id = self.broker_id
             self._is_controller = True
 
+    def form(self) -> None:
+        """Begin a new cluster with this broker alone; it had found no other."""
+        assert self.standing is Standing.FOLLOWER, self.standing
+        assert not self.state.brokers
+        self._open_own(CLUSTER_GROUP_ID, self.state)
+        if self._link is not None:
+            self._link.became_controller(self.generation, self.applied_index)
+
     def connect(self, runtime: Runtime, schedule: Schedule) -> None:
         """Take part in a cluster of several brokers from now on."""
         self._runtime, self.schedule = runtime, schedule

@@ -43,6 +43,24 @@ def place_partitions(
     )
 
 
+def grown_assignments(
+    assignments: Assignments, brokers: Collection["BrokerRegistration"], replication_factor: int
+) -> tuple[tuple[int, tuple[int, ...]], ...]:
+    """(index, replicas) of the partitions that get more copies; who holds them now stays.
+
+    As many copies as brokers allow, up to `replication_factor`; new ones go round the brokers.
+    """
+    ids = sorted(broker.broker_id for broker in brokers)
+    grown = []
+    for index, replicas in enumerate(assignments):
+        spare = [broker_id for broker_id in ids if broker_id not in replicas]
+        missing = min(replication_factor - len(replicas), len(spare))
+        if missing > 0:
+            turned = spare[index % len(spare) :] + spare[: index % len(spare)]
+            grown.append((index, (*replicas, *turned[:missing])))
+    return tuple(grown)
+
+
 def validate_assignments(assignments: Assignments, brokers: Collection[int]) -> None:
     """Raise InvalidReplicaAssignmentError unless every assignment is one of known brokers."""
     for index, replicas in enumerate(assignments):

@@ -88,10 +88,12 @@ class RaftRuntime:
         post: Callable[[Call], object],
         timing: RaftTiming | None = None,
         on_fatal: Callable[[str], None],
+        session: int | None = None,
     ) -> None:
         self.broker_id = broker_id
         self.incarnation = incarnation
-        self.session = int.from_bytes(clock.random_bytes(SESSION_BYTES), "big")
+        drawn = int.from_bytes(clock.random_bytes(SESSION_BYTES), "big")
+        self.session = drawn if session is None else session
         self.cluster_id = ""
         self.on_seed: Callable[[str, int, tuple[int, ...], bytes], None] | None = None
         self.on_peers_changed: list[Callable[[Peers], None]] = []

@@ -131,6 +131,10 @@ class ReplicaManager:
             raise self._why_missing(topic, topic.name, index)
         return found
 
+    def find(self, topic_id: bytes, index: int) -> Partition | None:
+        """This broker's replica of a partition, if it has one."""
+        return self._partitions_by_id.get((topic_id, index))
+
     def leader_of(self, topic: str, index: int) -> tuple[int, int] | None:
         """(leader id, leader epoch) as far as this broker knows; None where nobody leads."""
         state = self.state_of(topic, index)

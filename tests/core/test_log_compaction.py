@@ -14,7 +14,8 @@ from headrace.core.batch_builder import BatchBuilder
 from headrace.core.checkpoint_file import read_offset_checkpoint
 from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
-from headrace.core.log_manager import LogManager, LogManagerSettings
+from headrace.core.log_manager import LogManager
+from headrace.core.log_manager_settings import LogManagerSettings
 from headrace.core.log_verify import verify_log_dir
 from headrace.core.record_batch import RecordBatch, iter_batches
 from headrace.core.worker import InlineWorker

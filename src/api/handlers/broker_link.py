@@ -25,13 +25,11 @@ __all__ = ["LINK_API_KEY", "accept_broker_link"]
 
 def accept_broker_link(broker: "Broker", body: memoryview) -> SocketHandOver:
     """What is to become of a connection that opened with this request body."""
-    runtime = broker.runtime
-    if runtime is None:
-        raise CloseConnectionError("BrokerLink: this broker takes part in no cluster")
     try:
         hello = read_hello_body(body)
     except CorruptCommandError as error:
         raise CloseConnectionError(f"BrokerLink is malformed: {error}") from error
+    runtime = broker.take_part()
     reason = f"a link of broker {hello.broker_id}"
     hand_over = SocketHandOver(reason, partial(runtime.adopt_link, hello=hello))
     hand_over.level = logging.DEBUG

@@ -126,7 +126,7 @@ def _describe(topic: Body, start: int, limit: int) -> Body:
     """`describe_topic`'s answer in this API's words, with `limit` partitions from `start` on."""
     partitions = []
     for partition in islice(topic["partitions"], start, start + limit):
-        partitions.append({**partition, "eligible_leader_replicas": [], "last_known_elr": []})
+        partitions.append({**partition, "last_known_elr": []})
     return {
         **topic,
         "partitions": partitions,

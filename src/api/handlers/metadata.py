@@ -7,7 +7,7 @@ Behaviour: the brokers at the address advertised for the listener that was asked
 Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (KIP-430), which are
     all of them while there is no authorizer; 10 topic ids (KIP-516); 12 asks by id; 13 has an error
     of its own.
-Not done: racks of other brokers, offline replicas (there is one broker).
+A leader whose broker is not up counts as none, until another one is elected.
 """
 
 from collections.abc import Awaitable
@@ -21,6 +21,7 @@ from ...raft.errors import (
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
+from ...raft.partition_state import NO_LEADER
 from ...raft.topic_names import is_internal_topic, validate_topic_name
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
@@ -140,34 +141,34 @@ def describe_topic(broker: "Broker", image: "TopicImage") -> Body:
         "topic_id": image.topic_id,
         "is_internal": image.is_internal,
         "partitions": [
-            _describe_partition(broker, image.name, index, replicas)
-            for index, replicas in enumerate(image.assignments)
+            _describe_partition(broker, image, index) for index in range(image.partition_count)
         ],
     }
 
 
-def _describe_partition(broker: "Broker", name: str, index: int, replicas: tuple[int, ...]) -> Body:
-    try:
-        partition = broker.replicas.partition(name, index)
-    except HeadraceError:
-        return {
-            "error_code": ErrorCode.LEADER_NOT_AVAILABLE,
-            "partition_index": index,
-            "leader_id": -1,
-            "replica_nodes": list(replicas),
-            "isr_nodes": [],
-            "offline_replicas": list(replicas),
-        }
-    has_leader = partition.leader_id >= 0
-    return {
-        "error_code": ErrorCode.NONE if has_leader else ErrorCode.LEADER_NOT_AVAILABLE,
+def _describe_partition(broker: "Broker", image: "TopicImage", index: int) -> Body:
+    state = broker.partition_state(image.name, index)
+    live = broker.live_broker_ids()
+    replicas = image.assignments[index] if state is None else state.replicas
+    offline = [broker_id for broker_id in replicas if broker_id not in live]
+    own = broker.replicas.find(image.topic_id, index)
+    if broker.node_id in replicas and (own is None or not own.is_online):
+        offline.append(broker.node_id)
+    leader = NO_LEADER if state is None or state.leader not in live else state.leader
+    if own is not None and leader == broker.node_id and not own.is_leader:
+        leader = NO_LEADER
+    described: Body = {
+        "error_code": ErrorCode.NONE if leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE,
         "partition_index": index,
-        "leader_id": partition.leader_id,
-        "leader_epoch": partition.leader_epoch,
+        "leader_id": leader,
         "replica_nodes": list(replicas),
-        "isr_nodes": list(partition.isr),
-        "offline_replicas": [] if partition.is_online else [broker.node_id],
+        "isr_nodes": [] if state is None else [member[0] for member in state.isr],
+        "offline_replicas": offline,
+        "eligible_leader_replicas": [] if state is None else list(state.elr),
     }
+    if state is not None:
+        described["leader_epoch"] = state.leader_epoch
+    return described
 
 
 def _answer(broker: "Broker", context: RequestContext, request: Body, topics: list[Body]) -> Body:

@@ -41,10 +41,17 @@ class Dispatcher:
         self._broker = broker
         self._advertised = tuple(routes.values())
         # Produce is advertised from 0 for old clients' sake and spoken from 3 only.
-        self._routes = {
+        self._is_open = False
+        self._routes: dict[int, tuple[int, int, Any]] = {}
+        self._all_routes = {
             key: (max(route.min_version, schema_versions(key)[0]), route.max_version, route.handler)
             for key, route in routes.items()
         }
+
+    def open(self) -> None:
+        """Serve clients from now on; before, only other brokers' links are taken."""
+        self._is_open = True
+        self._routes = self._all_routes
 
     def dispatch_frame(
         self, connection: "Connection", frame: memoryview
@@ -60,6 +67,10 @@ class Dispatcher:
         if route is None or not route[0] <= api_version <= route[1]:
             if api_key == LINK_API_KEY:
                 raise accept_broker_link(self._broker, frame[position:])
+            if not self._is_open:
+                raise CloseConnectionError(
+                    "this broker has not joined its cluster yet", level=logging.DEBUG
+                )
             return self._refuse_version(api_key, api_version, correlation_id)
         try:
             request = decode_request(api_key, api_version, frame, position)

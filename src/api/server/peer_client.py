@@ -11,7 +11,7 @@ the next: its records are good until the callback returns.  Loop thread only.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from struct import Struct
 from typing import Any
 
@@ -59,6 +59,12 @@ class PeerClients:
         peer = self._peers.get(broker_id)
         if peer is not None:
             peer.fail(ConnectionError(f"broker {broker_id} is gone"))
+
+    def disconnect_others(self, live_ids: Container[int]) -> None:
+        """Give up the connections to all who are not among `live_ids`."""
+        for broker_id in self._peers:
+            if broker_id not in live_ids:
+                self.disconnect(broker_id)
 
     def close(self) -> None:
         """Close every connection; what is unanswered gets an error."""

@@ -127,6 +127,7 @@ class Server:
         self._budget = RequestBudget(config.queued_max_request_bytes)
         self._dispatcher: Dispatcher
         self._background: Background | None = None
+        self._is_accepting = False
 
     @property
     def port(self) -> int:
@@ -140,22 +141,38 @@ class Server:
             self._limit_connections(self.broker.config)
             self.broker.on_config_changed.append(self._limit_connections)
             advertised = advertised_with_ports(self._config.advertised_listeners, self._listeners)
-            self.broker.register(advertised)
+            self._dispatcher = Dispatcher(self.broker, self._routes)
+            self.broker.on_peers_changed.append(self._disconnect_gone)
+            if self.broker.needs_others:
+                await self._accept()
+            await self.broker.join(advertised)
             for name, partition_count in topics:
                 if name not in self.broker.cluster_state.topics:
                     await self.broker.create_topic(name, partition_count=partition_count)
             await self.broker.settle()
-            self._dispatcher = Dispatcher(self.broker, self._routes)
             self._background = Background(timetable(self.broker, self.table))
-            for listener in self._listeners:
-                await listener.accept(self._make_connection)
+            self._dispatcher.open()
+            await self._accept()
         except BaseException:
             await self.stop(clean=False)
             raise
         logger.info("listening on %s", ", ".join(str(each.listener) for each in self._listeners))
 
+    async def _accept(self) -> None:
+        """Accept connections, if it is not done yet."""
+        if not self._is_accepting:
+            self._is_accepting = True
+            for listener in self._listeners:
+                await listener.accept(self._make_connection)
+
+    def _disconnect_gone(self, peers: Mapping[int, Any]) -> None:
+        """What was asked of a broker that is gone need not wait for its time-out."""
+        self._peers.disconnect_others(peers)
+
     async def stop(self, *, clean: bool = True) -> None:
-        """Accept and read no more, send the answers that are due, close the logs."""
+        """Hand over, accept and read no more, send the answers that are due, close the logs."""
+        if clean and self._background is not None:
+            await self.broker.membership.leave()
         self._close_listeners()
         if self._background is not None:
             self._background.stop()

@@ -1,0 +1,290 @@
+"""How a broker becomes, is, and stops being a member of a cluster.
+
+    alone     no other broker is known: no Raft thread, every decision at once
+    member    others are registered, or one of them has opened a link: the runtime runs
+    joining   a new folder, and controller.quorum.bootstrap.servers names other brokers
+
+A joining broker asks every address of that list.  One that answers with a cluster id is joined; if
+none does, only the broker that is the first of the list itself forms a new cluster.  Loop thread
+only.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from ..core.clock import Clock
+from ..core.errors import InconsistentLogDirError
+from ..core.kafka_uuid import random_uuid, uuid_to_text
+from ..core.log_manager import LogManager
+from ..raft.broker_identity import BrokerIdentity
+from ..raft.cluster_commands import Command, RegisterBroker, UnregisterBroker
+from ..raft.cluster_group import CLUSTER_GROUP_ID, ClusterGroup, Standing
+from ..raft.link_hello import LinkResult
+from ..raft.raft_runtime import RaftRuntime
+from ..raft.raft_wal import RaftWal
+from ..raft.replica_manager import ReplicaManager
+from .broker_config import BrokerConfig, Listener
+
+ASK_AGAIN_S = 0.2
+REGISTER_AGAIN_S = 0.1
+SAY_AGAIN_TRIES = 50
+HAND_OVER_S = 3.0
+
+logger = logging.getLogger(__name__)
+
+
+class Membership:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        config: BrokerConfig,
+        identity: BrokerIdentity,
+        wal: RaftWal,
+        log_manager: LogManager,
+        cluster_group: ClusterGroup,
+        replicas: ReplicaManager,
+        clock: Clock,
+        on_fatal: Callable[[str], None],
+    ) -> None:
+        self.runtime: RaftRuntime | None = None
+        self.on_peers: list[Callable[[Mapping[int, Any]], None]] = []
+        self._config = config
+        self._identity = identity
+        self._wal = wal
+        self._log_manager = log_manager
+        self._cluster_group = cluster_group
+        self._replicas = replicas
+        self._clock = clock
+        self._on_fatal = on_fatal
+        self._loop = asyncio.get_running_loop()
+        self._advertised: tuple[Listener, ...] = config.advertised_listeners
+        self._nothing_led = asyncio.Event()
+        self._is_listening = False
+        replicas.seats.session = identity.session
+        replicas.seats.wal_id = identity.wal_id
+        replicas.seats.has_kept_cache = identity.has_kept_cache
+        cluster_group.add_listener(self._on_applied)
+
+    # -- with others
+
+    def open(self) -> None:
+        """Before partitions are hosted: take part in the groups of others, if there are any."""
+        group = self._cluster_group
+        is_alone = group.standing is Standing.SOLO and set(group.state.brokers) <= {group.broker_id}
+        if not is_alone:
+            self.take_part()
+
+    def take_part(self) -> RaftRuntime:
+        """The runtime, made if this broker was alone so far."""
+        if self.runtime is not None:
+            return self.runtime
+        runtime = RaftRuntime(
+            broker_id=self._cluster_group.broker_id,
+            incarnation=self._identity.incarnation,
+            session=self._identity.session,
+            wal=self._wal,
+            clock=self._clock,
+            post=self._loop.call_soon_threadsafe,
+            on_fatal=self._on_fatal,
+        )
+        self.runtime = runtime
+        runtime.cluster_id = self._log_manager.cluster_id
+        runtime.on_seed = self._seed_arrived
+        self._introduce(runtime)
+        self._replicas.connect(runtime, self._schedule, session=runtime.session)
+        self._cluster_group.connect(runtime, self._schedule)
+        runtime.on_peers_changed += self.on_peers
+        runtime.set_addresses(self._addresses())
+        if self._is_listening:
+            runtime.start()
+        return runtime
+
+    def _introduce(self, runtime: RaftRuntime) -> None:
+        first = self._advertised[0]
+        runtime.introduce(
+            host=first.host,
+            port=first.port,
+            rack=self._config.broker_rack,
+            wal_id=self._identity.wal_id,
+        )
+
+    def _addresses(self) -> dict[int, tuple[str, int]]:
+        return {
+            broker.broker_id: (broker.host, broker.port)
+            for broker in self._cluster_group.state.brokers.values()
+            if broker.broker_id != self._cluster_group.broker_id
+        }
+
+    def _schedule(self, delay_ms: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        return self._loop.call_later(delay_ms / 1000, callback)
+
+    def _seed_arrived(
+        self, base_id: str, generation: int, voters: tuple[int, ...], seed: bytes
+    ) -> None:
+        if base_id == CLUSTER_GROUP_ID:
+            self._cluster_group.seed_arrived(generation, voters, seed)
+        else:
+            self._replicas.seats.seed_arrived(base_id, generation, voters, seed)
+
+    def _on_applied(self, command: Command, _result: Any) -> None:
+        if self.runtime is not None and isinstance(command, RegisterBroker | UnregisterBroker):
+            self.runtime.set_addresses(self._addresses())
+
+    # -- joining
+
+    async def join(self, advertised: Sequence[Listener]) -> None:
+        """Find or form the cluster and register, now that the listeners are open.
+
+        Raises InconsistentLogDirError where the cluster refuses this broker.
+        """
+        self._advertised = tuple(advertised)
+        self._is_listening = True
+        if self._cluster_group.standing is Standing.FOLLOWER and not self._addresses():
+            await self._find_cluster()
+        if self.runtime is not None:
+            self._introduce(self.runtime)
+            self.runtime.start()
+        await self._register()
+
+    async def _find_cluster(self) -> None:
+        others = self._bootstrap_others()
+        if not others:
+            self._form()
+            return
+        runtime = self.take_part()
+        self._introduce(runtime)
+        runtime.start()
+        tries = 0
+        while True:
+            found = await asyncio.gather(*(self._ask(runtime, address) for address in others))
+            for address, result in zip(others, found, strict=True):
+                if result.is_reached and result.refusal:
+                    raise InconsistentLogDirError(f"{_text(address)} refuses: {result.refusal}")
+            known = [r for r in zip(others, found, strict=True) if r[1].cluster_id]
+            if known:
+                self._enter_cluster(runtime, known)
+                return
+            if self._is_first() and not self._log_manager.cluster_id:
+                self._form()
+                return
+            if tries % SAY_AGAIN_TRIES == 0:
+                logger.warning(
+                    "no cluster found yet at %s; asking on", ", ".join(map(_text, others))
+                )
+            tries += 1
+            await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _ask(self, runtime: RaftRuntime, address: tuple[str, int]) -> LinkResult:
+        answered: asyncio.Future[LinkResult] = self._loop.create_future()
+        runtime.dial(*address, partial(_settle, answered))
+        return await answered
+
+    def _enter_cluster(
+        self, runtime: RaftRuntime, known: Sequence[tuple[tuple[str, int], LinkResult]]
+    ) -> None:
+        cluster_id = known[0][1].cluster_id
+        logger.info("joining cluster %s at %s", cluster_id, _text(known[0][0]))
+        self._log_manager.adopt_cluster_id(cluster_id)
+        runtime.cluster_id = cluster_id
+        runtime.set_addresses({result.broker_id: address for address, result in known})
+
+    def _form(self) -> None:
+        cluster_id = self._log_manager.cluster_id or uuid_to_text(random_uuid(self._clock))
+        logger.info("forming cluster %s", cluster_id)
+        self._cluster_group.form()
+        self._log_manager.adopt_cluster_id(cluster_id)
+        if self.runtime is not None:
+            self.runtime.cluster_id = cluster_id
+
+    def _bootstrap(self) -> list[tuple[str, int]]:
+        return [
+            _parse(server) for server in self._config.controller_quorum_bootstrap_servers if server
+        ]
+
+    def _bootstrap_others(self) -> list[tuple[str, int]]:
+        return [address for address in self._bootstrap() if not self._is_own(address)]
+
+    def _is_first(self) -> bool:
+        addresses = self._bootstrap()
+        return bool(addresses) and self._is_own(addresses[0])
+
+    def _is_own(self, address: tuple[str, int]) -> bool:
+        own = {(listener.host, listener.port) for listener in self._advertised}
+        local = ("localhost", "127.0.0.1", "::1")
+        return address in own or (
+            address[0] in local and any((host, address[1]) in own for host in local)
+        )
+
+    async def _register(self) -> None:
+        """Register until it is decided; alone that is at once."""
+        tries = 0
+        while True:
+            result = await self._decide(self._registration())
+            if not isinstance(result, Exception):
+                break
+            if tries % SAY_AGAIN_TRIES == 0:
+                logger.warning("not registered with the cluster yet: %s", result)
+            tries += 1
+            await asyncio.sleep(REGISTER_AGAIN_S)
+        if self._cluster_group.standing is not Standing.SOLO:
+            self._replicas.finish_deletions()
+
+    def _registration(self) -> RegisterBroker:
+        first = self._advertised[0]
+        return RegisterBroker(
+            self._cluster_group.broker_id,
+            self._identity.incarnation,
+            first.host,
+            first.port,
+            self._config.broker_rack,
+            self._identity.session,
+            self._identity.wal_id,
+            tuple((each.name, each.host, each.port) for each in self._advertised),
+        )
+
+    async def _decide(self, command: Command) -> Any:
+        decided: asyncio.Future[Any] = self._loop.create_future()
+        self._cluster_group.propose(command, partial(_settle, decided))
+        return await decided
+
+    # -- leaving
+
+    async def leave(self) -> None:
+        """Let others lead what this broker leads, before it closes."""
+        if self.runtime is None or not self._config.controlled_shutdown_enable:
+            return
+        self._replicas.on_partition_offline.append(lambda _partition: self._note_led())
+        self._replicas.seats.stop_leading()
+        self._note_led()
+        try:
+            await asyncio.wait_for(self._nothing_led.wait(), HAND_OVER_S)
+        except TimeoutError:
+            logger.warning("%d partitions found no other leader", self._replicas.led_count())
+
+    def _note_led(self) -> None:
+        if self._replicas.led_count() == 0:
+            self._nothing_led.set()
+
+    def close(self) -> None:
+        """End the Raft thread; idempotent."""
+        if self.runtime is not None:
+            self.runtime.stop()
+
+
+def _settle(future: asyncio.Future[Any], result: Any) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _parse(server: str) -> tuple[str, int]:
+    host, _, port = server.strip().rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _text(address: tuple[str, int]) -> str:
+    return f"{address[0]}:{address[1]}"

@@ -1,0 +1,64 @@
+"""Which life of a broker this is: kept beside its write-ahead log, so that both are lost together.
+
+broker.properties in __headrace_raft/
+wal.id       drawn with a new write-ahead log: who lost the old one votes in no old group
+incarnation  drawn after every stop that was not clean: what was not flushed may be gone
+boot.id      of the machine when that was written: the same one still has its page cache
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..core.checkpoint_file import CheckpointFormatError, PropertiesFile
+from ..core.clock import Clock
+
+FILE_NAME = "broker.properties"
+ID_BYTES = 7
+_BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerIdentity:
+    """`has_kept_cache`: no machine restart lies between the last life and this one."""
+
+    wal_id: int
+    incarnation: int
+    session: int
+    has_kept_cache: bool
+
+
+def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerIdentity:
+    """This life's identity, durable before anybody hears of it.  Before the log is opened."""
+    stored = PropertiesFile(wal_folder / FILE_NAME)
+    try:
+        found = stored.read() or {}
+    except CheckpointFormatError:
+        found = {}  # as good as lost: a new incarnation and a new log id are always safe
+    boot_id = _read_boot_id()
+    has_log = any(wal_folder.glob("*.wal"))
+    wal_id = _number(found, "wal.id") if has_log else 0
+    incarnation = _number(found, "incarnation") if was_clean else 0
+    has_kept_cache = boot_id != "" and found.get("boot.id") == boot_id
+    session = _draw(clock)
+    if not (wal_id and incarnation and has_kept_cache):
+        wal_id = wal_id or _draw(clock)
+        incarnation = incarnation or _draw(clock)
+        wal_folder.mkdir(parents=True, exist_ok=True)
+        stored.write({"wal.id": str(wal_id), "incarnation": str(incarnation), "boot.id": boot_id})
+    return BrokerIdentity(wal_id, incarnation, session, has_kept_cache)
+
+
+def _number(found: dict[str, str], name: str) -> int:
+    text = found.get(name, "")
+    return int(text) if text.isdecimal() else 0
+
+
+def _draw(clock: Clock) -> int:
+    return int.from_bytes(clock.random_bytes(ID_BYTES), "big") | 1
+
+
+def _read_boot_id() -> str:
+    try:
+        return _BOOT_ID_PATH.read_text().strip()
+    except OSError:  # another kind of system: then nobody knows
+        return ""
