@@ -109,36 +109,7 @@ class Broker:
         try:
             self.log_manager.start()
             self._is_open = True
-            folder = wal_folder_in(self.log_manager.log_dirs)
-            was_clean = self.log_manager.was_clean
-            identity = load_identity(folder, was_clean=was_clean, clock=self.clock)
-            self.wal = RaftWal.open(folder)
-            self.cluster_group = ClusterGroup(
-                self.wal,
-                broker_id=self.node_id,
-                may_form=not self.config.controller_quorum_bootstrap_servers,
-            )
-            self._take_dynamic_settings()
-            self.replicas = ReplicaManager(
-                broker_id=self.node_id,
-                log_manager=self.log_manager,
-                cluster_group=self.cluster_group,
-                wal=self.wal,
-                clock=self.clock,
-                default_config=self.config.log_config,
-                incarnation=identity.incarnation,
-            )
-            self.membership = Membership(
-                config=self.config,
-                identity=identity,
-                wal=self.wal,
-                log_manager=self.log_manager,
-                cluster_group=self.cluster_group,
-                replicas=self.replicas,
-                clock=self.clock,
-                on_fatal=self._fail,
-            )
-            self.membership.on_peers.append(self._peers_changed)
+            self._open_journal()
             self._begin_to_fetch()
             self.producer_ids = ProducerIdManager(self.node_id, self.propose)
             self.groups = host_groups(
@@ -157,6 +128,39 @@ class Broker:
         except BaseException:
             self.close(clean=False)
             raise
+
+    def _open_journal(self) -> None:
+        """The journal and what it says: who this broker is, the cluster's state, the partitions."""
+        folder = wal_folder_in(self.log_manager.log_dirs)
+        was_clean = self.log_manager.was_clean
+        identity = load_identity(folder, was_clean=was_clean, clock=self.clock)
+        self.wal = RaftWal.open(folder)
+        self.cluster_group = ClusterGroup(
+            self.wal,
+            broker_id=self.node_id,
+            may_form=not self.config.controller_quorum_bootstrap_servers,
+        )
+        self._take_dynamic_settings()
+        self.replicas = ReplicaManager(
+            broker_id=self.node_id,
+            log_manager=self.log_manager,
+            cluster_group=self.cluster_group,
+            wal=self.wal,
+            clock=self.clock,
+            default_config=self.config.log_config,
+            incarnation=identity.incarnation,
+        )
+        self.membership = Membership(
+            config=self.config,
+            identity=identity,
+            wal=self.wal,
+            log_manager=self.log_manager,
+            cluster_group=self.cluster_group,
+            replicas=self.replicas,
+            clock=self.clock,
+            on_fatal=self._fail,
+        )
+        self.membership.on_peers.append(self._peers_changed)
 
     def _take_over(self) -> None:
         """Serve what folders hold that the journal knows nothing of: Kafka's, or an embedder's."""

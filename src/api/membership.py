@@ -258,7 +258,7 @@ class Membership:
         """Let others lead what this broker leads, before it closes."""
         if self.runtime is None or not self._config.controlled_shutdown_enable:
             return
-        self._replicas.on_partition_offline.append(lambda _partition: self._note_led())
+        self._replicas.on_state_taken = lambda _partition: self._note_led()
         self._replicas.seats.stop_leading()
         self._note_led()
         try:

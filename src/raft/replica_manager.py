@@ -89,6 +89,8 @@ class ReplicaManager:
         self.on_partition_offline: list[PartitionHook] = []
         # Told of each partition that begins or ceases to follow; set before `start`.
         self.on_role_changed: PartitionHook | None = None
+        # Told of each new state of a partition that several brokers hold.
+        self.on_state_taken: PartitionHook | None = None
         # Gives, for a log's folder, what to call when more of it is committed; set before `start`.
         self.committed_hook_of: Callable[[Path], Callable[[], None] | None] | None = None
         self._log_manager = log_manager
@@ -320,6 +322,8 @@ class ReplicaManager:
             _call_each(self.on_partition_online, partition)
         elif was_leader and not partition.is_leader:
             _call_each(self.on_partition_offline, partition)
+        if self.on_state_taken is not None:
+            self.on_state_taken(partition)
 
     def _peers_changed(self) -> None:
         self.shrink_isrs()

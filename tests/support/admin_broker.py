@@ -26,6 +26,7 @@ class AdminBroker:
         self.controller_id = NODE_ID
         self.cluster_id = "cluster"
         self.cluster_state = ClusterState()
+        self.replicas = _NoReplicas()
         self.proposed: list[Command] = []
         self.producer_ids = ProducerIdManager(NODE_ID, self.propose)
         self.cluster_state.apply(RegisterBroker(NODE_ID, 1, "localhost", 9092))
@@ -34,8 +35,25 @@ class AdminBroker:
         self.proposed.append(command)
         return self.cluster_state.apply(command)
 
+    def live_broker_ids(self) -> frozenset[int]:
+        return frozenset((NODE_ID,))
+
+    def live_registrations(self) -> list[Any]:
+        return list(self.cluster_state.brokers.values())
+
+    def partition_state(self, topic: str, index: int) -> Any:
+        birth = self.cluster_state.topics[topic].birth_of(index)
+        return None if birth is None else birth[0]
+
     def describe_brokers(self, listener_name: str) -> list[dict[str, Any]]:
         return [{"node_id": NODE_ID, "host": "localhost", "port": 9092, "rack": None}]
+
+
+class _NoReplicas:
+    """A broker that holds no partition itself."""
+
+    def find(self, _topic_id: bytes, _index: int) -> None:
+        return None
 
 
 def context(api_key: int, api_version: int) -> RequestContext:

@@ -96,3 +96,6 @@ class FakeReplicas:
         if topic != "__consumer_offsets" or index >= len(self.partitions):
             raise UnknownTopicOrPartitionError(f"{topic}-{index}")
         return self.partitions[index]
+
+    def leader_of(self, topic: str, index: int) -> tuple[int, int]:
+        return 5, self.partition(topic, index).index

@@ -87,6 +87,10 @@ class GroupCoordinator:
         """Whether __consumer_offsets exists."""
         return self._offsets_partition_count() > 0
 
+    def partition_index(self, group_id: str) -> int:
+        """Which partition of __consumer_offsets holds the group; its leader coordinates it."""
+        return self._table.partition_index(group_id)
+
     async def ensure_offsets_topic(self) -> None:
         """Create __consumer_offsets at its first use."""
         if not self.is_hosted:

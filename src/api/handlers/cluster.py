@@ -92,7 +92,7 @@ def handle_describe_topic_partitions(
             answers.append(_unknown_topic(name))
             continue
         start = first_index if name == first_name else 0
-        told = _describe(describe_topic(broker, image), start, budget)
+        told = _describe(broker, describe_topic(broker, image), start, budget)
         answers.append(told)
         budget -= len(told["partitions"])
         end = start + len(told["partitions"])
@@ -122,11 +122,14 @@ def _refused_topic(name: str, code: ErrorCode) -> Body:
     return {"error_code": code, "name": name, "topic_id": ZERO_UUID, "partitions": []}
 
 
-def _describe(topic: Body, start: int, limit: int) -> Body:
+def _describe(broker: "Broker", topic: Body, start: int, limit: int) -> Body:
     """`describe_topic`'s answer in this API's words, with `limit` partitions from `start` on."""
     partitions = []
     for partition in islice(topic["partitions"], start, start + limit):
-        partitions.append({**partition, "last_known_elr": []})
+        state = broker.partition_state(topic["name"], partition["partition_index"])
+        elr = [] if state is None else list(state.elr)
+        told = {**partition, "eligible_leader_replicas": elr, "last_known_elr": []}
+        partitions.append(told)
     return {
         **topic,
         "partitions": partitions,

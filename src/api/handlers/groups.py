@@ -23,6 +23,7 @@ from ..coordinator.errors import GroupError, GroupIdNotFoundError, MemberIdRequi
 from ..coordinator.group import Group, JoinResult, SyncResult
 from ..coordinator.group_state import GroupState
 from ..coordinator.membership import JoinRequest, SyncRequest
+from ..coordinator.offsets_topic import OFFSETS_TOPIC
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .error_mapping import error_code_of
@@ -67,35 +68,47 @@ async def _create_and_find(broker: "Broker", context: RequestContext, request: B
         await broker.groups.ensure_offsets_topic()
     except HeadraceError as error:
         logger.warning("__consumer_offsets cannot be created: %s", error)
-        return _found_body(
+        return _refused_body(
             context, request, _refusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
         )
     return _find_coordinator(broker, context, request)
 
 
 def _find_coordinator(broker: "Broker", context: RequestContext, request: Body) -> Body:
-    if request.get("key_type", GROUP_KEY_TYPE) == GROUP_KEY_TYPE:
-        own = next(
-            node
-            for node in broker.describe_brokers(context.listener_name)
-            if node["node_id"] == broker.node_id
-        )
-        found: Body = {
-            "node_id": own["node_id"],
-            "host": own["host"],
-            "port": own["port"],
-            "error_code": ErrorCode.NONE,
-            "error_message": None,
-        }
-    else:
+    key_type = request.get("key_type", GROUP_KEY_TYPE)
+    if context.api_version < FIND_MANY_KEYS_VERSION:
+        return _coordinator_of(broker, context, request["key"], key_type)
+    return {
+        "coordinators": [
+            {"key": key, **_coordinator_of(broker, context, key, key_type)}
+            for key in request["coordinator_keys"]
+        ]
+    }
+
+
+def _coordinator_of(broker: "Broker", context: RequestContext, key: str, key_type: int) -> Body:
+    """The broker that leads the group's partition of __consumer_offsets."""
+    if key_type != GROUP_KEY_TYPE:
         # Of all codes only this one makes every client give up on transactions at once.
-        is_transaction = request["key_type"] == TRANSACTION_KEY_TYPE
+        is_transaction = key_type == TRANSACTION_KEY_TYPE
         refused = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        found = _refusal(
+        return _refusal(
             refused if is_transaction else ErrorCode.INVALID_REQUEST,
             "this broker coordinates groups only, no transactions or share groups",
         )
-    return _found_body(context, request, found)
+    leader = broker.replicas.leader_of(OFFSETS_TOPIC, broker.groups.partition_index(key))
+    for node in broker.describe_brokers(context.listener_name):
+        if leader is not None and node["node_id"] == leader[0]:
+            return {
+                "node_id": node["node_id"],
+                "host": node["host"],
+                "port": node["port"],
+                "error_code": ErrorCode.NONE,
+                "error_message": None,
+            }
+    return _refusal(
+        ErrorCode.COORDINATOR_NOT_AVAILABLE, "nobody leads the group's partition at present"
+    )
 
 
 def _refusal(error_code: ErrorCode, message: str) -> Body:
@@ -108,10 +121,10 @@ def _refusal(error_code: ErrorCode, message: str) -> Body:
     }
 
 
-def _found_body(context: RequestContext, request: Body, found: Body) -> Body:
+def _refused_body(context: RequestContext, request: Body, refusal: Body) -> Body:
     if context.api_version < FIND_MANY_KEYS_VERSION:
-        return found
-    return {"coordinators": [{"key": key, **found} for key in request["coordinator_keys"]]}
+        return refusal
+    return {"coordinators": [{"key": key, **refusal} for key in request["coordinator_keys"]]}
 
 
 # -- membership -----------------------------------------------------------------------------

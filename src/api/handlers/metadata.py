@@ -164,7 +164,6 @@ def _describe_partition(broker: "Broker", image: "TopicImage", index: int) -> Bo
         "replica_nodes": list(replicas),
         "isr_nodes": [] if state is None else [member[0] for member in state.isr],
         "offline_replicas": offline,
-        "eligible_leader_replicas": [] if state is None else list(state.elr),
     }
     if state is not None:
         described["leader_epoch"] = state.leader_epoch

@@ -13,19 +13,24 @@ from headrace.api.handlers.cluster import (
 )
 from headrace.api.wire.error_codes import ErrorCode
 from headrace.raft.cluster_commands import CreateTopic
+from headrace.raft.partition_state import PartitionState
 from tests.support.admin_broker import AdminBroker, ask_now
 
 
 class Replicas:
     """Every partition is led by broker 1 at epoch 3."""
 
-    def partition(self, topic: str, index: int) -> Any:
-        return SimpleNamespace(leader_id=1, leader_epoch=3, isr=(1,), is_online=True)
+    def find(self, _topic_id: bytes, _index: int) -> Any:
+        return SimpleNamespace(is_leader=True, is_online=True)
+
+    def state_of(self, _topic: str, _index: int) -> PartitionState:
+        return PartitionState((1,), (1,), leader=1, leader_epoch=3, isr=((1, 7),))
 
 
 def broker_with_topics(limit: int = 2000, **counts: int) -> AdminBroker:
     broker = AdminBroker(BrokerConfig(max_request_partition_size_limit=limit))
-    broker.replicas = Replicas()  # type: ignore[attr-defined]
+    broker.replicas = Replicas()
+    broker.partition_state = broker.replicas.state_of
     for number, (name, count) in enumerate(counts.items(), 1):
         command = CreateTopic(name, bytes([number]) * 16, ((1,),) * count)
         broker.cluster_state.apply(command)
