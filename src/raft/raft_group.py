@@ -13,7 +13,6 @@ F5 and F8 are closed in `group_voter.py`, which also says when a group sleeps.  
 """
 
 import logging
-from collections.abc import Callable
 from typing import Any
 
 from ._pysyncobj import (
@@ -42,9 +41,6 @@ logger = logging.getLogger(__name__)
 QUIET_S = 0.5
 """A leader without news for this long lets its group sleep."""
 TRANSFER_S = 0.5
-KEPT_ENTRIES = 64
-MAX_ENTRIES = 256
-"""A journal longer than this is cut to the last KEPT_ENTRIES applied ones, in memory."""
 
 
 class RaftGroup(GroupVoter):
@@ -53,6 +49,10 @@ class RaftGroup(GroupVoter):
     `image` is what the write-ahead log holds of it; one without a snapshot begins a new group with
     the machine's present state, the same on every voter, as entry 1 of term 0.
     """
+
+    max_entries = 256
+    kept_entries = 64
+    """A journal longer than `max_entries` is cut to the last applied ones, in memory."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class RaftGroup(GroupVoter):
         self._transfer_until_s = 0.0
         self._was_controller = False
         self._sent = (0, 0)
+        self._probes: dict[Any, int] = {}
         self._open_journal(group_id, image, environment)
         super().__init__(group_id, broker_id, voters, environment)
 
@@ -241,8 +242,8 @@ class RaftGroup(GroupVoter):
             self._fall_asleep()
 
     def _cut_journal(self) -> None:
-        if len(self.journal) > MAX_ENTRIES:
-            kept_from = self.applied_index - KEPT_ENTRIES
+        if len(self.journal) > self.max_entries:
+            kept_from = self.applied_index - self.kept_entries
             if kept_from > self.journal.first_index:
                 self.journal.cut_to(kept_from)
 
@@ -302,7 +303,13 @@ class RaftGroup(GroupVoter):
                 self._was_controller = False
                 self.environment.on_role(self, False)
         if new_state == LEADER:
+            self._probes.clear()
             self._must_send = True
+
+    def peer_up(self, broker_id: int, is_new_session: bool) -> None:
+        """A link to another voter stands; a new session is another life of its process."""
+        self._probes.pop(self._others.get(broker_id), None)
+        super().peer_up(broker_id, is_new_session)
 
     def close(self) -> None:
         """Take no further part; nothing is removed from the write-ahead log."""
@@ -320,7 +327,7 @@ class RaftGroup(GroupVoter):
         if node is None or self._is_closed:
             return
         set_library_clock(self.environment.monotonic_s())
-        _RECEIVERS[message[1]](self, node, *message[2:])
+        getattr(self, _RECEIVERS[message[1]])(node, *message[2:])
 
     def _receive_append(
         self,
@@ -377,9 +384,12 @@ class RaftGroup(GroupVoter):
     ) -> None:
         if term != self.raft_term or self.raft_state != LEADER:
             return
-        is_stale = is_reset and next_index <= self.match_index[node]
-        if is_stale or next_index > self.last_index + 1:
+        if next_index > self.last_index + 1:
             return
+        if is_success:
+            self._probes.pop(node, None)
+        elif is_reset:
+            is_reset = self._steps_back(node, next_index)
         self.deliver(
             node,
             {
@@ -394,6 +404,19 @@ class RaftGroup(GroupVoter):
         if is_reset or self.committed_index < self.last_index:
             self._wake()
             self.environment.mark_dirty(self)
+
+    def _steps_back(self, node: Any, next_index: int) -> bool:
+        """Whether a refusal says something new about where the follower's log agrees with ours.
+
+        Of several messages under way each is refused, and only what goes further back counts: else
+        two refusals answer each other without end.
+        """
+        if next_index <= self.match_index[node]:
+            return False
+        if next_index >= self._probes.get(node, next_index + 1):
+            return False
+        self._probes[node] = next_index
+        return True
 
     def _receive_snapshot(
         self, node: Any, term: int, entry_index: int, entry_term: int, data: bytes
@@ -430,15 +453,15 @@ class RaftGroup(GroupVoter):
                 self._sleep()
 
 
-_RECEIVERS: dict[int, Callable[..., None]] = {
-    GroupMessage.PRE_VOTE: RaftGroup._receive_pre_vote,
-    GroupMessage.PRE_VOTE_REPLY: RaftGroup._receive_pre_vote_reply,
-    GroupMessage.VOTE: RaftGroup._receive_vote,
-    GroupMessage.VOTE_REPLY: RaftGroup._receive_vote_reply,
-    GroupMessage.APPEND: RaftGroup._receive_append,
-    GroupMessage.APPEND_REPLY: RaftGroup._receive_append_reply,
-    GroupMessage.SNAPSHOT: RaftGroup._receive_snapshot,
-    GroupMessage.TIMEOUT_NOW: RaftGroup._receive_timeout_now,
-    GroupMessage.QUIESCE: RaftGroup._receive_quiesce,
-    GroupMessage.HIGHER_TERM: RaftGroup._receive_higher_term,
+_RECEIVERS = {
+    GroupMessage.PRE_VOTE: "_receive_pre_vote",
+    GroupMessage.PRE_VOTE_REPLY: "_receive_pre_vote_reply",
+    GroupMessage.VOTE: "_receive_vote",
+    GroupMessage.VOTE_REPLY: "_receive_vote_reply",
+    GroupMessage.APPEND: "_receive_append",
+    GroupMessage.APPEND_REPLY: "_receive_append_reply",
+    GroupMessage.SNAPSHOT: "_receive_snapshot",
+    GroupMessage.TIMEOUT_NOW: "_receive_timeout_now",
+    GroupMessage.QUIESCE: "_receive_quiesce",
+    GroupMessage.HIGHER_TERM: "_receive_higher_term",
 }

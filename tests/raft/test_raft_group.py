@@ -1,7 +1,8 @@
 """One Raft group on three imagined brokers: elections, commits, sleep, snapshots, seals."""
 
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
-from tests.support.raft_cluster import RaftCluster
+from headrace.raft.message_codec import GroupMessage
+from tests.support.raft_cluster import GROUP_ID, RaftCluster
 
 
 def test_three_brokers_elect_one_controller_and_commit_on_all() -> None:
@@ -157,3 +158,24 @@ def test_a_group_with_one_voter_decides_alone() -> None:
     cluster = RaftCluster(1)
     assert cluster.elect() == 1
     assert cluster.propose(1, b"x") == [(3, 1)]
+
+
+def test_of_several_refusals_the_one_that_goes_back_furthest_counts() -> None:
+    """Two refusals, one going back less far than the other, once took turns for ever."""
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other = next(b for b in cluster.voters if b != leader)
+    cluster.unlink(leader, other)
+    for number in range(6):
+        cluster.propose(leader, b"%d" % number)
+        cluster.settle()
+    cluster.link(leader, other)
+    member, last = cluster.members[leader], cluster.group(leader).last_index
+    cluster.queues[leader, other].clear()
+    for next_index in (last - 2, last):
+        reply = (GROUP_ID, GroupMessage.APPEND_REPLY, member.group.term, next_index, True, False)
+        member.group.receive(other, reply)
+    member.finish_turn()
+    message = cluster.queues[leader, other][-1]
+    assert message[:2] == (GROUP_ID, GroupMessage.APPEND)
+    assert message[4] == last - 3

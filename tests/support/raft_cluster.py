@@ -1,13 +1,14 @@
 """Raft groups on an imagined network, clock and disk: nothing waits, nothing is random by itself.
 
-`RaftCluster` holds one `RaftGroup` a broker.  Messages wait in one queue a direction of a link, in
-order; a test delivers them.  A member's disk keeps what was synced, and loses the turn in which the
-member crashes.
+`RaftCluster` holds brokers with copies of one group, or more of its generations.  Messages wait in
+one queue a direction of a link, in order; a test delivers them.  A member's disk keeps what was
+synced, and loses the turn in which the member crashes.
 """
 
+import copy
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -19,38 +20,46 @@ from headrace.raft.wal_replay import GroupImage, replay_record
 
 GROUP_ID = "partition-x-0"
 TICK_S = 0.05
+MAX_ROUNDS = 1000
 
 
 class ListMachine:
     """A list of payloads; `seal:1,2,3` names the voters of the next generation."""
 
-    def __init__(self, first: Iterable[bytes] = ()) -> None:
-        self.payloads = list(first)
-        self._successor: tuple[int, ...] | None = None
+    def __init__(self, own_generation: int = 0) -> None:
+        self.payloads: list[bytes] = []
+        self._own_generation = own_generation
+        self._generation = own_generation
+        self._voters: tuple[int, ...] = ()
 
     @property
     def successor(self) -> tuple[int, ...] | None:
-        return self._successor
+        return self._voters if self._generation > self._own_generation else None
 
     def apply(self, payload: bytes) -> object:
         if payload == b"raise":
             raise RuntimeError("a machine's bug")
         self.payloads.append(payload)
         if payload.startswith(b"seal:"):
-            self._successor = tuple(int(voter) for voter in payload[5:].split(b","))
+            self._generation += 1
+            self._voters = tuple(int(voter) for voter in payload[5:].split(b","))
         return len(self.payloads)
 
     def to_bytes(self) -> bytes:
-        packed: bytes = msgpack.packb([self.payloads, self._successor])
+        packed: bytes = msgpack.packb([self.payloads, self._generation, self._voters])
         return packed
 
     def load(self, data: bytes) -> None:
-        self.payloads, successor = msgpack.unpackb(data)
-        self._successor = None if successor is None else tuple(successor)
+        self.payloads, self._generation, voters = msgpack.unpackb(data)
+        self._voters = tuple(voters)
+
+
+def generation_of(group_id: str) -> int:
+    return int(group_id.partition("@")[2] or 0)
 
 
 class Member:
-    """One broker: the environment of its group, its disk and what it has been told."""
+    """One broker: the environment of its groups, its disk and what it has been told."""
 
     def __init__(self, cluster: "RaftCluster", broker_id: int) -> None:
         self.cluster = cluster
@@ -63,36 +72,41 @@ class Member:
         self.sync_count = 0
         self.sent_count = 0
         self.tick_count = 0
-        self.is_awake = False
-        self.group: Any = None
+        self.awake: set[str] = set()
+        self.groups: dict[str, Any] = {}
         self._forget_turn()
+
+    @property
+    def group(self) -> Any:
+        """The copy of the group that most tests have only one of."""
+        return self.groups[GROUP_ID]
+
+    @property
+    def is_awake(self) -> bool:
+        return bool(self.awake)
 
     def _forget_turn(self) -> None:
         self.batch: list[WalRecord] = []
         self.outbox: list[tuple[int, tuple[Any, ...]]] = []
         self.calls: list[Callable[[], None]] = []
-        self.is_dirty = False
+        self.dirty: set[str] = set()
 
     def start(self) -> None:
-        """Open the group on what the disk holds."""
+        """Open every group that the disk holds, or the one that the cluster begins with."""
         self.session += 1
         self.is_running = True
-        image = self.disk.get(GROUP_ID, GroupImage())
-        copy = GroupImage(
-            image.snapshot_index,
-            image.snapshot_term,
-            image.snapshot,
-            list(image.entries),
-            image.term,
-            image.voted_for,
-        )
-        self.group = self.cluster.make_group(self, copy)
+        for group_id in list(self.disk) or [GROUP_ID]:
+            self.open_group(group_id, self.cluster.voters)
+
+    def open_group(self, group_id: str, voters: tuple[int, ...]) -> None:
+        image = copy.deepcopy(self.disk.get(group_id, GroupImage()))
+        self.groups[group_id] = self.cluster.make_group(self, group_id, voters, image)
 
     def crash(self) -> None:
         """Stop; what was not synced is gone."""
         self.is_running = False
-        self.is_awake = False
-        self.group = None
+        self.awake.clear()
+        self.groups.clear()
         self._forget_turn()
 
     # -- the environment of the group
@@ -118,17 +132,17 @@ class Member:
     def after_sync(self, call: Callable[[], None]) -> None:
         self.calls.append(call)
 
-    def mark_dirty(self, _group: RaftGroup) -> None:
-        self.is_dirty = True
+    def mark_dirty(self, group: RaftGroup) -> None:
+        self.dirty.add(group.group_id)
 
-    def set_awake(self, _group: RaftGroup, is_awake: bool) -> None:
-        self.is_awake = is_awake
+    def set_awake(self, group: RaftGroup, is_awake: bool) -> None:
+        (self.awake.add if is_awake else self.awake.discard)(group.group_id)
 
     def on_applied(
-        self, _group: RaftGroup, entry_index: int, payload: bytes | None, result: object
+        self, group: RaftGroup, entry_index: int, payload: bytes | None, result: object
     ) -> None:
         self.applied.append((entry_index, payload, result))
-        self.cluster.note_applied(self, entry_index, payload)
+        self.cluster.note_applied(self, group, entry_index, payload)
 
     def on_role(self, _group: RaftGroup, is_controller: bool) -> None:
         self.roles.append(is_controller)
@@ -136,18 +150,17 @@ class Member:
     # -- the turn
 
     def finish_ticks(self) -> None:
-        """Tick while the group is dirty."""
-        while self.is_dirty:
-            self.is_dirty = False
-            self.tick_count += 1
-            self.group.tick(self.cluster.now_s)
+        """Tick while a group is dirty."""
+        while self.dirty:
+            group_id = min(self.dirty)
+            self.dirty.discard(group_id)
+            if group_id in self.groups:
+                self.tick_count += 1
+                self.groups[group_id].tick(self.cluster.now_s)
 
     def sync(self) -> None:
         """Make the turn's records durable, then let its calls and messages go."""
-        if self.batch:
-            self.sync_count += 1
-            for record in self.batch:
-                replay_record(self.disk, record)
+        self.write_disk()
         calls, outbox = self.calls, self.outbox
         self._forget_turn()
         for call in calls:
@@ -155,12 +168,27 @@ class Member:
         for to_id, message in outbox:
             self.cluster.carry(self.broker_id, to_id, message)
 
+    def write_disk(self) -> None:
+        """Make what was journaled in this turn durable."""
+        if self.batch:
+            self.sync_count += 1
+            for record in self.batch:
+                replay_record(self.disk, record)
+            self.batch = []
+
     def checkpoint(self) -> None:
-        """Replace what the disk holds by the group's image, as the log does when it has grown."""
-        self.disk[GROUP_ID] = self.group.take_image()
+        """Replace what the disk holds by the groups' images, as the log does when it has grown."""
+        for group_id, group in self.groups.items():
+            self.disk[group_id] = copy.deepcopy(group.take_image())
+
+    def receive(self, from_id: int, message: tuple[Any, ...]) -> None:
+        """A message for whichever group it names, if this broker has it."""
+        group = self.groups.get(message[0])
+        if group is not None:
+            group.receive(from_id, message)
 
     def finish_turn(self) -> None:
-        while self.is_dirty or self.batch or self.calls or self.outbox:
+        while self.dirty or self.batch or self.calls or self.outbox:
             self.finish_ticks()
             self.sync()
 
@@ -187,17 +215,21 @@ class RaftCluster:
                     if a < b:
                         self.link(a, b)
 
-    def make_group(self, member: Member, image: GroupImage) -> Any:
+    def make_group(
+        self, member: Member, group_id: str, voters: tuple[int, ...], image: GroupImage
+    ) -> Any:
         return self.group_class(
-            GROUP_ID,
+            group_id,
             broker_id=member.broker_id,
-            voters=self.voters,
-            machine=ListMachine(),
+            voters=voters,
+            machine=ListMachine(generation_of(group_id)),
             image=image,
             environment=member,
         )
 
-    def note_applied(self, member: Member, entry_index: int, payload: bytes | None) -> None:
+    def note_applied(
+        self, member: Member, group: RaftGroup, entry_index: int, payload: bytes | None
+    ) -> None:
         """For a simulation that checks every applied entry."""
 
     def group(self, broker_id: int) -> Any:
@@ -221,7 +253,8 @@ class RaftCluster:
         self._links.add(pair)
         for here, there in ((a, b), (b, a)):
             member = self.members[here]
-            member.group.peer_up(there, is_new_session)
+            for group in member.groups.values():
+                group.peer_up(there, is_new_session)
             member.finish_turn()
 
     def unlink(self, a: int, b: int) -> None:
@@ -234,7 +267,8 @@ class RaftCluster:
             self.queues[here, there].clear()
             member = self.members[here]
             if member.is_running:
-                member.group.peer_down(there)
+                for group in member.groups.values():
+                    group.peer_down(there)
                 member.finish_turn()
 
     def isolate(self, broker_id: int) -> None:
@@ -276,21 +310,24 @@ class RaftCluster:
         while queue and (count is None or delivered < count):
             message = queue.popleft()
             delivered += 1
-            member.group.receive(from_id, message)
+            member.receive(from_id, message)
         if delivered:
             member.finish_turn()
         return delivered
 
     def settle(self) -> None:
         """Deliver until no message is under way; no time passes."""
-        while sum(self.deliver(a, b) for a, b in self.queues):
-            pass
+        for _ in range(MAX_ROUNDS):
+            if not sum(self.deliver(a, b) for a, b in self.queues):
+                return
+        raise AssertionError(f"messages answer each other without end: {self.queues}")
 
     def tick(self, broker_id: int) -> None:
         member = self.members[broker_id]
-        if member.is_running and member.is_awake:
-            member.tick_count += 1
-            member.group.tick(self.now_s)
+        if member.is_running and member.awake:
+            for group_id in sorted(member.awake):
+                member.tick_count += 1
+                member.groups[group_id].tick(self.now_s)
             member.finish_turn()
 
     def run(self, seconds: float) -> None:
