@@ -18,9 +18,10 @@ from .timestamp_lookup import TimestampOffset
 
 HEADER_BYTES = 61
 CHUNK_BYTES = 1 << 20
-TAIL_BYTES = 1 << 16
+TAIL_BYTES = 1 << 12
 INDEX_ENTRY_BYTES = 8
 _EMPTY = memoryview(b"")
+_NO_HEADER = bytes(HEADER_BYTES)
 
 
 class Found(NamedTuple):
@@ -65,6 +66,9 @@ class AttachedSegment:
             self._last = (last.start, bytes(last.batch.view()[:HEADER_BYTES]))
             self.next_offset = last.batch.next_offset
             self._end_position = last.start + last.batch.size_bytes
+            behind = last.at + last.batch.size_bytes
+            if last.chunk[behind : behind + HEADER_BYTES] == _NO_HEADER:
+                break  # the reserved tail was read along with it
         return self.next_offset
 
     def read_records(self, start_offset: int, max_bytes: int) -> memoryview:
@@ -78,6 +82,8 @@ class AttachedSegment:
                 if found.batch.last_offset >= start_offset:
                     expected = found.batch.base_offset
                     wanted = max(self._bounded(found.start, max_bytes), HEADER_BYTES)
+                    if found.start == position and wanted <= self._bounded(position):
+                        return self._joined(_up_to(batches, wanted))
                     return self._joined(self._whole_batches(found.start, wanted, expected))
             last = batches[-1]
             position, expected = last.start + last.batch.size_bytes, last.batch.next_offset
@@ -147,6 +153,13 @@ class AttachedSegment:
         return self.base_offset + int.from_bytes(entry[:4], "big"), position
 
 
+def _up_to(batches: list[Found], max_bytes: int) -> list[Found]:
+    """The first batches that end within `max_bytes`; the first one in any case."""
+    limit = batches[0].start + max_bytes
+    kept = [each for each in batches if each.start + each.batch.size_bytes <= limit]
+    return kept or batches[:1]
+
+
 class AttachedLog:
     """The segments of one partition's folder.  For one thread at a time."""
 
@@ -155,7 +168,10 @@ class AttachedLog:
         self.path = path
         self.topic = topic
         self.partition = partition
+        self._folder = str(path)
         self.log_start_offset = 0
+        # What `log_end_offset` was when it was looked at last.
+        self.known_end_offset = 0
         self._segments: dict[int, AttachedSegment] = {}
         self._bases: list[int] = []
         self.refresh()
@@ -177,9 +193,13 @@ class AttachedLog:
     @property
     def log_end_offset(self) -> int:
         """The offset behind the last record that is there."""
+        self.known_end_offset = self._find_end()
+        return self.known_end_offset
+
+    def _find_end(self) -> int:
         while self._bases:
             end = self._segment(self._bases[-1]).find_end()
-            if not (self.path / f"{end:020d}.log").exists() or end == self._bases[-1]:
+            if end == self._bases[-1] or not os.path.exists(f"{self._folder}/{end:020d}.log"):
                 return end
             self.refresh()
         return self.log_start_offset

@@ -49,7 +49,7 @@ class AttachedPartition:
 
     @property
     def log_end_offset(self) -> int:
-        end, _ = self._settled(lambda: None)
+        end, _ = self._settled(lambda: self._log.log_end_offset)
         return end
 
     def fetch_records(self, *, fetch_offset: int, max_bytes: int) -> FetchedRecords:
@@ -71,11 +71,14 @@ class AttachedPartition:
         return ListedOffset(found.timestamp, found.offset, found.leader_epoch)
 
     def _settled(self, read: Callable[[], T]) -> tuple[int, T]:
-        """(the end of what the writer can no longer take back, what `read` saw)."""
+        """(the end of what the writer can no longer take back, what `read` saw).
+
+        `read` looks at the log's end before anything else.
+        """
         bell = self._bell
         while True:
             taken_back = bell.taken_back
-            found, end = read(), self._log.log_end_offset
+            found, end = read(), self._log.known_end_offset
             bound = bell.open_offset(self._log_id)
             if bell.taken_back == taken_back:
                 return end if bound is None else min(end, bound), found

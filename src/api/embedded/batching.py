@@ -54,10 +54,14 @@ def cut_values(
 ) -> Iterator[bytearray]:
     """Batches of a list of bytes-likes (None for null) and its keys."""
 
+    def part_of(elements: list[Any], start: int, end: int) -> list[Any]:
+        # encode_values takes a list of its own: where all fit one batch, one copy is enough.
+        return elements if end - start == len(elements) else elements[start:end]
+
     def encode(start: int, end: int) -> bytearray:
         return encode_values(
-            values[start:end],
-            None if keys is None else keys[start:end],
+            part_of(values, start, end),
+            None if keys is None else part_of(keys, start, end),
             timestamp=timestamp,
             timestamps=None if timestamps is None else timestamps[start:end],
             compression=compression,
