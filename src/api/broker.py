@@ -32,9 +32,14 @@ from ..raft.cluster_commands import (
 )
 from ..raft.cluster_group import ClusterGroup, Standing
 from ..raft.cluster_state import ClusterState
-from ..raft.errors import ReplicationError, TopicExistsError
+from ..raft.errors import (
+    ReplicationError,
+    TopicExistsError,
+    UnknownOutcomeError,
+    UnknownTopicOrPartitionError,
+)
 from ..raft.fetch_sessions import FetchSessions
-from ..raft.partition_state import PartitionState
+from ..raft.partition_state import Outcome, PartitionState
 from ..raft.placement import grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
@@ -52,6 +57,7 @@ from .membership import Membership
 from .takeover import take_over
 
 INTERNAL_REPLICATION_FACTOR = 3
+ELECTION_TRIES = 5
 
 Call = Callable[[], None]
 
@@ -407,6 +413,28 @@ class Broker:
         image = await self.propose(command)
         assert isinstance(image, TopicImage), image
         return image
+
+    async def elect_leader(self, topic: str, index: int, *, is_unclean: bool) -> None:
+        """Elect a partition's preferred leader, or where nobody leads it whoever is there.
+
+        Raises UnknownTopicOrPartitionError, ElectionNotNeededError,
+        PreferredLeaderNotAvailableError, EligibleLeadersNotAvailableError, or what left it
+        undecided.
+        """
+        image = self.cluster_state.topics.get(topic)
+        if image is None or not 0 <= index < image.partition_count:
+            raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}")
+        for _ in range(ELECTION_TRIES):
+            decided: asyncio.Future[Any] = self._loop.create_future()
+            self.replicas.seats.elect_by_hand(
+                image, index, is_unclean=is_unclean, on_done=partial(_settle, decided)
+            )
+            outcome = await decided
+            if isinstance(outcome, ReplicationError):
+                raise outcome
+            if outcome is Outcome.APPLIED:
+                return
+        raise UnknownOutcomeError(f"{topic}-{index} changes too fast; try again")
 
     def live_registrations(self) -> list[BrokerRegistration]:
         """The brokers that new partitions may be placed on."""

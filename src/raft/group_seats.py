@@ -12,13 +12,30 @@ from typing import Any
 
 from .cluster_commands import FinishReassignment
 from .cluster_group import ClusterGroup
-from .errors import ReplicationError
+from .errors import (
+    ElectionNotNeededError,
+    EligibleLeadersNotAvailableError,
+    PreferredLeaderNotAvailableError,
+    ReplicationError,
+)
 from .group_machines import generation_group_id, split_group_id
 from .partition import Partition
-from .partition_controller import ControllerView, LiveBroker, LogReport, next_decision
-from .partition_group import PartitionGroup, parse_partition_group_id, partition_group_id
+from .partition_controller import (
+    ControllerView,
+    LiveBroker,
+    LogReport,
+    election_by_hand,
+    is_needed_by_hand,
+    next_decision,
+)
+from .partition_group import (
+    PartitionGroup,
+    parse_partition_group_id,
+    partition_group_id,
+    tell_outcome,
+)
 from .partition_news import PartitionNews, Report
-from .partition_state import Outcome, PartitionState
+from .partition_state import Outcome, PartitionState, encode_partition_command
 from .raft_wal import GroupImage, RaftWal
 from .runtime_contract import Applied, Runtime, Schedule
 from .topic_image import TopicImage
@@ -403,6 +420,38 @@ class GroupSeats:
             seat = self._seats.get(partition_group_id(topic.topic_id, index))
             if seat is not None:
                 self.evaluate(seat)
+
+    def elect_by_hand(
+        self, topic: TopicImage, index: int, *, is_unclean: bool, on_done: Callable[[Any], None]
+    ) -> None:
+        """Propose the election that a person asks for, whoever is the partition's controller.
+
+        `on_done` gets an `Outcome` or a ReplicationError.
+        """
+        state = self.state_of(topic, index)
+        if state is None or self.news is None or self._runtime is None:
+            on_done(EligibleLeadersNotAvailableError("no other broker is up"))
+            return
+        base_id = partition_group_id(topic.topic_id, index)
+        reports = self.news.reports_of(base_id)
+        view = ControllerView(live=self.live, stopping=self.news.stopping, reports=reports)
+        if not is_needed_by_hand(state, view, is_unclean=is_unclean):
+            on_done(ElectionNotNeededError(f"{topic.name}-{index} is led as it should be"))
+            return
+        command = election_by_hand(state, view, is_unclean=is_unclean)
+        if command is not None:
+            group_id = generation_group_id(base_id, state.generation)
+            self._runtime.propose(
+                group_id, encode_partition_command(command), partial(tell_outcome, on_done)
+            )
+        elif is_unclean:
+            on_done(EligibleLeadersNotAvailableError(f"no replica of {topic.name}-{index} is up"))
+        else:
+            on_done(
+                PreferredLeaderNotAvailableError(
+                    f"broker {state.replicas[0]} is down or not in sync with {topic.name}-{index}"
+                )
+            )
 
     def balance(self) -> None:
         """Give partitions back to their preferred leaders where those are fit."""

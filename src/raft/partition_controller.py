@@ -10,14 +10,14 @@ nothing.  In this order:
                                    (leader epoch, log end): at once among those that kept their page
                                    cache, else once all of them have reported
     3  none of those is there      where the topic allows to lose records: any replica
-    4  a follower's broker is gone take it out of the isr, so that acks=all goes on
+    4  a follower restarted or stops  take it out of the isr; who is gone, the leader asks out
     5  a voter lost its log        begin a new generation with the same voters
     6  a move is wanted            add the new replicas; once they are in sync, drop the old ones
     7  the preferred leader is fit, and it is time to balance: elect it
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from .partition_state import (
     AlterIsr,
@@ -57,14 +57,10 @@ class LogReport:
 
 @dataclass(frozen=True, slots=True)
 class ControllerView:
-    """What a controller knows besides the state.
-
-    `gone` are brokers that were lost since it looked last: a follower among them leaves the isr.
-    """
+    """What a controller knows besides the state."""
 
     live: Mapping[int, LiveBroker]
     stopping: Collection[int] = ()
-    gone: Collection[int] = ()
     reports: Mapping[int, LogReport] = field(default_factory=dict)
     allows_unclean: bool = False
     is_balance_due: bool = False
@@ -85,6 +81,25 @@ def next_decision(state: PartitionState, view: ControllerView) -> PartitionComma
         or _move(state, view)
         or _prefer(state, view)
     )
+
+
+def election_by_hand(
+    state: PartitionState, view: ControllerView, *, is_unclean: bool
+) -> PartitionCommand | None:
+    """The election that a person asks for: of the preferred leader, or of whoever is there.
+
+    None where that one is not fit; see `is_needed_by_hand` first.
+    """
+    if is_unclean:
+        return _elect_someone(state, replace(view, allows_unclean=True))
+    return _prefer(state, replace(view, is_balance_due=True))
+
+
+def is_needed_by_hand(state: PartitionState, view: ControllerView, *, is_unclean: bool) -> bool:
+    """Whether the election would change anything."""
+    if not is_led(state, view):
+        return True
+    return not is_unclean and state.leader != state.replicas[0]
 
 
 def is_led(state: PartitionState, view: ControllerView) -> bool:
@@ -182,9 +197,7 @@ def _is_lost(member: IsrMember, state: PartitionState, view: ControllerView) -> 
     if broker_id in view.stopping:
         return True
     broker = view.live.get(broker_id)
-    if broker is None:
-        return broker_id in view.gone
-    return broker.incarnation != incarnation
+    return broker is not None and broker.incarnation != incarnation
 
 
 def _readmit_voters(state: PartitionState, view: ControllerView) -> Reassign | None:

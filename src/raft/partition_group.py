@@ -155,7 +155,7 @@ class PartitionGroup:
             propose_together(self._wal, [(self, command, on_done)])
         else:
             payload = encode_partition_command(command)
-            self._runtime.propose(self.group_id, payload, partial(_tell_outcome, on_done))
+            self._runtime.propose(self.group_id, payload, partial(tell_outcome, on_done))
 
     def entry_of(self, command: PartitionCommand, *, ahead: int) -> Entry:
         """`command` as the entry that stands `ahead` places behind what is applied."""
@@ -196,7 +196,7 @@ def propose_together(wal: RaftWal, decisions: Sequence[Decision]) -> None:
         on_done(outcome)
 
 
-def _tell_outcome(on_done: Callable[[Any], None], outcome: Any) -> None:
+def tell_outcome(on_done: Callable[[Any], None], outcome: Any) -> None:
     """Turn what the runtime says into what was asked for."""
     if isinstance(outcome, ReplicationError):
         on_done(outcome)

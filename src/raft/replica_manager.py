@@ -35,6 +35,7 @@ from .errors import (
     UnknownTopicOrPartitionError,
 )
 from .group_seats import GroupSeats, Seat
+from .isr import DEFAULT_REPLICA_LAG_MS
 from .partition import Partition
 from .partition_group import (
     Decision,
@@ -192,12 +193,12 @@ class ReplicaManager:
             partition.is_leader and len(partition.isr) > 1 for partition in self.partitions()
         )
 
-    def shrink_isrs(self) -> None:
+    def shrink_isrs(self, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
         """Ask followers out of the isr that are gone or lag; see `Partition.shrink_isr`."""
         now_ms = self._clock.monotonic_ms()
         for partition in self._partitions.values():
             if partition.is_leader:
-                partition.shrink_isr(now_ms)
+                partition.shrink_isr(now_ms, max_lag_ms)
 
     def close(self) -> None:
         """Refuse everything and release everyone who waits; logs stay to the log manager."""

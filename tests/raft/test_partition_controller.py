@@ -8,6 +8,8 @@ from headrace.raft.partition_controller import (
     ControllerView,
     LiveBroker,
     LogReport,
+    election_by_hand,
+    is_needed_by_hand,
     next_decision,
 )
 from headrace.raft.partition_state import (
@@ -47,7 +49,7 @@ def test_a_led_partition_with_all_its_replicas_there_needs_nothing() -> None:
 
 def test_a_lost_leader_is_replaced_by_the_next_replica_in_sync() -> None:
     shrunk = replace(STATE, isr=((0, 100), (2, 102)))
-    decision = next_decision(shrunk, ControllerView(live(1, 2), gone={0}))
+    decision = next_decision(shrunk, ControllerView(live(1, 2)))
     assert decision == Elect(7, 2, 102, ElectKind.CLEAN, 0, 202, lost=(0,))
     led, _ = shrunk.apply(decision)
     assert (led.leader, led.leader_epoch, led.isr) == (2, 5, ((2, 102),))
@@ -60,9 +62,7 @@ def test_a_leader_that_came_back_as_another_process_is_elected_anew() -> None:
     assert decision == Elect(7, 0, 100, ElectKind.CLEAN, 0, 999)
 
 
-def test_a_lost_follower_leaves_the_isr_once() -> None:
-    shrink = next_decision(STATE, ControllerView(live(0, 1), gone={2}))
-    assert shrink == AlterIsr(7, 4, ((0, 100), (1, 101)))
+def test_a_lost_follower_is_left_to_the_leader_who_asks_it_out() -> None:
     assert next_decision(STATE, ControllerView(live(0, 1))) is None
 
 
@@ -112,7 +112,7 @@ def test_a_report_of_an_earlier_life_does_not_count() -> None:
 @pytest.mark.parametrize("allows_unclean", [False, True])
 def test_a_replica_out_of_sync_leads_only_where_the_topic_allows_it(allows_unclean: bool) -> None:
     lost = replace(STATE, isr=((0, 100),))
-    view = ControllerView(live(1, 2), gone={0}, allows_unclean=allows_unclean)
+    view = ControllerView(live(1, 2), allows_unclean=allows_unclean)
     expected = Elect(7, 1, 101, ElectKind.UNCLEAN, 0, 201) if allows_unclean else None
     assert next_decision(lost, view) == expected
 
@@ -154,3 +154,22 @@ def test_leadership_goes_back_to_the_preferred_replica_when_it_is_time() -> None
     assert next_decision(elsewhere, ControllerView(live(0, 1, 2))) is None
     view = ControllerView(live(0, 1, 2), is_balance_due=True)
     assert next_decision(elsewhere, view) == Elect(7, 0, 100, ElectKind.CLEAN, 0, 200)
+
+
+def test_by_hand_the_preferred_leader_is_elected_where_it_is_fit() -> None:
+    elsewhere = replace(STATE, leader=1, leader_session=201)
+    view = ControllerView(live(0, 1, 2))
+    assert is_needed_by_hand(elsewhere, view, is_unclean=False)
+    assert not is_needed_by_hand(STATE, view, is_unclean=False)
+    expected = Elect(7, 0, 100, ElectKind.CLEAN, 0, 200)
+    assert election_by_hand(elsewhere, view, is_unclean=False) == expected
+    out_of_sync = replace(elsewhere, isr=((1, 101), (2, 102)))
+    assert election_by_hand(out_of_sync, view, is_unclean=False) is None
+
+
+def test_by_hand_an_unclean_election_needs_a_partition_that_nobody_leads() -> None:
+    lost = replace(STATE, isr=((0, 100),))
+    view = ControllerView(live(1, 2))
+    assert not is_needed_by_hand(STATE, ControllerView(live(0, 1)), is_unclean=True)
+    expected = Elect(7, 1, 101, ElectKind.UNCLEAN, 0, 201)
+    assert election_by_hand(lost, view, is_unclean=True) == expected

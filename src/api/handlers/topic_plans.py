@@ -3,7 +3,7 @@
 Pure: state and request in, command or error out.  The state checks again when it applies.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,7 @@ from ...raft.errors import (
     TopicExistsError,
 )
 from ...raft.placement import place_partitions
-from ...raft.topic_image import TopicImage
+from ...raft.topic_image import BrokerRegistration, TopicImage
 from ...raft.topic_names import validate_topic_name
 
 
@@ -43,11 +43,13 @@ def plan_topic(
     defaults: TopicDefaults,
     *,
     topic_id: bytes,
+    brokers: Collection[BrokerRegistration],
     start_index: int = 0,
 ) -> CreateTopic:
     """The command that creates the topic of one CreateTopics entry.
 
-    `start_index`, any number, chooses the broker that leads its first partition.
+    Partitions are placed on `brokers`, who are up; `start_index`, any number, chooses the one that
+    leads the first partition.
     Raises a ClusterStateError or InvalidConfigError that says what is wrong with the entry.
     """
     name = spec["name"]
@@ -60,7 +62,7 @@ def plan_topic(
     if spec["assignments"]:
         assignments = _given_assignments(state, spec)
     else:
-        assignments = _placed_assignments(state, spec, defaults, start_index)
+        assignments = _placed_assignments(brokers, spec, defaults, start_index)
     overrides = _overrides(spec["configs"])
     parse_topic_configs(overrides, defaults.log_config)
     return CreateTopic(name, topic_id, assignments, tuple(sorted(overrides.items())))
@@ -76,7 +78,10 @@ def _overrides(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 
 def _placed_assignments(
-    state: ClusterState, spec: Mapping[str, Any], defaults: TopicDefaults, start_index: int
+    brokers: Collection[BrokerRegistration],
+    spec: Mapping[str, Any],
+    defaults: TopicDefaults,
+    start_index: int,
 ) -> Assignments:
     count, factor = spec["num_partitions"], spec["replication_factor"]
     if count == -1:
@@ -88,26 +93,26 @@ def _placed_assignments(
             f"{count} partitions: give at least 1, or -1 for the broker's num.partitions"
         )
     if defaults.clamps_replication_factor:
-        factor = min(factor, len(state.brokers))
-    check_replication_factor(state, factor)
+        factor = min(factor, len(brokers))
+    check_replication_factor(brokers, factor)
     return place_partitions(
-        state.brokers.values(),
+        brokers,
         partition_count=count,
         replication_factor=factor,
         start_index=start_index,
     )
 
 
-def check_replication_factor(state: ClusterState, factor: int) -> None:
+def check_replication_factor(brokers: Collection[BrokerRegistration], factor: int) -> None:
     """Refuses a factor that the registered brokers cannot carry."""
     if factor < 1:
         raise InvalidReplicationFactorError(
             f"replication factor {factor}: give at least 1, or -1 for default.replication.factor"
         )
-    if factor > len(state.brokers):
+    if factor > len(brokers):
         raise InvalidReplicationFactorError(
             f"Unable to replicate the partition {factor} time(s): The target replication factor "
-            f"of {factor} cannot be reached because only {len(state.brokers)} broker(s) are "
+            f"of {factor} cannot be reached because only {len(brokers)} broker(s) are "
             f"registered."
         )
 
@@ -141,7 +146,10 @@ def _check_brokers(state: ClusterState, assignments: Assignments) -> None:
 
 
 def plan_partitions(
-    state: ClusterState, topic: TopicImage, spec: Mapping[str, Any]
+    state: ClusterState,
+    topic: TopicImage,
+    spec: Mapping[str, Any],
+    brokers: Collection[BrokerRegistration],
 ) -> CreatePartitions:
     """The command that grows `topic` as one CreatePartitions entry asks; raises as `plan_topic`."""
     have, wanted = topic.partition_count, spec["count"]
@@ -155,9 +163,9 @@ def plan_partitions(
     factor = len(topic.assignments[0])
     if spec["assignments"] is None:
         added = place_partitions(
-            state.brokers.values(),
+            brokers,
             partition_count=wanted - have,
-            replication_factor=min(factor, len(state.brokers)),
+            replication_factor=min(factor, len(brokers)),
             first_partition=have,
         )
         return CreatePartitions(topic.topic_id, added)

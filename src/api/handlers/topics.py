@@ -65,6 +65,7 @@ async def _create_topic(
             spec,
             _topic_defaults(broker.config),
             topic_id=random_uuid(broker.clock),
+            brokers=broker.live_registrations(),
             start_index=int(broker.clock.random_float() * len(broker.cluster_state.brokers)),
         )
         if validate_only:
@@ -178,7 +179,9 @@ async def handle_create_partitions(
             if counts[name] > 1:
                 raise InvalidRequestError(f"topic '{name}' is named twice in the request")
             topic = _known_topic(broker, name)
-            command = plan_partitions(broker.cluster_state, topic, spec)
+            command = plan_partitions(
+                broker.cluster_state, topic, spec, broker.live_registrations()
+            )
             if not request["validate_only"]:
                 await broker.propose(command)
             results[name] = {"name": name, "error_code": 0}

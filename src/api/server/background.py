@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from ...core.log_manager import LogManager
     from ..broker import Broker
+    from ..broker_config import BrokerConfig
     from .connection_table import ConnectionTable
 
 # Kafka looks for unflushed logs every log.flush.scheduler.interval.ms, which is "never" by default;
@@ -39,6 +41,32 @@ def timetable(broker: "Broker", table: "ConnectionTable") -> list[Job]:
     flush_ms = min(config.log_flush_scheduler_interval_ms, LONGEST_FLUSH_INTERVAL_MS)
     loop = asyncio.get_running_loop()
     jobs = [
+        *_log_jobs(config, logs, flush_ms),
+        Job(
+            "offsets.retention.check.interval.ms",
+            config.offsets_retention_check_interval_ms,
+            lambda: broker.groups.expire_offsets(broker.clock.now_ms()),
+        ),
+        Job(
+            "replica.lag.time.max.ms",
+            max(config.replica_lag_time_max_ms // 2, SHORTEST_IDLE_SCAN_MS),
+            lambda: broker.replicas.shrink_isrs(config.replica_lag_time_max_ms),
+        ),
+        Job("log.dirs", DISK_CHECK_MS, broker.check_disks),
+        Job("connections.max.idle.ms", idle_ms, lambda: table.close_idle(loop.time())),
+    ]
+    if config.auto_leader_rebalance_enable:
+        balance_ms = config.leader_imbalance_check_interval_seconds * 1000
+        name = "leader.imbalance.check.interval.seconds"
+        jobs.append(Job(name, balance_ms, broker.replicas.seats.balance))
+    if config.log_cleaner_enable:
+        jobs.append(Job("log.cleaner.backoff.ms", config.log_cleaner_backoff_ms, logs.compact))
+    return jobs
+
+
+def _log_jobs(config: "BrokerConfig", logs: "LogManager", flush_ms: int) -> list[Job]:
+    """What is done about logs."""
+    return [
         Job(
             "log.retention.check.interval.ms",
             config.log_retention_check_interval_ms,
@@ -65,17 +93,7 @@ def timetable(broker: "Broker", table: "ConnectionTable") -> list[Job]:
             config.producer_id_expiration_check_interval_ms,
             logs.expire_producers,
         ),
-        Job(
-            "offsets.retention.check.interval.ms",
-            config.offsets_retention_check_interval_ms,
-            lambda: broker.groups.expire_offsets(broker.clock.now_ms()),
-        ),
-        Job("log.dirs", DISK_CHECK_MS, broker.check_disks),
-        Job("connections.max.idle.ms", idle_ms, lambda: table.close_idle(loop.time())),
     ]
-    if config.log_cleaner_enable:
-        jobs.append(Job("log.cleaner.backoff.ms", config.log_cleaner_backoff_ms, logs.compact))
-    return jobs
 
 
 class Background:

@@ -44,7 +44,7 @@ def lend_runtime(broker: InProcessBroker) -> FakeRuntime:
     runtime = FakeRuntime()
 
     def put(value: Any) -> None:
-        broker.broker.runtime = value
+        broker.broker.membership.runtime = value
 
     broker.call(put, runtime)
     return runtime
@@ -52,7 +52,7 @@ def lend_runtime(broker: InProcessBroker) -> FakeRuntime:
 
 def take_back(broker: InProcessBroker) -> None:
     def clear() -> None:
-        broker.broker.runtime = None
+        broker.broker.membership.runtime = None
 
     broker.call(clear)
 
@@ -99,10 +99,15 @@ def test_clients_cannot_learn_of_it_and_garbage_is_closed(broker: InProcessBroke
     take_back(broker)
 
 
-def test_broker_without_a_cluster_closes(broker: InProcessBroker) -> None:
+def test_a_broker_alone_takes_part_once_another_one_knocks(broker: InProcessBroker) -> None:
+    assert broker.broker.runtime is None
     with RawClient(broker.port) as client:
         client.send_bytes(hello_request(HELLO))
-        assert client.is_closed_by_peer()
+        frame = client.receive_frame()
+    answered = split_response(bytearray(len(frame).to_bytes(4, "big") + frame))
+    assert answered is not None
+    assert answered[0].hello.broker_id == broker.broker.node_id
+    assert broker.broker.runtime is not None
 
 
 def test_no_descriptor_is_left_behind(broker: InProcessBroker) -> None:
