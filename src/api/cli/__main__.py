@@ -16,6 +16,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "produce": ("produce", "send lines of standard input as records"),
     "consume": ("consume", "print records"),
     "groups": ("groups", "list, describe, reset and delete consumer groups"),
+    "cluster": ("cluster", "show a cluster, elect leaders, move replicas, remove a broker"),
     "configs": ("configs", "read and change settings of topics and brokers"),
     "offsets": ("offsets", "first and next offsets of partitions, or offsets at a time"),
     "bench": ("bench", "measure a broker: produce, consume, latency, end-to-end"),

@@ -17,6 +17,7 @@ examples:
   headrace up --data /var/lib/headrace --listen 127.0.0.1:9095
   headrace up --topic clicks:3 --topic orders
   headrace up --listen 0.0.0.0 --advertise broker.example:9092
+  headrace up --brokers 3              three processes on 9092, 9093, 9094
 
 Ctrl-C or SIGTERM stops it cleanly."""
 _DEFAULT_TOPIC = "clicks"
@@ -63,6 +64,12 @@ def register(subparsers: Any) -> None:
         metavar="NAME=VALUE",
         help="a broker setting of Kafka's, as in --override num.partitions=3; may be repeated",
     )
+    parser.add_argument(
+        "--brokers",
+        type=int,
+        metavar="N",
+        help="run a cluster: N processes on consecutive ports, with folders DIR/broker-0 ...",
+    )
     parser.add_argument("--verbose", action="store_true", help="log what happens, on stderr")
     parser.set_defaults(run=run)
 
@@ -79,6 +86,10 @@ def run(args: argparse.Namespace) -> int:
     """Serves until it is told to stop; the exit code."""
     topics = [parse_topic(text) for text in args.topic]
     overrides = dict(parse_name_value("--override", text) for text in args.override)
+    if args.brokers is not None:
+        from . import up_cluster
+
+        return up_cluster.run(args, topics, overrides)
     from ..broker_config import config_from_up
     from .serving import log_to_stderr, serve, usage_errors
 

@@ -1,4 +1,4 @@
-"""DescribeCluster, DescribeTopicPartitions and ListPartitionReassignments: the cluster as it is."""
+"""DescribeCluster and DescribeTopicPartitions: the cluster as it is."""
 
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,8 @@ def handle_describe_cluster(broker: "Broker", context: RequestContext, request: 
 
     Behaviour: the brokers at their addresses on the listener that was asked, and the controller.
     Versions: 1 may ask for the controllers' addresses (KIP-919), which no client listener tells:
-    MISMATCHED_ENDPOINT_TYPE; 2 may ask for fenced brokers, of which there are none.
+    MISMATCHED_ENDPOINT_TYPE; 2 may ask for fenced brokers too (KIP-1073): those that are
+    registered and down.
     """
     if request["endpoint_type"] != BROKERS_ENDPOINT:
         is_known = request["endpoint_type"] == CONTROLLERS_ENDPOINT
@@ -48,6 +49,8 @@ def handle_describe_cluster(broker: "Broker", context: RequestContext, request: 
         | {"rack": each.get("rack")}
         for each in broker.describe_brokers(context.listener_name)
     ]
+    if request["include_fenced_brokers"]:
+        brokers += _absent_brokers(broker)
     is_asked = request["include_cluster_authorized_operations"]
     return {
         "endpoint_type": BROKERS_ENDPOINT,
@@ -58,6 +61,17 @@ def handle_describe_cluster(broker: "Broker", context: RequestContext, request: 
             ALL_CLUSTER_OPERATIONS if is_asked else NOT_ASKED_OPERATIONS
         ),
     }
+
+
+def _absent_brokers(broker: "Broker") -> list[Body]:
+    """Brokers that are registered and cannot be reached, where they were last."""
+    live = broker.live_broker_ids()
+    return [
+        {"broker_id": each.broker_id, "host": each.host, "port": each.port}
+        | {"rack": each.rack, "is_fenced": True}
+        for each in broker.cluster_state.brokers.values()
+        if each.broker_id not in live
+    ]
 
 
 def handle_describe_topic_partitions(
@@ -135,13 +149,3 @@ def _describe(broker: "Broker", topic: Body, start: int, limit: int) -> Body:
         "partitions": partitions,
         "topic_authorized_operations": ALL_TOPIC_OPERATIONS,
     }
-
-
-def handle_list_partition_reassignments(
-    broker: "Broker", context: RequestContext, request: Body
-) -> Body:
-    """ListPartitionReassignments (API key 46), version 0 (KIP-455).
-
-    Behaviour: the partitions that move to other brokers: none, as there is one broker.
-    """
-    return {"error_code": ErrorCode.NONE, "error_message": None, "topics": []}

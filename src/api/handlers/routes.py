@@ -12,7 +12,6 @@ from .api_versions import handle_api_versions
 from .cluster import (
     handle_describe_cluster,
     handle_describe_topic_partitions,
-    handle_list_partition_reassignments,
 )
 from .configs import (
     handle_alter_configs,
@@ -21,6 +20,7 @@ from .configs import (
     handle_list_config_resources,
 )
 from .context import RequestContext
+from .elections import handle_elect_leaders
 from .fetch import handle_fetch
 from .group_offsets import handle_offset_commit, handle_offset_delete, handle_offset_fetch
 from .groups import (
@@ -39,6 +39,12 @@ from .metadata import handle_metadata
 from .offset_for_leader_epoch import handle_offset_for_leader_epoch
 from .produce import handle_produce
 from .producers import handle_describe_producers, handle_init_producer_id
+from .quorum import handle_describe_quorum
+from .reassignments import (
+    handle_alter_partition_reassignments,
+    handle_list_partition_reassignments,
+    handle_unregister_broker,
+)
 from .records import handle_delete_records
 from .topics import handle_create_partitions, handle_create_topics, handle_delete_topics
 
@@ -87,7 +93,11 @@ _ROWS = (
     Route(ApiKey.DESCRIBE_LOG_DIRS, 1, 5, handle_describe_log_dirs),
     Route(ApiKey.CREATE_PARTITIONS, 0, 3, handle_create_partitions),
     Route(ApiKey.INCREMENTAL_ALTER_CONFIGS, 0, 1, handle_incremental_alter_configs),
+    Route(ApiKey.ELECT_LEADERS, 0, 2, handle_elect_leaders),
+    Route(ApiKey.ALTER_PARTITION_REASSIGNMENTS, 0, 1, handle_alter_partition_reassignments),
     Route(ApiKey.LIST_PARTITION_REASSIGNMENTS, 0, 0, handle_list_partition_reassignments),
+    Route(ApiKey.DESCRIBE_QUORUM, 0, 2, handle_describe_quorum),
+    Route(ApiKey.UNREGISTER_BROKER, 0, 0, handle_unregister_broker),
     Route(ApiKey.DESCRIBE_CLUSTER, 0, 2, handle_describe_cluster),
     Route(ApiKey.DESCRIBE_PRODUCERS, 0, 0, handle_describe_producers),
     Route(ApiKey.LIST_CONFIG_RESOURCES, 0, 1, handle_list_config_resources),

@@ -9,8 +9,8 @@ from headrace.api.broker_config import BrokerConfig
 from headrace.api.handlers.cluster import (
     handle_describe_cluster,
     handle_describe_topic_partitions,
-    handle_list_partition_reassignments,
 )
+from headrace.api.handlers.reassignments import handle_list_partition_reassignments
 from headrace.api.wire.error_codes import ErrorCode
 from headrace.raft.cluster_commands import CreateTopic
 from headrace.raft.partition_state import PartitionState

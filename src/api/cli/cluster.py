@@ -1,0 +1,191 @@
+"""`headrace cluster`: who is there, who leads, and moving what they hold."""
+
+import argparse
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from . import cluster_admin
+from .admin_client import AdminClient, TopicInfo
+from .cluster_moves import (
+    MoveWatch,
+    check_brokers,
+    spread_replicas,
+    targets_without,
+)
+from .cluster_status import run_status
+from .common import (
+    EXIT_FAILURE,
+    EXIT_OK,
+    EXIT_USAGE,
+    CliError,
+    add_client_arguments,
+    add_command,
+    connect,
+    print_json,
+    print_table,
+)
+
+HELP = "show a cluster, elect leaders, move replicas, remove a broker"
+EXAMPLES = """examples:
+  headrace cluster status --watch
+  headrace cluster elect                         leaders go back to the preferred replicas
+  headrace cluster elect clicks:0 --unclean      a replica out of sync may lead: may lose records
+  headrace cluster reassign clicks --to 1,2,3
+  headrace cluster reassign clicks --replication-factor 3
+  headrace cluster remove-broker 2
+"""
+_PLACE = re.compile(r"(?P<topic>[^:]+)(?::(?P<partition>\d+))?")
+
+
+def register(subparsers: Any) -> None:
+    """Adds the command to the command line."""
+    parser = add_command(subparsers, "cluster", HELP, EXAMPLES)
+    parser.set_defaults(run=run)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    status = verbs.add_parser("status", help="brokers, controller, leaders, what is not in sync")
+    status.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    status.add_argument("--groups", action="store_true", help="with a row a Raft group")
+    status.add_argument(
+        "--interval", type=float, default=1.0, metavar="SECONDS", help="of --watch (default: 1)"
+    )
+    elect = verbs.add_parser("elect", help="elect the preferred leaders, or any replica")
+    elect.add_argument("places", nargs="*", metavar="TOPIC[:PARTITION]")
+    elect.add_argument("--unclean", action="store_true", help="also a replica that is out of sync")
+    reassign = verbs.add_parser("reassign", help="move replicas to other brokers")
+    reassign.add_argument("places", nargs="+", metavar="TOPIC[:PARTITION]")
+    how = reassign.add_mutually_exclusive_group(required=True)
+    how.add_argument("--to", metavar="ID,ID", help="the brokers that shall hold them, in order")
+    how.add_argument("--replication-factor", type=int, metavar="N", help="spread over all brokers")
+    how.add_argument("--cancel", action="store_true", help="go back to where they were")
+    remove = verbs.add_parser("remove-broker", help="move everything off a broker and forget it")
+    remove.add_argument("broker_id", type=int, metavar="ID")
+    for verb in (reassign, remove):
+        verb.add_argument("--no-wait", action="store_true", help="ask, and do not watch")
+    for verb in (status, elect, reassign, remove):
+        add_client_arguments(verb)
+
+
+def run(args: argparse.Namespace) -> int:
+    with connect(args) as client:
+        return int(_VERBS[args.verb](client, args))
+
+
+def parse_place(text: str) -> tuple[str, int | None]:
+    """`TOPIC` or `TOPIC:PARTITION`."""
+    match = _PLACE.fullmatch(text)
+    if match is None:
+        raise CliError(f"{text}: give TOPIC or TOPIC:PARTITION", EXIT_USAGE)
+    return match["topic"], None if match["partition"] is None else int(match["partition"])
+
+
+def selected(client: AdminClient, texts: Sequence[str]) -> list[tuple[TopicInfo, int]]:
+    """(topic, partition) of each that is named; AdminError or CliError for what is not there."""
+    wanted = [parse_place(text) for text in texts]
+    topics = {topic.name: topic for topic in client.topics({name for name, _ in wanted})}
+    found = []
+    for name, index in wanted:
+        topic = topics[name]
+        if index is not None and index >= len(topic.partitions):
+            raise CliError(f"{name} has {len(topic.partitions)} partitions; there is no {index}")
+        indexes = range(len(topic.partitions)) if index is None else [index]
+        found += [(topic, each) for each in indexes]
+    return found
+
+
+def _elect(client: AdminClient, args: argparse.Namespace) -> int:
+    kind = cluster_admin.UNCLEAN if args.unclean else cluster_admin.PREFERRED
+    if args.unclean and not args.places:
+        raise CliError("--unclean may lose records: name the partitions", EXIT_USAGE)
+    places = [(topic.name, index) for topic, index in selected(client, args.places)]
+    rows = cluster_admin.elect_leaders(client, kind, places or None)
+    changed = [row for row in rows if row.code.name == "NONE"]
+    failed = [row for row in rows if row.code.name not in ("NONE", "ELECTION_NOT_NEEDED")]
+    if args.json:
+        print_json([_as_json(row) for row in rows])
+    else:
+        print(f"{len(changed)} elected, {len(failed)} refused, the others lead already")
+        if failed:
+            print_table(
+                ("TOPIC", "PARTITION", "WHY"),
+                [(row.topic, row.partition, row.message) for row in failed],
+            )
+    return EXIT_FAILURE if failed else EXIT_OK
+
+
+def _as_json(row: cluster_admin.Refusal) -> dict[str, Any]:
+    return {"topic": row.topic, "partition": row.partition, "result": row.code.name}
+
+
+def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
+    chosen = selected(client, args.places)
+    brokers = sorted(row["broker_id"] for row in cluster_admin.describe_cluster(client)["brokers"])
+    targets: dict[cluster_admin.Place, Sequence[int] | None]
+    if args.cancel:
+        targets = {(topic.name, index): None for topic, index in chosen}
+    elif args.to is not None:
+        replicas = check_brokers(args.to, brokers)
+        targets = {(topic.name, index): replicas for topic, index in chosen}
+    else:
+        targets = dict(spread_replicas(chosen, brokers, args.replication_factor))
+    return _move(client, args, targets)
+
+
+def _remove(client: AdminClient, args: argparse.Namespace) -> int:
+    topics = client.topics()
+    answer = cluster_admin.describe_cluster(client)
+    known = {row["broker_id"] for row in answer["brokers"]}
+    holders = {each for topic in topics for part in topic.partitions for each in part.replicas}
+    if args.broker_id not in known | holders:
+        raise CliError(f"no broker {args.broker_id}: known are {sorted(known | holders)}")
+    usable = sorted(
+        row["broker_id"]
+        for row in answer["brokers"]
+        if row["broker_id"] != args.broker_id and not row.get("is_fenced")
+    )
+    targets: dict[cluster_admin.Place, Sequence[int] | None] = dict(
+        targets_without(topics, args.broker_id, usable)
+    )
+    if targets:
+        code = _move(client, args, targets)
+        if code != EXIT_OK or args.no_wait:
+            return code
+    if args.broker_id in {
+        row["broker_id"] for row in answer["brokers"] if not row.get("is_fenced")
+    }:
+        print(
+            f"Broker {args.broker_id} holds nothing any more. Stop it, then run this once more: "
+            "the cluster forgets brokers that are down."
+        )
+        return EXIT_OK
+    cluster_admin.unregister_broker(client, args.broker_id)
+    if not args.json:
+        print(f"Broker {args.broker_id} holds nothing any more and is forgotten.")
+    return EXIT_OK
+
+
+def _move(
+    client: AdminClient,
+    args: argparse.Namespace,
+    targets: dict[cluster_admin.Place, Sequence[int] | None],
+) -> int:
+    cluster_admin.raise_refusals(cluster_admin.reassign(client, targets))
+    if not args.no_wait:
+        MoveWatch(client, list(targets), is_silent=args.json).wait()
+    if args.json:
+        rows = [
+            {"topic": topic, "partition": index, "replicas": replicas}
+            for (topic, index), replicas in targets.items()
+        ]
+        print_json({"reassigned": rows, "is_complete": not args.no_wait})
+    else:
+        print(f"{len(targets)} partitions {'are on the move' if args.no_wait else 'moved'}.")
+    return EXIT_OK
+
+
+_VERBS = {
+    "status": run_status,
+    "elect": _elect,
+    "reassign": _reassign,
+    "remove-broker": _remove,
+}

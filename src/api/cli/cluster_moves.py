@@ -1,0 +1,109 @@
+"""Where replicas are to go, and watching them go there."""
+
+import select
+import sys
+import time
+from collections.abc import Iterator, Sequence
+
+from .admin_client import AdminClient, TopicInfo
+from .cluster_admin import Moving, Place, reassignments
+from .common import EXIT_USAGE, CliError
+
+_LOOK_EVERY_S = 0.25
+_BAR_CELLS = 20
+
+
+def check_brokers(text: str, brokers: Sequence[int]) -> list[int]:
+    """`1,2,3` as ids of brokers that are there; CliError otherwise."""
+    try:
+        replicas = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise CliError(f"--to {text}: give broker ids, as in 1,2,3", EXIT_USAGE) from None
+    unknown = [broker for broker in replicas if broker not in brokers]
+    if unknown or len(set(replicas)) < len(replicas):
+        raise CliError(f"--to {text}: each a different one of {list(brokers)}", EXIT_USAGE)
+    return replicas
+
+
+def spread_replicas(
+    chosen: Sequence[tuple[TopicInfo, int]], brokers: Sequence[int], count: int
+) -> Iterator[tuple[Place, list[int]]]:
+    """`count` replicas a partition: those it has, as far as they go, and the least loaded."""
+    if not 1 <= count <= len(brokers):
+        raise CliError(
+            f"--replication-factor {count}: these brokers can hold 1 to {len(brokers)} copies",
+            EXIT_USAGE,
+        )
+    load = dict.fromkeys(brokers, 0)
+    for topic, index in chosen:
+        present = [each for each in topic.partitions[index].replicas if each in load]
+        replicas = present[:count]
+        for broker in replicas:
+            load[broker] += 1
+        while len(replicas) < count:
+            spare = [broker for broker in brokers if broker not in replicas]
+            replicas.append(min(spare, key=lambda broker: (load[broker], broker)))
+            load[replicas[-1]] += 1
+        yield (topic.name, index), replicas
+
+
+def targets_without(
+    topics: Sequence[TopicInfo], removed: int, usable: Sequence[int]
+) -> Iterator[tuple[Place, list[int]]]:
+    """Each partition that `removed` holds, with another broker in its place, if there is one."""
+    load = dict.fromkeys(usable, 0)
+    for topic in topics:
+        for part in topic.partitions:
+            for broker in part.replicas:
+                if broker in load:
+                    load[broker] += 1
+    for topic in topics:
+        for part in topic.partitions:
+            if removed not in part.replicas:
+                continue
+            spare = [broker for broker in usable if broker not in part.replicas]
+            replicas = [broker for broker in part.replicas if broker != removed]
+            if spare:
+                chosen = min(spare, key=lambda broker: (load[broker], broker))
+                load[chosen] += 1
+                replicas.insert(part.replicas.index(removed), chosen)
+            if not replicas:
+                raise CliError(
+                    f"{topic.name}-{part.index} is held by broker {removed} alone, and no other "
+                    "broker is there to take it"
+                )
+            yield (topic.name, part.index), replicas
+
+
+class MoveWatch:
+    """Says how far a reassignment is, on a terminal in one line, until it is done."""
+
+    def __init__(self, client: AdminClient, places: Sequence[Place], *, is_silent: bool) -> None:
+        self._client = client
+        self._places = list(places)
+        self._is_shown = sys.stderr.isatty() and not is_silent
+
+    def wait(self) -> None:
+        """Until none of the places moves any more."""
+        started = time.monotonic()
+        while moving := reassignments(self._client, self._places):
+            if self._is_shown:
+                line = progress_line(len(self._places), moving, time.monotonic() - started)
+                print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
+            # A broker tells nobody when a move ends: it has to be asked.
+            select.select([], [], [], _LOOK_EVERY_S)
+        if self._is_shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def progress_line(total: int, moving: Sequence[Moving], elapsed_s: float) -> str:
+    """`moving [####....] 3 of 12 partitions are there, 1.5 s; clicks-0 to broker 2`."""
+    done = total - len(moving)
+    filled = _BAR_CELLS * done // max(1, total)
+    bar = "#" * filled + "." * (_BAR_CELLS - filled)
+    first = moving[0]
+    to = ",".join(str(broker) for broker in first.adding or first.target)
+    return (
+        f"moving [{bar}] {done} of {total} partitions are there, {elapsed_s:.1f} s; "
+        f"{first.topic}-{first.partition} to {to}"
+    )

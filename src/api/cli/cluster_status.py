@@ -1,0 +1,235 @@
+"""`headrace cluster status`: brokers, controller, leaders, isr, and who votes where."""
+
+import argparse
+import select
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+from ...core.errors import HeadraceError
+from . import cluster_admin
+from .admin_client import AdminClient, PartitionInfo, TopicInfo
+from .cluster_admin import GroupRow
+from .common import EXIT_OK, print_json, print_table
+
+_CLEAR_SCREEN = "\x1b[H\x1b[2J"
+_MOST_ROWS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerRow:
+    """One broker: how many partitions it leads, holds and holds in sync."""
+
+    broker_id: int
+    address: str
+    rack: str | None
+    state: str
+    leads: int
+    holds: int
+    in_sync: int
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A partition that lacks a leader or in-sync replicas."""
+
+    topic: str
+    partition: int
+    leader: int
+    leader_epoch: int
+    replicas: tuple[int, ...]
+    isr: tuple[int, ...]
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The cluster at one moment, as one of its brokers told it."""
+
+    cluster_id: str
+    controller_id: int
+    term: int
+    voters: tuple[int, ...]
+    observers: tuple[int, ...]
+    topics: int
+    partitions: int
+    brokers: tuple[BrokerRow, ...]
+    troubles: tuple[Trouble, ...]
+    moving: int
+
+    def count(self, state: str) -> int:
+        return sum(1 for trouble in self.troubles if trouble.state == state)
+
+
+def read_status(client: AdminClient) -> Status:
+    """What the cluster says now; the quorum is empty where it has no leader to ask."""
+    cluster = cluster_admin.describe_cluster(client)
+    topics = client.topics()
+    try:
+        (quorum,) = cluster_admin.raft_groups(
+            client, cluster["controller_id"], [(cluster_admin.METADATA_TOPIC, 0)]
+        )
+    except (HeadraceError, ValueError):
+        quorum = GroupRow(cluster_admin.METADATA_TOPIC, 0, -1, -1, -1, (), (), ())
+    return Status(
+        cluster["cluster_id"],
+        cluster["controller_id"],
+        quorum.term,
+        quorum.voters,
+        quorum.observers,
+        len(topics),
+        sum(len(topic.partitions) for topic in topics),
+        tuple(_broker_rows(cluster["brokers"], topics)),
+        tuple(_troubles(topics)),
+        len(cluster_admin.reassignments(client)),
+    )
+
+
+def _broker_rows(brokers: Sequence[dict[str, Any]], topics: list[TopicInfo]) -> Iterator[BrokerRow]:
+    parts = [part for topic in topics for part in topic.partitions]
+    known = {row["broker_id"]: row for row in brokers}
+    held_by = {broker for part in parts for broker in part.replicas}
+    for broker in sorted(known.keys() | held_by):
+        row = known.get(broker)
+        is_up = row is not None and not row.get("is_fenced")
+        yield BrokerRow(
+            broker,
+            "-" if row is None else f"{row['host']}:{row['port']}",
+            None if row is None else row.get("rack"),
+            "up" if is_up else "down",
+            sum(part.leader == broker for part in parts),
+            sum(broker in part.replicas for part in parts),
+            sum(broker in part.isr for part in parts),
+        )
+
+
+def _troubles(topics: list[TopicInfo]) -> Iterator[Trouble]:
+    for topic in topics:
+        for part in topic.partitions:
+            state = _trouble_of(part)
+            if state is not None:
+                yield Trouble(
+                    topic.name,
+                    part.index,
+                    part.leader,
+                    part.leader_epoch,
+                    part.replicas,
+                    part.isr,
+                    state,
+                )
+
+
+def _trouble_of(part: PartitionInfo) -> str | None:
+    if part.leader < 0:
+        return "offline"
+    return "under-replicated" if len(part.isr) < len(part.replicas) else None
+
+
+def run_status(client: AdminClient, args: argparse.Namespace) -> int:
+    """Once, or with --watch until Ctrl-C."""
+    while True:
+        _show(client, args)
+        if not args.watch:
+            return EXIT_OK
+        sys.stdout.flush()
+        # What changes at brokers is not told to clients: they have to be asked.
+        select.select([], [], [], args.interval)
+
+
+def _show(client: AdminClient, args: argparse.Namespace) -> None:
+    try:
+        status = read_status(client)
+        groups = list(_groups(client, status)) if args.groups else []
+    except HeadraceError as error:
+        if not args.watch:
+            raise
+        client.close()  # ask another broker next time
+        print(f"{_CLEAR_SCREEN if sys.stdout.isatty() else ''}{error}")
+        return
+    if args.json:
+        print_json(as_json(status, groups))
+        return
+    if args.watch and sys.stdout.isatty():
+        print(_CLEAR_SCREEN, end="")
+    print_status(status)
+    if groups:
+        print()
+        print_groups(groups)
+
+
+def _groups(client: AdminClient, status: Status) -> Iterator[GroupRow]:
+    """The group of every partition, as its leader sees it, or any voter that answers."""
+    topics = client.topics()
+    places = [(topic.name, part.index) for topic in topics for part in topic.partitions]
+    found: dict[cluster_admin.Place, GroupRow] = {}
+    for broker in status.brokers:
+        if broker.state != "up":
+            continue
+        for row in cluster_admin.raft_groups(client, broker.broker_id, places):
+            place = (row.topic, row.partition)
+            if row.leader == broker.broker_id or place not in found:
+                found[place] = row
+    yield from (found[place] for place in sorted(found))
+
+
+def as_json(status: Status, groups: Sequence[GroupRow]) -> dict[str, Any]:
+    """What `--json` prints."""
+    document = asdict(status)
+    document["under_replicated"] = status.count("under-replicated")
+    document["offline"] = status.count("offline")
+    if groups:
+        document["groups"] = [
+            {
+                "topic": row.topic,
+                "partition": row.partition,
+                "leader": row.leader,
+                "term": row.term,
+                "commit_index": row.commit_index,
+                "voters": row.voters,
+            }
+            for row in groups
+        ]
+    return document
+
+
+def print_status(status: Status) -> None:
+    """The cluster for a person."""
+    voters = ",".join(map(str, status.voters)) or "-"
+    print(
+        f"cluster {status.cluster_id}  controller {status.controller_id}  term {status.term}  "
+        f"voters {voters}"
+    )
+    print()
+    print_table(
+        ("BROKER", "ADDRESS", "RACK", "STATE", "LEADS", "HOLDS", "IN SYNC"),
+        [
+            (row.broker_id, row.address, row.rack, row.state, row.leads, row.holds, row.in_sync)
+            for row in status.brokers
+        ],
+    )
+    print()
+    print(
+        f"{status.topics} topics, {status.partitions} partitions: "
+        f"{status.count('under-replicated')} under-replicated, {status.count('offline')} offline, "
+        f"{status.moving} moving"
+    )
+    if status.troubles:
+        print()
+        print_table(
+            ("TOPIC", "PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "STATE"),
+            [astuple(row) for row in status.troubles[:_MOST_ROWS]],
+        )
+        if len(status.troubles) > _MOST_ROWS:
+            print(f"... and {len(status.troubles) - _MOST_ROWS} more")
+
+
+def print_groups(groups: Sequence[GroupRow]) -> None:
+    """A row a Raft group: who decides about each partition."""
+    print_table(
+        ("TOPIC", "PARTITION", "RAFT LEADER", "TERM", "COMMITTED", "VOTERS"),
+        [
+            (row.topic, row.partition, row.leader, row.term, row.commit_index, row.voters)
+            for row in groups
+        ],
+    )

@@ -1,0 +1,96 @@
+"""ElectLeaders (API key 43), versions 0-2: leaders by order of a person."""
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import HeadraceError
+from ...raft.errors import (
+    ElectionNotNeededError,
+    NotControllerError,
+    ReplicationError,
+    UnknownTopicOrPartitionError,
+)
+from ...raft.ordered_election import preferred_election, unclean_election
+from ...raft.partition_state import Outcome
+from ..wire.error_codes import ErrorCode
+from .context import RequestContext
+from .error_mapping import error_code_of
+
+if TYPE_CHECKING:
+    from ..broker import Broker
+
+Body = dict[str, Any]
+
+PREFERRED, UNCLEAN = 0, 1
+# How often an order is given again because the partition changed while it was on its way.
+MOST_TRIES = 5
+
+
+async def handle_elect_leaders(broker: "Broker", context: RequestContext, request: Body) -> Body:
+    """ElectLeaders.
+
+    Behaviour: preferred (type 0): the first replica leads, if it is in sync and up, else
+    PREFERRED_LEADER_NOT_AVAILABLE; unclean (type 1): any replica leads, where there is no leader,
+    and records may be lost.  ELECTION_NOT_NEEDED where the right one leads; those are told only to
+    who named them.  Null topics: every partition.
+    Versions: 0 is preferred only, 1 names the type (KIP-460), 2 is flexible.
+    Not done: a partition in whose group this broker has no vote is NOT_CONTROLLER; ask one of its
+    replicas.
+    """
+    election_type = request["election_type"]
+    if election_type not in (PREFERRED, UNCLEAN):
+        return {"error_code": ErrorCode.INVALID_REQUEST, "replica_election_results": []}
+    is_for_all = request["topic_partitions"] is None
+    asked: list[tuple[str, Any]] = (
+        [(image.name, range(image.partition_count)) for image in _topics(broker)]
+        if is_for_all
+        else [(each["topic"], each["partitions"]) for each in request["topic_partitions"]]
+    )
+    results = []
+    for name, indexes in asked:
+        rows = await asyncio.gather(
+            *(_elect(broker, name, index, election_type == UNCLEAN) for index in indexes)
+        )
+        if is_for_all:
+            rows = [row for row in rows if row["error_code"] != ErrorCode.ELECTION_NOT_NEEDED]
+        if rows:
+            results.append({"topic": name, "partition_result": rows})
+    return {"error_code": ErrorCode.NONE, "replica_election_results": results}
+
+
+def _topics(broker: "Broker") -> list[Any]:
+    return list(broker.cluster_state.topics.values())
+
+
+async def _elect(broker: "Broker", name: str, index: int, is_unclean: bool) -> Body:
+    row: Body = {"partition_id": index, "error_code": ErrorCode.NONE, "error_message": None}
+    try:
+        await elect_leader(broker, name, index, is_unclean=is_unclean)
+    except HeadraceError as error:
+        row |= {"error_code": error_code_of(error), "error_message": str(error)}
+    return row
+
+
+async def elect_leader(broker: "Broker", name: str, index: int, *, is_unclean: bool) -> None:
+    """Have a partition's group elect; raises what kept it from that."""
+    image = broker.cluster_state.topics.get(name)
+    if image is None or not 0 <= index < image.partition_count:
+        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}")
+    words = f"{name}-{index}"
+    for _ in range(MOST_TRIES):
+        seats = broker.replicas.seats
+        seat = seats.seat_of(image.topic_id, index)
+        if seat is None:
+            raise NotControllerError(f"broker {broker.node_id} has no vote on {words}", None)
+        if seat.group.is_alone:
+            raise ElectionNotNeededError(f"broker {broker.node_id} alone holds {words}")
+        order = unclean_election if is_unclean else preferred_election
+        command = order(words, seat.group.state, seats.live)
+        decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        seat.group.propose(command, lambda result, to=decided: to.done() or to.set_result(result))  # type: ignore[misc]
+        outcome = await decided
+        if outcome is Outcome.APPLIED:
+            return
+        if isinstance(outcome, ReplicationError) and not isinstance(outcome, NotControllerError):
+            raise outcome
+    raise NotControllerError(f"{words} changes too fast", None)

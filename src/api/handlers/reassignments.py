@@ -1,0 +1,190 @@
+"""AlterPartitionReassignments and ListPartitionReassignments: replicas that move between brokers.
+
+The cluster remembers where a partition is to go (`TopicImage.targets`); the partition's own group
+goes there step by step, new replicas in sync before old ones leave.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from ...core.errors import HeadraceError
+from ...raft.cluster_commands import ChangeVoters, ReassignPartitions, UnregisterBroker
+from ...raft.errors import (
+    BrokerIdNotRegisteredError,
+    InvalidReplicaAssignmentError,
+    InvalidReplicationFactorError,
+    InvalidRequestError,
+    NoReassignmentInProgressError,
+    UnknownTopicOrPartitionError,
+)
+from ...raft.topic_image import TopicImage
+from ..wire.error_codes import ErrorCode
+from .context import RequestContext
+from .error_mapping import error_code_of
+
+if TYPE_CHECKING:
+    from ..broker import Broker
+
+Body = dict[str, Any]
+Targets = tuple[int, ...]
+
+
+async def handle_alter_partition_reassignments(
+    broker: "Broker", context: RequestContext, request: Body
+) -> Body:
+    """AlterPartitionReassignments (API key 45), versions 0-1 (KIP-455).
+
+    Behaviour: each partition by itself: other replicas to move to, or null to call a move off.
+    A partition that is there already answers NONE; null where nothing moves:
+    NO_REASSIGNMENT_IN_PROGRESS; brokers that are not there, or twice: INVALID_REPLICA_ASSIGNMENT.
+    The answer comes once the cluster agreed to move, not once it has moved.
+    Versions: 1 may forbid another number of replicas (KIP-860): INVALID_REPLICATION_FACTOR.
+    """
+    may_change_count = request["allow_replication_factor_change"]
+    responses = []
+    for topic in request["topics"]:
+        rows = [
+            await _alter(broker, topic["name"], part, may_change_count=may_change_count)
+            for part in topic["partitions"]
+        ]
+        responses.append({"name": topic["name"], "partitions": rows})
+    return {
+        "error_code": ErrorCode.NONE,
+        "error_message": None,
+        "allow_replication_factor_change": may_change_count,
+        "responses": responses,
+    }
+
+
+async def _alter(broker: "Broker", name: str, part: Body, *, may_change_count: bool) -> Body:
+    index = part["partition_index"]
+    try:
+        image = _image_of(broker, name, index)
+        targets = _targets(broker, image, part, may_change_count=may_change_count)
+        if targets is not None:
+            await broker.propose(ReassignPartitions(image.topic_id, ((index, targets),)))
+    except HeadraceError as error:
+        return _row(index, error_code_of(error), str(error))
+    return _row(index, ErrorCode.NONE, None)
+
+
+def _image_of(broker: "Broker", name: str, index: int) -> TopicImage:
+    image = broker.cluster_state.topics.get(name)
+    if image is None or not 0 <= index < image.partition_count:
+        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}")
+    return image
+
+
+def _targets(
+    broker: "Broker", image: TopicImage, part: Body, *, may_change_count: bool
+) -> Targets | None:
+    """What to propose: brokers to move to, () to call a move off, None where all is well."""
+    index, asked = part["partition_index"], part["replicas"]
+    present = image.assignments[index]
+    if asked is None:
+        if index not in image.targets:
+            raise NoReassignmentInProgressError(f"{image.name}-{index} does not move")
+        return ()
+    replicas = tuple(asked)
+    known = broker.cluster_state.brokers
+    if not replicas or len(set(replicas)) < len(replicas):
+        raise InvalidReplicaAssignmentError(f"{list(replicas)}: name different brokers")
+    unknown = [each for each in replicas if each not in known]
+    if unknown:
+        raise InvalidReplicaAssignmentError(f"there is no broker {unknown[0]}")
+    if not may_change_count and len(replicas) != len(present):
+        raise InvalidReplicationFactorError(
+            f"{image.name}-{index} has {len(present)} replicas, {len(replicas)} are asked for"
+        )
+    if replicas == present:
+        return () if index in image.targets else None
+    return replicas
+
+
+def _row(index: int, code: ErrorCode, message: str | None) -> Body:
+    return {"partition_index": index, "error_code": code, "error_message": message}
+
+
+def handle_list_partition_reassignments(
+    broker: "Broker", context: RequestContext, request: Body
+) -> Body:
+    """ListPartitionReassignments (API key 46), version 0 (KIP-455).
+
+    Behaviour: the partitions that move, of those named or (null) of all; the others are left out.
+    """
+    asked: dict[str, set[int] | None] = dict.fromkeys(broker.cluster_state.topics)
+    if request["topics"] is not None:
+        asked = {topic["name"]: set(topic["partition_indexes"]) for topic in request["topics"]}
+    topics = []
+    for name, indexes in asked.items():
+        image = broker.cluster_state.topics.get(name)
+        if image is None:
+            continue
+        rows = [
+            _moving(image, index)
+            for index in sorted(image.targets)
+            if indexes is None or index in indexes
+        ]
+        if rows:
+            topics.append({"name": name, "partitions": rows})
+    return {"error_code": ErrorCode.NONE, "error_message": None, "topics": topics}
+
+
+def _moving(image: TopicImage, index: int) -> Body:
+    """One partition on its way: everybody who holds it or shall, the target's order first."""
+    present, target = image.assignments[index], image.targets[index]
+    removing = [broker_id for broker_id in present if broker_id not in target]
+    return {
+        "partition_index": index,
+        "replicas": [*target, *removing],
+        "adding_replicas": [broker_id for broker_id in target if broker_id not in present],
+        "removing_replicas": removing,
+    }
+
+
+async def handle_unregister_broker(
+    broker: "Broker", context: RequestContext, request: Body
+) -> Body:
+    """UnregisterBroker (API key 64), version 0: the cluster forgets a broker for good.
+
+    Behaviour: BROKER_ID_NOT_REGISTERED for one it does not know; INVALID_REQUEST while it is up or
+    holds partitions (Kafka forgets it even so): they are to be moved away before.  Where it votes
+    on the cluster, other brokers take its place first, as far as there are any.
+    """
+    broker_id = request["broker_id"]
+    try:
+        _check_may_go(broker, broker_id)
+        voters = broker.cluster_state.voters
+        if broker_id in voters:
+            generation = broker.cluster_state.generation
+            await broker.propose(ChangeVoters(generation, _voters_without(broker, broker_id)))
+        await broker.propose(UnregisterBroker(broker_id))
+    except HeadraceError as error:
+        return {"error_code": error_code_of(error), "error_message": str(error)}
+    return {"error_code": ErrorCode.NONE, "error_message": None}
+
+
+def _check_may_go(broker: "Broker", broker_id: int) -> None:
+    state = broker.cluster_state
+    if broker_id not in state.brokers:
+        raise BrokerIdNotRegisteredError(f"broker {broker_id} is not registered")
+    held = [
+        f"{image.name}-{index}"
+        for image in state.topics.values()
+        for index, replicas in enumerate(image.assignments)
+        if broker_id in replicas
+    ]
+    if held:
+        raise InvalidRequestError(
+            f"broker {broker_id} holds {len(held)} partitions, {held[0]} among them"
+        )
+    if broker_id in broker.live_broker_ids():
+        raise InvalidRequestError(f"broker {broker_id} is up; stop it, and ask again")
+
+
+def _voters_without(broker: "Broker", broker_id: int) -> tuple[int, ...]:
+    """The cluster's voters without that one, a live broker in its place where one is left over."""
+    state = broker.cluster_state
+    staying = [voter for voter in state.voters if voter != broker_id]
+    live = broker.live_broker_ids()
+    spare = sorted(each for each in state.brokers if each in live and each not in state.voters)
+    return (*staying, *spare[:1])

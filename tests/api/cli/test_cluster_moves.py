@@ -1,0 +1,69 @@
+"""Where `headrace cluster` sends replicas, and how it says how far they are."""
+
+import pytest
+
+from headrace.api.cli.admin_client import PartitionInfo, TopicInfo
+from headrace.api.cli.cluster_admin import Moving
+from headrace.api.cli.cluster_moves import (
+    check_brokers,
+    progress_line,
+    spread_replicas,
+    targets_without,
+)
+from headrace.api.cli.common import CliError
+
+
+def topic(name: str, *replicas: tuple[int, ...]) -> TopicInfo:
+    parts = tuple(
+        PartitionInfo(index, held[0], 0, held, held, ()) for index, held in enumerate(replicas)
+    )
+    return TopicInfo(name, bytes(16), False, parts)
+
+
+def test_brokers_are_named_once_and_known() -> None:
+    assert check_brokers("2,0", [0, 1, 2]) == [2, 0]
+    for text in ("0,0", "0,7", "x", ""):
+        with pytest.raises(CliError):
+            check_brokers(text, [0, 1, 2])
+
+
+def test_more_copies_keep_those_that_are_there_and_spread_the_new_ones() -> None:
+    clicks = topic("clicks", (0,), (1,), (2,))
+    chosen = [(clicks, index) for index in range(3)]
+    found = dict(spread_replicas(chosen, [0, 1, 2], 2))
+    assert [replicas[0] for replicas in found.values()] == [0, 1, 2]
+    new = [replicas[1] for replicas in found.values()]
+    assert sorted(new) == [0, 1, 2]
+    assert dict(spread_replicas(chosen, [0, 1, 2], 1)) == {
+        ("clicks", 0): [0],
+        ("clicks", 1): [1],
+        ("clicks", 2): [2],
+    }
+    with pytest.raises(CliError):
+        dict(spread_replicas(chosen, [0, 1, 2], 4))
+
+
+def test_a_replica_out_of_the_cluster_is_not_kept() -> None:
+    clicks = topic("clicks", (9, 1))
+    assert dict(spread_replicas([(clicks, 0)], [0, 1, 2], 2)) == {("clicks", 0): [1, 0]}
+
+
+def test_a_removed_broker_is_replaced_in_its_place_by_the_least_loaded() -> None:
+    topics = [topic("a", (0, 1), (1, 2)), topic("b", (2, 0))]
+    found = dict(targets_without(topics, 1, [0, 2, 3]))
+    assert found == {("a", 0): [0, 3], ("a", 1): [3, 2]}
+
+
+def test_without_a_spare_broker_the_copies_become_fewer() -> None:
+    assert dict(targets_without([topic("a", (0, 1))], 1, [0])) == {("a", 0): [0]}
+    with pytest.raises(CliError, match="alone"):
+        dict(targets_without([topic("a", (1,))], 1, []))
+
+
+def test_progress_says_what_is_there_and_what_moves() -> None:
+    moving = [Moving("clicks", 2, (0, 1, 2), (2,), (0,))]
+    line = progress_line(4, moving, 1.25)
+    assert line == (
+        "moving [###############.....] 3 of 4 partitions are there, 1.2 s; clicks-2 to 2"
+    )
+    assert moving[0].target == (1, 2)

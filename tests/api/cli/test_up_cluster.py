@@ -1,0 +1,97 @@
+"""`headrace up --brokers N`: the parent of several brokers."""
+
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from headrace.api.cli.common import CliError
+from headrace.api.cli.up_cluster import addresses_from
+from tests.support.broker_process import free_port
+
+WITHIN_S = 60
+
+
+def test_ports_follow_each_other() -> None:
+    assert addresses_from("127.0.0.1:9092", 3) == [
+        ("127.0.0.1", port) for port in range(9092, 9095)
+    ]
+    free = addresses_from("127.0.0.1:0", 3)
+    assert len({port for _, port in free}) == 3
+    with pytest.raises(CliError):
+        addresses_from("127.0.0.1:65534", 3)
+
+
+def start(data: Path, *arguments: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "headrace.api.cli", "up", "--data", str(data), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def said_until(process: "subprocess.Popen[str]", last: str) -> str:
+    assert process.stdout is not None
+    said = ""
+    while last not in said:
+        line = process.stdout.readline()
+        assert line, (said, process.communicate(timeout=WITHIN_S))
+        said += line
+    return said
+
+
+def has_ended(pid: int) -> bool:
+    """Wait until no such process runs any more."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        return bool(select.select([descriptor], [], [], WITHIN_S)[0])
+    finally:
+        os.close(descriptor)
+
+
+@pytest.mark.interop
+def test_the_parent_tells_who_is_who_says_who_died_and_stops_the_rest(tmp_path: Path) -> None:
+    count = 3
+    process = start(tmp_path, "--brokers", str(count), "--listen", f"127.0.0.1:{free_port()}")
+    said = said_until(process, "Ctrl-C stops all")
+    rows = re.findall(r"broker (\d)   process (\d+)   127\.0\.0\.1:(\d+)   (\S+)", said)
+    assert [row[0] for row in rows] == ["0", "1", "2"]
+    pids = [int(row[1]) for row in rows]
+
+    second = start(tmp_path, "--brokers", str(count), "--listen", "127.0.0.1:0")
+    _, refusal = second.communicate(timeout=WITHIN_S)
+    assert second.returncode == 1
+    assert f"broker-0 is in use by process {pids[0]}" in refusal
+
+    os.kill(pids[1], signal.SIGKILL)
+    assert process.stderr is not None
+    obituary = process.stderr.readline() + process.stderr.readline()
+    assert f"broker 1 (process {pids[1]}) was ended by SIGKILL" in obituary
+    assert f"headrace server start {tmp_path}/broker-1.properties" in obituary
+
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 0
+    assert all(has_ended(pid) for pid in pids)
+    assert (tmp_path / "broker-0" / ".kafka_cleanshutdown").exists()
+    assert (tmp_path / "broker-2" / ".kafka_cleanshutdown").exists()
+
+
+@pytest.mark.interop
+def test_brokers_do_not_outlive_a_parent_that_is_killed(tmp_path: Path) -> None:
+    process = start(tmp_path, "--brokers", "1", "--listen", "127.0.0.1:0")
+    said = said_until(process, "Ctrl-C stops all")
+    match = re.search(r"process (\d+)", said)
+    assert match is not None
+    process.kill()
+    process.communicate(timeout=WITHIN_S)
+    assert has_ended(int(match[1]))
