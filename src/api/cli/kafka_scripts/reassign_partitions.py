@@ -1,0 +1,222 @@
+"""kafka-reassign-partitions.sh: --generate, --execute, --verify, --list and --cancel moves."""
+
+import argparse
+import random
+from pathlib import Path
+
+from ....core.errors import HeadraceError
+from ...wire.error_codes import ErrorCode
+from .. import cluster_admin
+from ..admin_client import AdminClient, AdminError
+from ..cluster_admin import Place, Refusal
+from . import reassignment_files, replication_throttles
+from .options import KafkaParser, admin, exception_name, make_parser
+from .reassignment_files import joined, name_of
+
+_ACTIONS = ("verify", "generate", "execute", "cancel", "list")
+_EXISTING = (
+    "Cannot execute because there is an existing partition assignment.  Use --additional to "
+    "override this and create a new partition assignment in addition to the existing one. The "
+    "--additional flag can also be used to change the throttle by resubmitting the current "
+    "reassignment."
+)
+_MUST_VERIFY = (
+    "Warning: You must run --verify periodically, until the reassignment completes, to ensure the "
+    "throttle is removed."
+)
+
+
+def _parser() -> KafkaParser:
+    parser = make_parser(
+        "kafka-reassign-partitions", "This tool helps to move topic partitions between replicas."
+    )
+    parser.add_argument("--bootstrap-server", "--bootstrap-controller", dest="bootstrap_server")
+    parser.add_argument("--command-config", type=Path)
+    for action in _ACTIONS:
+        parser.add_argument(f"--{action}", action="store_true")
+    parser.add_argument("--reassignment-json-file", type=Path)
+    parser.add_argument("--topics-to-move-json-file", type=Path)
+    parser.add_argument("--broker-list")
+    parser.add_argument("--disable-rack-aware", action="store_true")
+    parser.add_argument("--throttle", type=int, default=-1)
+    parser.add_argument("--replica-alter-log-dirs-throttle", type=int, default=-1)
+    parser.add_argument("--timeout", type=int, default=10_000)
+    parser.add_argument("--additional", action="store_true")
+    parser.add_argument("--preserve-throttles", action="store_true")
+    parser.add_argument("--disallow-replication-factor-change", action="store_true")
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    parser = _parser()
+    args = parser.parse_args(argv)
+    given = [action for action in _ACTIONS if getattr(args, action)]
+    if len(given) != 1:
+        named = ", ".join(f"--{action}" for action in _ACTIONS)
+        parser.error(f"Command must include exactly one action: {named}")
+    if args.bootstrap_server is None:
+        parser.error("Please specify either --bootstrap-server or --bootstrap-controller")
+    _check_files(parser, args, given[0])
+    try:
+        with admin(args) as client:
+            _RUN[given[0]](client, args)
+    except AdminError as error:
+        print(
+            f"Error: org.apache.kafka.common.errors.{exception_name(error.code.name)}: "
+            f"{error.message}"
+        )
+        return 1
+    except HeadraceError as error:
+        print(f"Error: {error}")
+        return 1
+    return 0
+
+
+def _check_files(parser: KafkaParser, args: argparse.Namespace, action: str) -> None:
+    if action in ("verify", "execute", "cancel") and args.reassignment_json_file is None:
+        parser.error('Missing required argument "[reassignment-json-file]"')
+    if action == "generate":
+        if args.topics_to_move_json_file is None:
+            parser.error('Missing required argument "[topics-to-move-json-file]"')
+        if args.broker_list is None:
+            parser.error('Missing required argument "[broker-list]"')
+
+
+def _replicas(client: AdminClient, topics: set[str]) -> dict[Place, list[int]]:
+    """Who holds what now; AdminError for a topic that is not there."""
+    return {
+        (topic.name, part.index): list(part.replicas)
+        for topic in client.topics(topics)
+        for part in topic.partitions
+    }
+
+
+def _generate(client: AdminClient, args: argparse.Namespace) -> None:
+    topics = reassignment_files.read_topics(args.topics_to_move_json_file)
+    brokers = reassignment_files.parse_brokers(args.broker_list)
+    current = _replicas(client, set(topics))
+    proposed: dict[Place, list[int]] = {}
+    start = random.randrange(len(brokers))
+    for number, place in enumerate(sorted(current)):
+        count = len(current[place])
+        if count > len(brokers):
+            raise HeadraceError(
+                f"Unable to replicate the partition {count} time(s): The target replication factor "
+                f"of {count} cannot be reached because only {len(brokers)} broker(s) are "
+                "registered."
+            )
+        order = [brokers[(start + number + step) % len(brokers)] for step in range(count)]
+        proposed[place] = order
+    print(
+        "Current partition replica assignment\n" + reassignment_files.as_json(current) + "\n\n"
+        "Proposed partition reassignment configuration\n" + reassignment_files.as_json(proposed)
+    )
+
+
+def _execute(client: AdminClient, args: argparse.Namespace) -> None:
+    targets = reassignment_files.read_targets(args.reassignment_json_file)
+    if cluster_admin.reassignments(client) and not args.additional:
+        raise HeadraceError(_EXISTING)
+    _check_brokers(client, targets)
+    everything = _replicas(client, {topic for topic, _ in targets})
+    for topic, partition in targets:
+        if (topic, partition) not in everything:
+            raise HeadraceError(f"Unable to find partition: {topic}-{partition}")
+    current = {place: everything[place] for place in targets}
+    print(
+        f"Current partition replica assignment\n\n{reassignment_files.as_json(current)}\n\n"
+        "Save this to use as the --reassignment-json-file option during rollback"
+    )
+    if args.throttle >= 0:
+        print(_MUST_VERIFY)
+        replication_throttles.limit(client, current, targets, args.throttle)
+        print(f"The inter-broker throttle limit was set to {args.throttle} B/s")
+    rows = cluster_admin.reassign(client, targets)
+    _raise_refused(rows, "Error reassigning partition(s):")
+    print(f"Successfully started partition reassignment{_s(rows)} for {joined(sorted(targets))}")
+
+
+def _check_brokers(client: AdminClient, targets: dict[Place, list[int]]) -> None:
+    known = {row["broker_id"] for row in cluster_admin.describe_cluster(client)["brokers"]}
+    for broker in sorted({each for replicas in targets.values() for each in replicas} - known):
+        raise HeadraceError(f"Unknown broker id {broker}")
+
+
+def _raise_refused(rows: list[Refusal], heading: str) -> None:
+    refused = [row for row in rows if row.code != ErrorCode.NONE]
+    if refused:
+        lines = [f"{row.topic}-{row.partition}: {row.message}" for row in refused]
+        raise HeadraceError("\n".join([heading, *lines]))
+
+
+def _s(items: object) -> str:
+    return "s" if len(items) > 1 else ""  # type: ignore[arg-type]
+
+
+def _verify(client: AdminClient, args: argparse.Namespace) -> None:
+    targets = reassignment_files.read_targets(args.reassignment_json_file)
+    moving = {(each.topic, each.partition) for each in cluster_admin.reassignments(client)}
+    current = _replicas(client, {topic for topic, _ in targets})
+    print("Status of partition reassignment:")
+    for place in sorted(targets):
+        name = name_of(place)
+        replicas = current.get(place, [])
+        if place in moving:
+            print(f"Reassignment of partition {name} is still in progress.")
+        elif replicas == targets[place]:
+            print(f"Reassignment of partition {name} is completed.")
+        else:
+            print(
+                f"There is no active reassignment of partition {name}, but replica set is "
+                f"{','.join(map(str, replicas))} rather than {','.join(map(str, targets[place]))}."
+            )
+    print()
+    if not moving & targets.keys() and not args.preserve_throttles:
+        brokers, topics = replication_throttles.clear(client, targets)
+        print(
+            f"Clearing broker-level throttles on broker{_s(brokers)} {','.join(map(str, brokers))}"
+        )
+        print(f"Clearing topic-level throttles on topic{_s(topics)} {','.join(topics)}")
+
+
+def _cancel(client: AdminClient, args: argparse.Namespace) -> None:
+    targets = reassignment_files.read_targets(args.reassignment_json_file)
+    moving = {(each.topic, each.partition) for each in cluster_admin.reassignments(client)}
+    active = sorted(targets.keys() & moving)
+    if active:
+        rows = cluster_admin.reassign(client, dict.fromkeys(active))
+        _raise_refused(rows, f"Error cancelling partition reassignment{_s(rows)} for:")
+        print(f"Successfully cancelled partition reassignment{_s(active)} for: {joined(active)}")
+    else:
+        print("None of the specified partition reassignments are active.")
+    print("None of the specified partition moves are active.")
+    if not args.preserve_throttles:
+        brokers, topics = replication_throttles.clear(client, targets)
+        print(
+            f"Clearing broker-level throttles on broker{_s(brokers)} {','.join(map(str, brokers))}"
+        )
+        print(f"Clearing topic-level throttles on topic{_s(topics)} {','.join(topics)}")
+
+
+def _list(client: AdminClient, args: argparse.Namespace) -> None:
+    moving = cluster_admin.reassignments(client)
+    if not moving:
+        print("No partition reassignments found.")
+        return
+    print("Current partition reassignments:")
+    for each in moving:
+        text = f"{each.topic}-{each.partition}: replicas: {','.join(map(str, each.replicas))}."
+        if each.adding:
+            text += f" adding: {','.join(map(str, each.adding))}."
+        if each.removing:
+            text += f" removing: {','.join(map(str, each.removing))}."
+        print(text)
+
+
+_RUN = {
+    "verify": _verify,
+    "generate": _generate,
+    "execute": _execute,
+    "cancel": _cancel,
+    "list": _list,
+}

@@ -1,0 +1,102 @@
+"""The JSON files of kafka-reassign-partitions.sh, read and written as Kafka does."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ....core.errors import HeadraceError
+from ..cluster_admin import Place
+
+_VERSION = 1
+
+
+def name_of(place: Place) -> str:
+    return f"{place[0]}-{place[1]}"
+
+
+def joined(places: Iterable[Place]) -> str:
+    return ",".join(map(name_of, places))
+
+
+def _document(path: Path) -> Any:
+    try:
+        document = json.loads(path.read_text())
+    except OSError as error:
+        raise HeadraceError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise HeadraceError("The input string is not a valid JSON") from None
+    if not isinstance(document, dict) or document.get("version", _VERSION) != _VERSION:
+        raise HeadraceError(f"Not supported version field value in {path}")
+    return document
+
+
+def read_targets(path: Path) -> dict[Place, list[int]]:
+    """Partition -> the brokers that shall hold it; raises for what Kafka refuses."""
+    try:
+        rows = [
+            ((str(row["topic"]), int(row["partition"])), [int(each) for each in row["replicas"]])
+            for row in _document(path)["partitions"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise HeadraceError(f"{path} is no reassignment: {error!r}") from None
+    if not rows:
+        raise HeadraceError("Partition reassignment list cannot be empty")
+    if not all(replicas for _, replicas in rows):
+        raise HeadraceError("Partition replica list cannot be empty")
+    places = [place for place, _ in rows]
+    repeated = sorted({place for place in places if places.count(place) > 1})
+    if repeated:
+        raise HeadraceError(
+            f"Partition reassignment contains duplicate topic partitions: {joined(repeated)}"
+        )
+    for place, replicas in rows:
+        twice = sorted({each for each in replicas if replicas.count(each) > 1})
+        if twice:
+            raise HeadraceError(
+                "Partition replica lists may not contain duplicate entries: "
+                f"{name_of(place)} contains multiple entries for {','.join(map(str, twice))}"
+            )
+    return dict(rows)
+
+
+def read_topics(path: Path) -> list[str]:
+    """The topics of --topics-to-move-json-file."""
+    try:
+        topics = [str(row["topic"]) for row in _document(path)["topics"]]
+    except (KeyError, TypeError) as error:
+        raise HeadraceError(f"{path} names no topics: {error!r}") from None
+    repeated = sorted({topic for topic in topics if topics.count(topic) > 1})
+    if repeated:
+        raise HeadraceError(
+            f"List of topics to reassign contains duplicate entries: {', '.join(repeated)}"
+        )
+    return topics
+
+
+def parse_brokers(text: str) -> list[int]:
+    """`0,1,2` of --broker-list."""
+    try:
+        brokers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise HeadraceError(f"--broker-list {text}: must be broker ids, as in 0,1,2") from None
+    repeated = sorted({broker for broker in brokers if brokers.count(broker) > 1})
+    if repeated:
+        raise HeadraceError(
+            f"Broker list contains duplicate entries: {', '.join(map(str, repeated))}"
+        )
+    return brokers
+
+
+def as_json(assignment: Mapping[Place, list[int]]) -> str:
+    """In one line, the partitions in order, as Kafka prints it."""
+    rows = [
+        {
+            "topic": topic,
+            "partition": partition,
+            "replicas": replicas,
+            "log_dirs": ["any"] * len(replicas),
+        }
+        for (topic, partition), replicas in sorted(assignment.items())
+    ]
+    return json.dumps({"version": _VERSION, "partitions": rows}, separators=(",", ":"))

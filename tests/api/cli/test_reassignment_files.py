@@ -1,0 +1,63 @@
+"""The files of kafka-reassign-partitions.sh: what is read, what is refused, what is written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.api.cli.kafka_scripts import reassignment_files as files
+from headrace.api.cli.kafka_scripts.leader_election import read_places
+from headrace.core.errors import HeadraceError
+
+ROW = {"topic": "foo", "partition": 1, "replicas": [2, 0]}
+
+
+def written(folder: Path, document: Any) -> Path:
+    path = folder / "file.json"
+    path.write_text(document if isinstance(document, str) else json.dumps(document))
+    return path
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    targets = {("foo", 1): [2, 0], ("bar", 0): [1]}
+    text = files.as_json(targets)
+    assert files.read_targets(written(tmp_path, text)) == targets
+    assert text.startswith('{"version":1,"partitions":[{"topic":"bar","partition":0,"replicas":[1]')
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        ("no json", "not a valid JSON"),
+        ({"version": 2, "partitions": [ROW]}, "version"),
+        ({"version": 1, "partitions": []}, "cannot be empty"),
+        ({"version": 1, "partitions": [{**ROW, "replicas": []}]}, "replica list cannot be empty"),
+        ({"version": 1, "partitions": [ROW, ROW]}, "duplicate topic partitions: foo-1"),
+        ({"version": 1, "partitions": [{**ROW, "replicas": [3, 3]}]}, "multiple entries for 3"),
+        ({"version": 1, "partitions": [{"topic": "foo"}]}, "no reassignment"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_what_kafka_refuses_is_refused(tmp_path: Path, document: Any, reason: str) -> None:
+    with pytest.raises(HeadraceError, match=reason):
+        files.read_targets(written(tmp_path, document))
+
+
+def test_topics_and_brokers_are_named_once(tmp_path: Path) -> None:
+    rows = [{"topic": "a"}, {"topic": "b"}]
+    assert files.read_topics(written(tmp_path, {"topics": rows, "version": 1})) == ["a", "b"]
+    with pytest.raises(HeadraceError, match="duplicate entries: a"):
+        files.read_topics(written(tmp_path, {"topics": [*rows, rows[0]], "version": 1}))
+    assert files.parse_brokers("0,2") == [0, 2]
+    for text in ("0,0", "a"):
+        with pytest.raises(HeadraceError):
+            files.parse_brokers(text)
+
+
+def test_partitions_to_elect_are_named_once(tmp_path: Path) -> None:
+    row = {"topic": "foo", "partition": 1}
+    assert read_places(written(tmp_path, {"partitions": [row]})) == [("foo", 1)]
+    for document in ({"partitions": [row, row]}, {}, {"partitions": [{"topic": "foo"}]}):
+        with pytest.raises(HeadraceError):
+            read_places(written(tmp_path, document))
