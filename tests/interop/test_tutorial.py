@@ -2,7 +2,8 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,22 +16,29 @@ from tests.support.broker_process import free_port
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 WAIT_S = 120
+DESCRIBE_TRIES = 40
 
 
 class Shell:
-    """Runs lines of a tutorial with KAFKA_HOME and PATH set; 9092 is read as a free port."""
+    """Runs lines of a tutorial with KAFKA_HOME and PATH set; ports and folders are the test's."""
 
-    def __init__(self, home: Path, port: int) -> None:
-        self._port = str(port)
+    def __init__(self, home: Path, stand_ins: Mapping[str, str]) -> None:
+        self._stand_ins = stand_ins
         self.environment = os.environ | {
             "KAFKA_HOME": str(home),
             "PATH": f"{home / 'bin'}:{os.environ['PATH']}",
             "LOG_DIR": str(home / "logs"),
         }
 
+    def stand_in(self, text: str) -> str:
+        """`text` with the ports and folders of this test in the place of those printed."""
+        for printed, own in self._stand_ins.items():
+            text = text.replace(printed, own)
+        return text
+
     def start(self, line: str) -> "subprocess.Popen[str]":
         return subprocess.Popen(
-            line.replace("9092", self._port),
+            self.stand_in(line),
             shell=True,
             env=self.environment,
             stdin=subprocess.PIPE,
@@ -56,15 +64,15 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     """A written kafka-home whose settings name a free port and a folder of this test."""
     home = tmp_path / "kafka"
     assert headrace(["kafka-home", str(home)]) == 0
-    port = free_port()
+    ports = {printed: str(free_port()) for printed in ("9092", "9093", "9094")}
+    shell = Shell(home, {**ports, "/tmp/kafka-logs": str(tmp_path / "kafka-logs")})
     settings = home / "config" / "server.properties"
-    text = settings.read_text().replace("9092", str(port))
-    settings.write_text(text.replace("/tmp/kafka-logs", str(tmp_path / "kafka-logs")))
-    shell = Shell(home, port)
+    settings.write_text(shell.stand_in(settings.read_text()))
     yield shell
-    pid = process_holding(tmp_path / "kafka-logs")
-    if pid is not None:
-        wait_for_exit(pid, lambda: os.kill(pid, 9), WAIT_S)
+    for folder in tmp_path.glob("kafka-logs*"):
+        pid = process_holding(folder)
+        if pid is not None:
+            wait_for_exit(pid, partial(os.kill, pid, 9), WAIT_S)
 
 
 def read_lines(process: "subprocess.Popen[str]", count: int) -> list[str]:
@@ -141,3 +149,102 @@ def test_a_second_creation_is_refused_in_kafkas_words(shell: Shell) -> None:
     )
     assert "TopicExistsException" in refused.stderr
     assert shell.expect(f"{create} --if-not-exists") == ""
+
+
+EDITS = (  # what the tutorial's reader changes in the two copies, with an editor
+    {"broker.id=": "broker.id={0}", "listeners=": "listeners=PLAINTEXT://:909{1}"}
+    | {"log.dir=": "log.dir=/tmp/kafka-logs-{0}"}
+)
+
+
+def edit_copy(shell: Shell, number: int) -> None:
+    """server-1.properties and server-2.properties as the tutorial has them edited."""
+    path = Path(shell.environment["KAFKA_HOME"]) / "config" / f"server-{number}.properties"
+    kept = [line for line in path.read_text().splitlines() if not line.startswith(tuple(EDITS))]
+    edited = [text.format(number, number + 2) for text in EDITS.values()]
+    lines = [*edited, f"port=909{number + 2}", *kept]
+    path.write_text(shell.stand_in("\n".join(lines) + "\n"))
+
+
+def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
+    shell: Shell, tmp_path: Path
+) -> None:
+    shell.expect("kafka-server-start.sh -daemon $KAFKA_HOME/config/server.properties")
+    consume_with_a_group(shell, "cts_topic", ["before the others"], is_first=True)
+    shell.expect(
+        "cd $KAFKA_HOME; cp config/server.properties config/server-1.properties; "
+        "cp config/server.properties config/server-2.properties"
+    )
+    for number in (1, 2):
+        edit_copy(shell, number)
+        shell.expect(f"kafka-server-start.sh -daemon $KAFKA_HOME/config/server-{number}.properties")
+    topic = "--bootstrap-server localhost:9092 --topic clickstream"
+    created = shell.expect(
+        f"kafka-topics.sh --create {topic} --replication-factor 3 --partitions 1"
+    )
+    assert created == "Created topic clickstream.\n"
+    shell.expect(f"kafka-topics.sh --alter {topic} --partitions 4")
+    before = describe(shell, topic)
+    assert [row["Replicas"].count(",") for row in before] == [2, 2, 2, 2]
+    assert len({row["Leader"] for row in before}) > 1
+    messages = [f"click {number}" for number in range(20)]
+    shell.expect(
+        "kafka-console-producer.sh --broker-list localhost:9092 --topic clickstream",
+        "\n".join(messages) + "\n",
+    )
+    assert consume(shell, topic, 20) == sorted(messages)
+    # The first broker of the cluster dies, which leads at least one of the partitions.
+    pid = process_holding(tmp_path / "kafka-logs")
+    assert pid is not None
+    wait_for_exit(pid, partial(os.kill, pid, 9), WAIT_S)
+    others = "--bootstrap-server localhost:9093 --topic clickstream"
+    after = describe(shell, others, until=lambda rows: all(row["Leader"] != "0" for row in rows))
+    assert all(sorted(row["Isr"].split(",")) == ["1", "2"] for row in after)
+    assert consume(shell, others, 20) == sorted(messages)
+    consume_with_a_group(shell, "clickstream", messages, server="localhost:9093")
+
+
+def describe(
+    shell: Shell,
+    topic: str,
+    until: Callable[[list[dict[str, str]]], bool] = lambda rows: True,
+) -> list[dict[str, str]]:
+    """The rows of `--describe`, once they are as `until` says; they must become so in time."""
+    for _ in range(DESCRIBE_TRIES):
+        said = shell.expect(f"kafka-topics.sh --describe {topic}").splitlines()[1:]
+        fields = [dict(field.split(": ", 1) for field in _fields(line)) for line in said]
+        if until(fields):
+            return fields
+    raise AssertionError(said)
+
+
+def _fields(line: str) -> list[str]:
+    return [field for field in line.strip().split("\t") if ": " in field]
+
+
+def consume(shell: Shell, topic: str, count: int) -> list[str]:
+    said = shell.expect(
+        f"kafka-console-consumer.sh {topic} --from-beginning --max-messages {count}"
+    )
+    return sorted(said.splitlines())
+
+
+def consume_with_a_group(
+    shell: Shell,
+    topic: str,
+    messages: list[str],
+    *,
+    server: str = "localhost:9092",
+    is_first: bool = False,
+) -> None:
+    """A group reads `messages`; the first call writes them too, so that offsets are kept."""
+    if is_first:
+        shell.expect(
+            f"kafka-console-producer.sh --broker-list {server} --topic {topic}",
+            "\n".join(messages) + "\n",
+        )
+    said = shell.expect(
+        f"kafka-console-consumer.sh --bootstrap-server {server} --topic {topic} --group readers "
+        f"--from-beginning --max-messages {len(messages)}"
+    )
+    assert sorted(said.splitlines()) == sorted(messages)

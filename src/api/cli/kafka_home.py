@@ -22,10 +22,10 @@ broker.id=0
 listeners=PLAINTEXT://localhost:9092
 log.dir=/tmp/kafka-logs
 
+# Where the cluster is found: the broker that listens there begins it, the others join.
+controller.quorum.bootstrap.servers=localhost:9092
+
 num.partitions=1
-offsets.topic.replication.factor=1
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
 group.initial.rebalance.delay.ms=0
 
 log.retention.hours=168
