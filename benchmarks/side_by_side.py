@@ -24,7 +24,15 @@ from typing import Any
 
 from headrace.api.server.serve import raise_descriptor_limit
 
-from . import rows, rows_ceiling, rows_clients, rows_kreps, rows_librdkafka, rows_partitions
+from . import (
+    rows,
+    rows_ceiling,
+    rows_clients,
+    rows_cluster,
+    rows_kreps,
+    rows_librdkafka,
+    rows_partitions,
+)
 from .harness import TOUCH_BYTES, Samples, machine, number, touch_memory
 from .peers.brokers import PEERS
 from .peers.install import ROOT, PeerUnavailableError, forbid_installing
@@ -42,6 +50,7 @@ ROWS: dict[str, Row] = (
     | rows_ceiling.ROWS
     | rows_clients.ROWS
     | rows_partitions.ROWS
+    | rows_cluster.ROWS
 )
 TABLES = {
     "kreps": list(rows_kreps.ROWS),
@@ -52,6 +61,7 @@ TABLES = {
     "ceiling": list(rows_ceiling.ROWS),
     "clients": list(rows_clients.ROWS),
     "partitions": list(rows_partitions.ROWS),
+    "cluster": list(rows_cluster.ROWS),
     "all": list(ROWS),
 }
 # What `--quick` plays unless a table or rows are named: it has to end within ten minutes.

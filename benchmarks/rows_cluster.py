@@ -1,0 +1,289 @@
+"""Rows of three brokers: what three replicas cost, and what a client sees when a broker goes.
+
+The load of the fail-over rows is one confluent-kafka producer, acks=all and idempotent, whose
+`socket.timeout.ms` is one second: what it waits for longer than that is the brokers' own.
+"""
+
+import signal
+import threading
+import time
+from itertools import pairwise
+from typing import Any
+
+from .harness import run_loads
+from .loads import produce_command
+from .peers.install import PeerUnavailableError
+from .peers.members import Members
+from .peers.peer import RunningPeer
+from .row import BIG_MESSAGES, MESSAGES, Figures, Row
+from .rows import LATENCY_SECONDS, paced_latencies
+from .topics import create_ready_topic, create_topic
+
+KILLS = {"smoke": 1, "quick": 5, "full": 20}
+PAUSES = {"smoke": 1, "quick": 2, "full": 5}
+PARTITIONS = {"smoke": 50, "quick": 1000, "full": 1000}
+IDLE_SECONDS = {"smoke": 1.0, "quick": 5.0, "full": 10.0}
+MISSED_BYTES = {"smoke": 20_000_000, "quick": 300_000_000, "full": 1_000_000_000}
+SETTLED_WITHIN_S = 120.0
+LOADED_S = 1.0
+# Brokers that die are what these rows are about: librdkafka need not say so.
+SILENT = 0
+PAUSED_S = 4.0
+
+
+def produce_replicated(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """Three replicas, acks=all: 100 B with and without idempotence, and 1 KB in large batches."""
+    figures: Figures = {}
+    big = ("linger.ms=50", "batch.size=1000000", "batch.num.messages=1000", "acks=all")
+    for words, size, count, settings in (
+        ("100 B acks=all", 100, MESSAGES[scale], ("linger.ms=5", "acks=all")),
+        ("100 B idempotent", 100, MESSAGES[scale], ("linger.ms=5", "enable.idempotence=true")),
+        ("1 KB acks=all", 1000, BIG_MESSAGES[scale], big),
+    ):
+        topic = f"replicated-{words.replace(' ', '-').replace('=', '-')}-{turn}"
+        create_ready_topic(peer, topic, 1, replicas=3)
+        run_loads([produce_command(peer, topic, count // 10, size, *settings)])
+        before = peer.cpu_s()
+        (result,) = run_loads([produce_command(peer, topic, count, size, *settings)])
+        cost = (peer.cpu_s() - before) / (result["bytes"] / 1e9)
+        title = f"3 replicas, {words}"
+        figures[title] = (result["messages"] / result["seconds"], "msg/s", "more")
+        figures[f"{title}, brokers"] = (cost, "CPU-s/GB", "less")
+    return figures
+
+
+def latency_replicated(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """1,000 unbatched messages a second, acks=all, three replicas, from due to seen."""
+    topic = f"latency-3-{turn}"
+    create_ready_topic(peer, topic, 1, replicas=3)
+    topic = f"paced-3-{turn}"
+    create_topic(peer, topic, 1, replicas=3)
+    wait_until_in_sync(peer, topic, 1)
+    total = int(1000 * LATENCY_SECONDS[scale])
+    taken_s = paced_latencies(peer, topic, total)
+    measured_ms = sorted(1000 * seconds for seconds in taken_s[total // 10 :])
+    return {
+        f"3 replicas, end to end at 1,000 msg/s, p{percent}": (
+            measured_ms[int(percent / 100 * len(measured_ms))],
+            "ms",
+            "less",
+        )
+        for percent in (50, 99)
+    }
+
+
+class Load:
+    """Numbers to one partition, one every two milliseconds; when each was acknowledged."""
+
+    def __init__(self, peer: RunningPeer, topic: str) -> None:
+        from confluent_kafka import Producer
+
+        self.acknowledged_s: list[float] = []
+        self.errors: list[str] = []
+        self._topic = topic
+        self._stop = threading.Event()
+        self._producer: Any = Producer(
+            {
+                "bootstrap.servers": peer.bootstrap,
+                "enable.idempotence": True,
+                "linger.ms": 0,
+                "socket.timeout.ms": 1_000,
+                "request.timeout.ms": 1_000,
+                "socket.connection.setup.timeout.ms": 1_000,
+                "reconnect.backoff.ms": 20,
+                "reconnect.backoff.max.ms": 100,
+                "retry.backoff.ms": 20,
+                "retry.backoff.max.ms": 100,
+                "topic.metadata.refresh.fast.interval.ms": 50,
+                "log_level": SILENT,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _note(self, error: Any, _: Any) -> None:
+        if error is None:
+            self.acknowledged_s.append(time.perf_counter())
+        else:
+            self.errors.append(error.str())
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._producer.produce(self._topic, b"x" * 100, partition=0, on_delivery=self._note)
+            self._producer.poll(0.002)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+        if self._producer.flush(60):
+            raise PeerUnavailableError(f"{self._topic}: records were never acknowledged")
+
+    def longest_gap_s(self, since_s: float) -> float:
+        """The longest pause between acknowledgements from `since_s` to now."""
+        moments = [since_s, *(each for each in self.acknowledged_s if each > since_s)]
+        moments.append(time.perf_counter())
+        return max(later - earlier for earlier, later in pairwise(moments))
+
+
+def partitions_of(peer: RunningPeer, topic: str) -> dict[int, Any]:
+    """Metadata's partitions of a topic, by index; {} where no broker answered."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
+    client: Any = AdminClient({"bootstrap.servers": peer.bootstrap, "log_level": SILENT})
+    try:
+        found: dict[int, Any] = client.list_topics(topic, timeout=5).topics[topic].partitions
+    except KafkaException:
+        return {}
+    return found
+
+
+def wait_until_in_sync(peer: RunningPeer, topic: str, count: int, copies: int = 3) -> float:
+    """Seconds until every partition has a leader and `copies` in-sync replicas."""
+    started = time.perf_counter()
+    while True:
+        found = partitions_of(peer, topic)
+        if sum(part.leader >= 0 and len(part.isrs) >= copies for part in found.values()) == count:
+            return time.perf_counter() - started
+        if time.perf_counter() > started + SETTLED_WITHIN_S:
+            raise PeerUnavailableError(f"{topic}: not in sync after {SETTLED_WITHIN_S:g} s")
+        # Metadata has no way to wait for a change.
+        time.sleep(0.01)
+
+
+def _quantiles(title: str, gaps_s: list[float]) -> Figures:
+    ordered = sorted(gaps_s)
+    last = len(ordered) - 1
+    return {
+        f"{title}, p50": (ordered[last // 2], "s", "less"),
+        f"{title}, max": (ordered[last], "s", "less"),
+    }
+
+
+def fail_over(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """kill -9 and SIGSTOP of the leader, again and again: the producer's longest gap."""
+    topic = f"failover-{turn}"
+    create_ready_topic(peer, topic, 1, replicas=3)
+    members, load = Members(peer), Load(peer, topic)
+    killed: list[float] = []
+    paused: list[float] = []
+    try:
+        for _ in range(KILLS[scale]):
+            time.sleep(LOADED_S)
+            leader = partitions_of(peer, topic)[0].leader
+            struck_s = time.perf_counter()
+            members.end(leader)
+            time.sleep(LOADED_S)
+            members.start(leader)
+            wait_until_in_sync(peer, topic, 1)
+            killed.append(load.longest_gap_s(struck_s))
+        for _ in range(PAUSES[scale]):
+            time.sleep(LOADED_S)
+            leader = partitions_of(peer, topic)[0].leader
+            struck_s = time.perf_counter()
+            with members.paused(leader):
+                time.sleep(PAUSED_S)
+            wait_until_in_sync(peer, topic, 1)
+            paused.append(load.longest_gap_s(struck_s))
+        load.stop()
+    finally:
+        members.close()
+    if load.errors:
+        raise PeerUnavailableError(f"fail-over: {len(load.errors)} sends failed: {load.errors[0]}")
+    return _quantiles("kill -9 of the leader, longest gap", killed) | _quantiles(
+        "SIGSTOP of the leader, longest gap", paused
+    )
+
+
+def rolling_restart(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """Every broker stopped by SIGTERM and started again under load."""
+    topic = f"rolling-{turn}"
+    create_ready_topic(peer, topic, 1, replicas=3)
+    members, load = Members(peer), Load(peer, topic)
+    started_s = time.perf_counter()
+    try:
+        for number in range(3):
+            time.sleep(LOADED_S)
+            members.end(number, signal.SIGTERM)
+            members.start(number)
+            wait_until_in_sync(peer, topic, 1)
+        gap_s = load.longest_gap_s(started_s)
+        load.stop()
+    finally:
+        members.close()
+    return {
+        "rolling restart, longest gap": (gap_s, "s", "less"),
+        "rolling restart, client errors": (float(len(load.errors)), "errors", "less"),
+    }
+
+
+def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """A follower that missed much: how fast it catches up once it answers again."""
+    topic = f"rejoin-{turn}"
+    create_ready_topic(peer, topic, 1, replicas=3)
+    members = Members(peer)
+    try:
+        leader = partitions_of(peer, topic)[0].leader
+        follower = (leader + 1) % 3
+        members.end(follower)
+        count = MISSED_BYTES[scale] // 1000
+        run_loads([produce_command(peer, topic, count, 1000, "linger.ms=20", "acks=all")])
+        members.start(follower)
+        taken_s = wait_until_in_sync(peer, topic, 1)
+    finally:
+        members.close()
+    return {
+        "catching up with what was missed": (MISSED_BYTES[scale] / 1e6 / taken_s, "MB/s", "more")
+    }
+
+
+def replicated_partitions(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """Many partitions of three replicas: made and in sync, left alone, led again after a kill."""
+    count, topic = PARTITIONS[scale], f"many-3-{turn}"
+    title = f"{count:,} partitions x 3"
+    figures: Figures = {}
+    members = Members(peer)
+    before_mib = members.rss_mib()
+    started = time.perf_counter()
+    create_topic(peer, topic, count, replicas=3)
+    wait_until_in_sync(peer, topic, count)
+    figures[f"{title}, created and in sync"] = (time.perf_counter() - started, "s", "less")
+    time.sleep(LOADED_S)
+    grown_kib = (members.rss_mib() - before_mib) * 1024 / (3 * count)
+    figures[f"{title}, RSS a replica"] = (grown_kib, "KiB", "less")
+    cpu_s = members.cpu_s()
+    time.sleep(IDLE_SECONDS[scale])
+    share = 100 * (members.cpu_s() - cpu_s) / IDLE_SECONDS[scale]
+    figures[f"{title}, idle, all brokers"] = (share, "% of a core", "less")
+    try:
+        struck_s = time.perf_counter()
+        members.end(2)
+        while not _are_led(partitions_of(peer, topic), count, without=2):
+            if time.perf_counter() > struck_s + SETTLED_WITHIN_S:
+                raise PeerUnavailableError(f"{topic}: not all led again")
+            # Metadata has no way to wait for an election.
+            time.sleep(0.005)
+        figures[f"{title}, led again after kill -9"] = (
+            time.perf_counter() - struck_s,
+            "s",
+            "less",
+        )
+        members.start(2)
+        figures[f"{title}, in sync again"] = (wait_until_in_sync(peer, topic, count), "s", "less")
+    finally:
+        members.close()
+    return figures
+
+
+def _are_led(found: dict[int, Any], count: int, *, without: int) -> bool:
+    return sum(part.leader >= 0 and part.leader != without for part in found.values()) == count
+
+
+ROWS = {
+    "replicated-produce": Row(produce_replicated, brokers=3),
+    "replicated-latency": Row(latency_replicated, brokers=3),
+    "failover": Row(fail_over, brokers=3),
+    "rolling-restart": Row(rolling_restart, brokers=3),
+    "rejoin": Row(rejoin, brokers=3),
+    "replicated-partitions": Row(replicated_partitions, brokers=3),
+}
