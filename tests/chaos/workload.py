@@ -22,6 +22,7 @@ NOT_WRITTEN = {"NOT_ENOUGH_REPLICAS", "TOPIC_AUTHORIZATION_FAILED", "_QUEUE_FULL
 FINISH_WITHIN_S = 90.0
 # A client that shall move within a second must not wait for an answer any longer than that.
 QUICK = {
+    "log_level": 0,
     "socket.timeout.ms": 1_000,
     "reconnect.backoff.ms": 20,
     "reconnect.backoff.max.ms": 200,
@@ -43,7 +44,7 @@ class NumberedProducer:
         partitions: Sequence[Partition],
         *,
         is_idempotent: bool,
-        pause_s: float = 0.002,
+        pause_s: float = 0.02,
     ) -> None:
         self._history = history
         self._name = name
@@ -58,7 +59,7 @@ class NumberedProducer:
                 "bootstrap.servers": bootstrap,
                 "acks": "all",
                 "enable.idempotence": is_idempotent,
-                "linger.ms": 1,
+                "linger.ms": 2,
                 "message.timeout.ms": int(FINISH_WITHIN_S * 1000),
                 "request.timeout.ms": 1_000,
                 "retry.backoff.ms": 20,

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import uvloop
+
 CLIENT = -1
 CHUNK_BYTES = 1 << 16
 PidOf = Callable[[int], int | None]
@@ -50,7 +52,7 @@ class LinkProxies:
         self._cut: set[tuple[int, int]] = set()
         self._pairs: set[_Pair] = set()
         self._servers: list[asyncio.Server] = []
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._changed = asyncio.Event()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -151,6 +153,8 @@ class LinkProxies:
                 self._pump(pair, source, target, reader, from_broker),
                 self._pump(pair, target, source, to_broker, writer),
             )
+        except asyncio.CancelledError:
+            return  # the proxies are being closed
         finally:
             pair.reset()
             self._pairs.discard(pair)
