@@ -5,6 +5,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,18 +47,18 @@ class Kills:
         try:
             for number in range(KILLS):
                 mark = RECORDS * (number + 1) // (KILLS + 1)
-                wait_until(lambda mark=mark: self._progress() >= mark, f"{mark} sent")  # type: ignore[misc]
+                wait_until(partial(self._has_sent, mark), f"{mark} sent")
                 leader = self._cluster.leader_of(self._topic)
                 assert leader >= 0
                 self._cluster.kill(leader)
-                wait_until(
-                    lambda leader=leader: self._is_led_by_another(leader),  # type: ignore[misc]
-                    "another leader",
-                )
+                wait_until(partial(self._is_led_by_another, leader), "another leader")
                 self._cluster.start([leader])
                 self._cluster.wait_in_sync([self._topic])
         except BaseException as error:
             self._failures.append(error)
+
+    def _has_sent(self, mark: int) -> bool:
+        return self._progress() >= mark
 
     def _is_led_by_another(self, dead: int) -> bool:
         return self._cluster.leader_of(self._topic) not in (-1, dead)

@@ -1,6 +1,7 @@
 """ElectLeaders (API key 43), versions 0-2: leaders by order of a person."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
@@ -87,10 +88,15 @@ async def elect_leader(broker: "Broker", name: str, index: int, *, is_unclean: b
         order = unclean_election if is_unclean else preferred_election
         command = order(words, seat.group.state, seats.live)
         decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        seat.group.propose(command, lambda result, to=decided: to.done() or to.set_result(result))  # type: ignore[misc]
+        seat.group.propose(command, partial(_settle, decided))
         outcome = await decided
         if outcome is Outcome.APPLIED:
             return
         if isinstance(outcome, ReplicationError) and not isinstance(outcome, NotControllerError):
             raise outcome
     raise NotControllerError(f"{words} changes too fast", None)
+
+
+def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
+    if not future.done():  # cancelled when its connection closed
+        future.set_result(outcome)
