@@ -288,14 +288,19 @@ class RaftSimulation(RaftCluster):
     # -- what must hold
 
     def note_applied(
-        self, member: Member, group: RaftGroup, entry_index: int, payload: bytes | None
+        self,
+        member: Member,
+        group: RaftGroup,
+        entry_index: int,
+        entry_term: int,
+        payload: bytes | None,
     ) -> None:
         if payload is None:
             self._count("snapshot installed")
             return
         known = self.applied.setdefault(group.group_id, {})
         self.committed_in.setdefault((group.group_id, entry_index), group.term)
-        entry = (group.journal.term_at(entry_index), payload)
+        entry = (entry_term, payload)
         if known.setdefault(entry_index, entry) != entry:
             raise InvariantViolated(
                 f"StateMachineSafety: entry {entry_index} of {group.group_id} is {entry} on broker "

@@ -141,8 +141,13 @@ class Member:
     def on_applied(
         self, group: RaftGroup, entry_index: int, payload: bytes | None, result: object
     ) -> None:
-        self.applied.append((entry_index, payload, result))
-        self.cluster.note_applied(self, group, entry_index, payload)
+        entry_term = group.journal.term_at(entry_index)
+
+        def tell() -> None:
+            self.applied.append((entry_index, payload, result))
+            self.cluster.note_applied(self, group, entry_index, entry_term, payload)
+
+        self.calls.append(tell)
 
     def on_role(self, _group: RaftGroup, is_controller: bool) -> None:
         self.roles.append(is_controller)
@@ -228,7 +233,12 @@ class RaftCluster:
         )
 
     def note_applied(
-        self, member: Member, group: RaftGroup, entry_index: int, payload: bytes | None
+        self,
+        member: Member,
+        group: RaftGroup,
+        entry_index: int,
+        entry_term: int,
+        payload: bytes | None,
     ) -> None:
         """For a simulation that checks every applied entry."""
 
