@@ -27,6 +27,7 @@ from ..raft.cluster_commands import (
     Command,
     CreatePartitions,
     CreateTopic,
+    FinishReassignment,
     ReassignPartitions,
     RegisterBroker,
 )
@@ -221,7 +222,7 @@ class Broker:
             self.replicas.set_default_config(self.config.log_config)
             for on_config_changed in self.on_config_changed:
                 on_config_changed(self.config)
-        elif isinstance(command, CreateTopic | RegisterBroker):
+        elif isinstance(command, CreateTopic | RegisterBroker | FinishReassignment):
             self._grow_internal_topics()
 
     async def join(self, advertised_listeners: Sequence[Listener]) -> None:

@@ -366,7 +366,7 @@ class GroupSeats:
         target = topic.targets.get(seat.index, ())
         if group.is_alone and not target:
             return  # alone, the broker that holds it elects itself when it starts
-        if target and group.state.replicas == target:
+        if target and _has_moved(group.state, target):
             self._finish_move(seat, topic, target)
             return
         command = next_decision(group.state, self._view(seat, target))
@@ -549,3 +549,8 @@ class GroupSeats:
                     reports[broker_id].append(report)
         for broker_id, told in reports.items():
             self.news.report(broker_id, told, has_kept_cache=self.has_kept_cache)
+
+
+def _has_moved(state: PartitionState, target: tuple[int, ...]) -> bool:
+    """Whether the target's brokers, and no others, hold the partition, all of them in sync."""
+    return state.replicas == target and {member[0] for member in state.isr}.issuperset(target)

@@ -300,13 +300,14 @@ class ReplicaManager:
         topic = self._cluster_group.state.topics.get(seat.topic)
         if topic is None or not self._is_started:
             return
-        is_replica = self.broker_id in seat.group.state.replicas
-        if is_replica and seat.partition is None:
-            self._take_role(self._fill_seat(seat, topic))
-        elif seat.partition is not None and not is_replica:
+        if self.broker_id not in seat.group.state.replicas:
             self._seat_left(seat)
-        elif seat.partition is not None:
-            self._take_role(seat.partition)
+            return
+        partition = seat.partition or self._fill_seat(seat, topic)
+        if seat.group.is_alone and seat.group.state.leader != self.broker_id:
+            self._elect([partition])
+        else:
+            self._take_role(partition)
 
     def _seat_left(self, seat: Seat) -> None:
         """The partition moved to other brokers: its copy here goes."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from headrace.raft.errors import GroupSealedError, NotControllerError
 from headrace.raft.raft_wal import GroupImage, RaftWal
+from headrace.raft.wal_format import WalRecord, WalRecordKind
 
 __all__ = ["FakeNetwork", "FakePeer", "FakeRuntime"]
 
@@ -154,9 +155,13 @@ class FakeRuntime:
         on_role: Callable[[bool], None],
     ) -> None:
         machine = machine_factory()
-        image = self._wal.attach_group(group_id, lambda: GroupImage(1, 0, machine.to_bytes()))
+        image = self._wal.replay().get(group_id, GroupImage())
         data = image.snapshot or first_state
         assert data is not None, group_id
+        self._wal.attach_group(group_id, lambda: GroupImage(1, 0, data))
+        if not image.snapshot:
+            record = WalRecord(WalRecordKind.SNAPSHOT, group_id, 1, 0, data)
+            self._wal.append_turn([record])
         machine.load(data)
         group = self._network.groups.setdefault(group_id, _Group(voters))
         seat = _Seat(machine, on_applied, on_role, self)

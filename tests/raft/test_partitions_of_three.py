@@ -1,0 +1,296 @@
+"""Partitions of three brokers: born led, led on after a loss, moved, told to who does not vote."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.raft.cluster_commands import (
+    CreatePartitions,
+    CreateTopic,
+    DeleteTopic,
+    ReassignPartitions,
+    RegisterBroker,
+)
+from headrace.raft.cluster_group import ClusterGroup
+from headrace.raft.errors import (
+    ElectionNotNeededError,
+    EligibleLeadersNotAvailableError,
+    PreferredLeaderNotAvailableError,
+)
+from headrace.raft.partition import Partition
+from headrace.raft.partition_state import AlterIsr, Outcome, PartitionState
+from headrace.raft.raft_wal import RaftWal
+from headrace.raft.replica_manager import ReplicaManager
+from tests.raft.fake_log import FakeLogManager
+from tests.support.fake_runtime import FakeNetwork, FakePeer, FakeRuntime
+from tests.support.manual_clock import ManualClock
+
+ID_A = b"a" * 16
+ID_B = b"b" * 16
+
+
+class Node:
+    """One broker's agreement floor; `fallen` and `returned` keep its disk."""
+
+    def __init__(
+        self,
+        network: FakeNetwork,
+        folder: Path,
+        broker_id: int,
+        *,
+        life: int = 0,
+        is_clean: bool = True,
+        logs: FakeLogManager | None = None,
+    ) -> None:
+        self.network = network
+        self.folder = folder
+        self.life = life
+        self.logs = logs or FakeLogManager()
+        self.wal = RaftWal.open(folder)
+        self.peer = FakePeer(
+            broker_id,
+            100 + broker_id + (0 if is_clean else 50 * life),
+            200 + broker_id + 1000 * life,
+            300 + broker_id,
+        )
+        self.delayed: list[Callable[[], None]] = []
+        self.cluster = ClusterGroup(self.wal, broker_id=broker_id, may_form=broker_id == 0)
+        self.replicas = ReplicaManager(
+            broker_id=broker_id,
+            log_manager=self.logs,
+            cluster_group=self.cluster,
+            wal=self.wal,
+            clock=ManualClock(),
+            incarnation=self.peer.incarnation,
+        )
+        self.runtime = FakeRuntime(network, self.peer, self.wal)
+        self.news: list[tuple[str, str, int]] = []
+        for hooks, what in (
+            (self.replicas.on_partition_online, "online"),
+            (self.replicas.on_partition_offline, "offline"),
+        ):
+            hooks.append(lambda p, what=what: self.news.append((what, p.topic, p.index)))
+
+    def joined(self) -> "Node":
+        seats = self.replicas.seats
+        seats.wal_id, seats.has_kept_cache = self.peer.wal_id, True
+        self.runtime.on_seed = self._take_seed
+        self.replicas.connect(self.runtime, self._schedule, session=self.peer.session)
+        self.cluster.connect(self.runtime, self._schedule)
+        self.replicas.start()
+        self.runtime.start()
+        self.network.settle()
+        own = self.peer
+        self.decide(
+            RegisterBroker(
+                own.broker_id, own.incarnation, "localhost", 9092, None, own.session, own.wal_id
+            )
+        )
+        return self
+
+    def _take_seed(self, base_id: str, *seed: Any) -> None:
+        if base_id == "cluster":
+            self.cluster.seed_arrived(*seed)
+        else:
+            self.replicas.seats.seed_arrived(base_id, *seed)
+
+    def _schedule(self, _delay_ms: int, call: Callable[[], None]) -> Any:
+        self.delayed.append(call)
+        return self
+
+    def cancel(self) -> None:
+        """Nothing that was scheduled runs unless a test says so."""
+
+    def decide(self, command: Any) -> Any:
+        results: list[Any] = []
+        self.cluster.propose(command, results.append)
+        self.network.settle()
+        assert len(results) == 1, command
+        return results[0]
+
+    def partition(self, index: int = 0, topic: str = "clicks") -> Partition:
+        return self.replicas.partition(topic, index)
+
+    def state(self, index: int = 0, topic: str = "clicks") -> PartitionState:
+        state = self.replicas.state_of(topic, index)
+        assert state is not None
+        return state
+
+    def fallen(self) -> "Node":
+        self.runtime.stop()
+        self.network.settle()
+        return self
+
+    def returned(self, *, is_clean: bool) -> "Node":
+        self.wal.close()
+        return Node(
+            self.network,
+            self.folder,
+            self.peer.broker_id,
+            life=self.life + 1,
+            is_clean=is_clean,
+            logs=self.logs,
+        ).joined()
+
+    def elect_by_hand(self, *, is_unclean: bool = False) -> Any:
+        outcomes: list[Any] = []
+        topic = self.cluster.state.topics["clicks"]
+        self.replicas.seats.elect_by_hand(topic, 0, is_unclean=is_unclean, on_done=outcomes.append)
+        self.network.settle()
+        return outcomes[0]
+
+
+@pytest.fixture
+def nodes(tmp_path: Path) -> list[Node]:
+    network = FakeNetwork()
+    return [Node(network, tmp_path / str(n), n).joined() for n in range(3)]
+
+
+def settle(node: Node) -> None:
+    node.network.settle()
+
+
+def test_a_new_partition_is_led_by_its_first_replica_and_followed_by_the_others(
+    nodes: list[Node],
+) -> None:
+    nodes[1].decide(CreateTopic("clicks", ID_A, ((1, 2, 0), (0, 1, 2))))
+    for node in nodes:
+        assert node.partition(0).leader_id == 1
+        assert node.partition(0).is_leader is (node is nodes[1])
+        assert node.partition(0).is_follower is (node is not nodes[1])
+        assert (node.state(1).leader, node.state(1).leader_epoch) == (0, 0)
+    assert nodes[1].news == [("online", "clicks", 0)]
+    nodes[0].decide(CreatePartitions(ID_A, ((2, 0, 1),)))
+    assert nodes[2].partition(2).is_leader
+
+
+def test_a_fallen_leaders_partitions_are_led_on_without_it(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2), (2, 0, 1))))
+    nodes[0].fallen()
+    for node in nodes[1:]:
+        state = node.state()
+        assert (state.leader, state.leader_epoch, state.isr) == (1, 1, ((1, 101), (2, 102)))
+    assert nodes[1].partition().is_leader
+    assert nodes[2].state(1).isr == ((2, 102), (1, 101))
+
+
+@pytest.mark.parametrize("is_clean", [True, False])
+def test_a_broker_that_comes_back_leads_nothing_before_it_is_elected_again(
+    nodes: list[Node], is_clean: bool
+) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    nodes[0].fallen()
+    again = nodes[0].returned(is_clean=is_clean)
+    assert again.partition().is_follower
+    assert again.partition().leader_id == 1
+
+
+def test_leadership_moves_before_a_broker_stops(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2), (1, 0, 2))))
+    assert nodes[0].replicas.led_count() == 1
+    nodes[0].replicas.seats.stop_leading()
+    settle(nodes[0])
+    assert nodes[0].replicas.led_count() == 0
+    assert nodes[0].partition().is_follower
+    assert nodes[1].state().isr == ((1, 101), (2, 102))
+    assert nodes[1].state(1).isr == ((1, 101), (2, 102))
+
+
+def test_brokers_without_a_copy_hear_how_a_partition_stands(nodes: list[Node]) -> None:
+    nodes[1].decide(CreateTopic("clicks", ID_A, ((1,),)))
+    own = nodes[1].partition().group.state
+    assert nodes[0].state() == nodes[2].state() == own
+    assert nodes[0].replicas.leader_of("clicks", 0) == (1, own.leader_epoch)
+    nodes[1].fallen()
+    assert nodes[0].replicas.leader_of("clicks", 0) is None
+
+
+def test_a_single_copy_grows_to_three_in_a_new_generation(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0,),)))
+    nodes[2].decide(ReassignPartitions(ID_A, ((0, (0, 2, 1)),)))
+    for node in nodes:
+        state = node.state()
+        assert (state.replicas, state.generation, state.leader) == ((0, 2, 1), 1, 0)
+        assert node.partition().is_leader is (node is nodes[0])
+    assert ("online", "clicks", 0) not in nodes[0].news[1:]
+    assert dict(nodes[1].cluster.state.topics["clicks"].targets) == {0: (0, 2, 1)}
+    state = nodes[0].state()
+    in_sync = AlterIsr(state.partition_epoch, state.leader_epoch, ((0, 100), (1, 101), (2, 102)))
+    outcomes: list[Any] = []
+    nodes[0].partition().group.propose(in_sync, outcomes.append)
+    settle(nodes[0])
+    assert outcomes == [Outcome.APPLIED]
+    topic = nodes[1].cluster.state.topics["clicks"]
+    assert (dict(topic.targets), topic.assignments) == ({}, ((0, 2, 1),))
+    nodes[0].fallen()
+    assert nodes[1].state().leader == 2
+
+
+def test_a_move_away_takes_the_copy_along(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0,),)))
+    nodes[0].decide(ReassignPartitions(ID_A, ((0, (1,)),)))
+    state = nodes[0].state()
+    assert (state.replicas, state.leader) == ((1, 0), 0)
+    both = AlterIsr(state.partition_epoch, state.leader_epoch, ((0, 100), (1, 101)))
+    nodes[0].partition().group.propose(both, lambda _outcome: None)
+    settle(nodes[0])
+    assert nodes[1].partition().is_leader
+    assert nodes[1].state().replicas == (1,)
+    assert ("clicks", 0) not in nodes[0].logs.by_name
+    assert nodes[0].cluster.state.topics["clicks"].assignments == ((1,),)
+
+
+def test_a_deleted_topic_leaves_no_group_and_no_log_anywhere(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2), (1, 2, 0))))
+    nodes[2].decide(DeleteTopic(ID_A))
+    for node in nodes:
+        assert list(node.replicas.partitions()) == []
+        assert list(node.replicas.seats.seats()) == []
+        assert ("clicks", 0) not in node.logs.by_name
+        assert not any(group.startswith("partition-") for group in node.wal.replay())
+
+
+def test_a_broker_that_was_away_hosts_what_was_created_meanwhile(nodes: list[Node]) -> None:
+    nodes[2].fallen()
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    again = nodes[2].returned(is_clean=True)
+    assert again.partition().is_follower
+    assert again.state() == nodes[0].state()
+
+
+def test_elections_by_hand_are_refused_in_words_where_they_would_do_nothing(
+    nodes: list[Node],
+) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    assert isinstance(nodes[2].elect_by_hand(), ElectionNotNeededError)
+    nodes[0].fallen()
+    assert isinstance(nodes[2].elect_by_hand(), PreferredLeaderNotAvailableError)
+    again = nodes[0].returned(is_clean=True)
+    state = again.state()
+    back = AlterIsr(state.partition_epoch, state.leader_epoch, (*state.isr, (0, 100)))
+    nodes[1].partition().group.propose(back, lambda _outcome: None)
+    settle(nodes[1])
+    assert nodes[2].elect_by_hand() is Outcome.APPLIED
+    assert again.partition().is_leader
+
+
+def test_nobody_can_be_elected_by_hand_where_no_replica_is_up(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0,),)))
+    nodes[0].fallen()
+    assert isinstance(nodes[1].elect_by_hand(is_unclean=True), EligibleLeadersNotAvailableError)
+
+
+def test_leaders_go_back_where_they_belong_when_it_is_time(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    nodes[0].fallen()
+    again = nodes[0].returned(is_clean=True)
+    state = again.state()
+    back = AlterIsr(state.partition_epoch, state.leader_epoch, (*state.isr, (0, 100)))
+    nodes[1].partition().group.propose(back, lambda _outcome: None)
+    settle(nodes[1])
+    for node in (again, *nodes[1:]):
+        node.replicas.seats.balance()
+    settle(nodes[1])
+    assert again.partition().is_leader
