@@ -28,12 +28,12 @@ from ..raft.cluster_commands import (
     CreatePartitions,
     CreateTopic,
     FinishReassignment,
-    ReassignPartitions,
     RegisterBroker,
 )
 from ..raft.cluster_group import ClusterGroup, Standing
 from ..raft.cluster_state import ClusterState
 from ..raft.errors import (
+    NotControllerError,
     ReplicationError,
     TopicExistsError,
     UnknownOutcomeError,
@@ -41,13 +41,13 @@ from ..raft.errors import (
 )
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.partition_state import Outcome, PartitionState
-from ..raft.placement import grown_assignments, place_partitions
+from ..raft.placement import place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
 from ..raft.replica_manager import ReplicaManager
 from ..raft.topic_image import BrokerRegistration, TopicImage
-from ..raft.topic_names import INTERNAL_TOPICS, validate_topic_name
+from ..raft.topic_names import validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
 from .coordinator.group_coordinator import GroupCoordinator
 from .coordinator.group_hosting import host_groups
@@ -59,6 +59,8 @@ from .takeover import take_over
 
 INTERNAL_REPLICATION_FACTOR = 3
 ELECTION_TRIES = 5
+PROPOSE_TRIES = 50
+PROPOSE_AGAIN_S = 0.1
 
 Call = Callable[[], None]
 
@@ -364,9 +366,14 @@ class Broker:
         """
         if isinstance(command, CreateTopic | CreatePartitions):
             self.log_manager.check_room(len(command.assignments))
-        future: asyncio.Future[Any] = self._loop.create_future()
-        self.cluster_group.propose(command, partial(_settle, future))
-        result = await future
+        for _ in range(PROPOSE_TRIES):
+            future: asyncio.Future[Any] = self._loop.create_future()
+            self.cluster_group.propose(command, partial(_settle, future))
+            result = await future
+            if not isinstance(result, NotControllerError):
+                break
+            # Certainly not decided: the cluster elects its Controller, or it has no majority.
+            await asyncio.sleep(PROPOSE_AGAIN_S)
         if isinstance(result, ReplicationError):
             raise result
         return result

@@ -21,7 +21,12 @@ from .cluster_messages import (
     decode_message,
     encode_message,
 )
-from .errors import NotControllerError, ReplicationError, UnknownOutcomeError
+from .errors import (
+    GroupSealedError,
+    NotControllerError,
+    ReplicationError,
+    UnknownOutcomeError,
+)
 from .runtime_contract import Runtime
 
 if TYPE_CHECKING:
@@ -29,6 +34,9 @@ if TYPE_CHECKING:
 
 CHANNEL = "cluster"
 ASK_TIMEOUT_MS = 5_000
+# In place of an entry_index, where a command has none.
+NOT_DECIDED = -1
+UNKNOWN = 0
 
 OnDecided = Callable[[Any], None]
 
@@ -145,7 +153,9 @@ class ClusterLink:
     def _decide(self, broker_id: int, request_id: int, payload: bytes) -> None:
         def decided(outcome: Any) -> None:
             if isinstance(outcome, ReplicationError):
-                self._send(broker_id, Answer(request_id, 0, 0, str(outcome)))
+                is_certain = isinstance(outcome, NotControllerError | GroupSealedError)
+                index = NOT_DECIDED if is_certain else UNKNOWN
+                self._send(broker_id, Answer(request_id, 0, index, str(outcome)))
             else:
                 generation, entry_index = outcome
                 self._send(broker_id, Answer(request_id, generation, entry_index, ""))
@@ -159,6 +169,8 @@ class ClusterLink:
         asked = self._asked.pop(request_id, None)
         if asked is None:
             logger.debug("an answer of the Controller came too late")
+        elif key[1] == NOT_DECIDED:
+            asked[1](NotControllerError(problem))
         elif problem:
             asked[1](UnknownOutcomeError(f"the Controller answers: {problem}"))
         else:

@@ -61,7 +61,10 @@ class Ask(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Where a command was decided; `problem` says why it was not, or that nobody knows."""
+    """Where a command was decided; `problem` says why it was not, or that nobody knows.
+
+    An `entry_index` of -1: it was certainly not decided, and may be asked for again.
+    """
 
     request_id: int
     generation: int

@@ -392,6 +392,7 @@ class GroupSeats:
             allows_unclean=self._allows_unclean(seat.topic),
             is_balance_due=self._is_balance_due,
             target=target,
+            registered=self._cluster_group.state.brokers,
         )
 
     def _decided(self, seat: Seat, generation: int, outcome: Outcome | ReplicationError) -> None:

@@ -11,7 +11,7 @@ nothing.  In this order:
                                    cache, else once all of them have reported
     3  none of those is there      where the topic allows to lose records: any replica
     4  a follower restarted or stops  take it out of the isr; who is gone, the leader asks out
-    5  a voter lost its log        begin a new generation with the same voters
+    5  a voter lost its log, left the cluster, or one more is to be had: a new generation
     6  a move is wanted            add the new replicas; once they are in sync, drop the old ones
     7  the preferred leader is fit, and it is time to balance: elect it
 """
@@ -57,7 +57,7 @@ class LogReport:
 
 @dataclass(frozen=True, slots=True)
 class ControllerView:
-    """What a controller knows besides the state."""
+    """What a controller knows besides the state; `registered` None: everybody may vote."""
 
     live: Mapping[int, LiveBroker]
     stopping: Collection[int] = ()
@@ -65,6 +65,7 @@ class ControllerView:
     allows_unclean: bool = False
     is_balance_due: bool = False
     target: tuple[int, ...] = ()
+    registered: Collection[int] | None = None
 
 
 def next_decision(state: PartitionState, view: ControllerView) -> PartitionCommand | None:
@@ -77,7 +78,7 @@ def next_decision(state: PartitionState, view: ControllerView) -> PartitionComma
             return elected
     return (
         _drop_followers(state, view)
-        or _readmit_voters(state, view)
+        or _renew_voters(state, view)
         or _move(state, view)
         or _prefer(state, view)
     )
@@ -200,17 +201,30 @@ def _is_lost(member: IsrMember, state: PartitionState, view: ControllerView) -> 
     return broker is not None and broker.incarnation != incarnation
 
 
-def _readmit_voters(state: PartitionState, view: ControllerView) -> Reassign | None:
+def _renew_voters(state: PartitionState, view: ControllerView) -> Reassign | None:
+    """A new generation where a voter lost its log, left the cluster, or one more is to be had."""
     known = dict(zip(state.voters, state.wal_ids, strict=False))
-    changed = {
-        broker_id: view.live[broker_id].wal_id
+    has_lost = any(
+        broker_id in view.live and view.live[broker_id].wal_id not in (0, wal_id)
         for broker_id, wal_id in known.items()
-        if broker_id in view.live and view.live[broker_id].wal_id not in (0, wal_id)
-    }
-    if not changed:
+    )
+    voters = state.voters
+    candidates = [broker_id for broker_id in view.live if _is_registered(broker_id, view)]
+    wanted = choose_voters(state.replicas, {*state.replicas, *candidates})
+    has_left = any(not _is_registered(broker_id, view) for broker_id in voters)
+    if (has_left or len(wanted) > len(voters)) and all(v in view.live for v in wanted):
+        return _reassign(state, view, state.replicas)
+    if not has_lost:
         return None
-    wal_ids = tuple(changed.get(broker_id, known[broker_id]) for broker_id in known)
-    return Reassign(state.partition_epoch, state.replicas, state.voters, wal_ids)
+    wal_ids = tuple(
+        view.live[broker_id].wal_id if broker_id in view.live else known[broker_id]
+        for broker_id in known
+    )
+    return Reassign(state.partition_epoch, state.replicas, voters, wal_ids)
+
+
+def _is_registered(broker_id: int, view: ControllerView) -> bool:
+    return view.registered is None or broker_id in view.registered
 
 
 def _move(state: PartitionState, view: ControllerView) -> Reassign | None:
@@ -230,7 +244,8 @@ def _move(state: PartitionState, view: ControllerView) -> Reassign | None:
 
 def _reassign(state: PartitionState, view: ControllerView, replicas: tuple[int, ...]) -> Reassign:
     known = dict(zip(state.voters, state.wal_ids, strict=False))
-    voters = choose_voters(replicas, {*replicas, *view.live})
+    candidates = [broker_id for broker_id in view.live if _is_registered(broker_id, view)]
+    voters = choose_voters(replicas, {*replicas, *candidates})
     wal_ids = tuple(
         view.live[broker_id].wal_id if broker_id in view.live else known.get(broker_id, 0)
         for broker_id in voters

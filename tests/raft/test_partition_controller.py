@@ -173,3 +173,19 @@ def test_by_hand_an_unclean_election_needs_a_partition_that_nobody_leads() -> No
     assert not is_needed_by_hand(STATE, ControllerView(live(0, 1)), is_unclean=True)
     expected = Elect(7, 1, 101, ElectKind.UNCLEAN, 0, 201)
     assert election_by_hand(lost, view, is_unclean=True) == expected
+
+
+def test_a_witness_that_left_the_cluster_is_replaced() -> None:
+    two = replace(STATE, replicas=(0, 1), voters=(0, 1, 2), isr=((0, 100), (1, 101)))
+    there = live(0, 1, 3)
+    assert next_decision(two, ControllerView(there, registered={0, 1, 2, 3})) is None
+    decision = next_decision(two, ControllerView(there, registered={0, 1, 3}))
+    assert decision == Reassign(7, (0, 1), (0, 1, 3), (300, 301, 303))
+
+
+def test_two_copies_get_a_witness_once_a_third_broker_is_there() -> None:
+    two = replace(STATE, replicas=(0, 1), voters=(0, 1), isr=((0, 100), (1, 101)))
+    two = replace(two, wal_ids=(300, 301))
+    assert next_decision(two, ControllerView(live(0, 1))) is None
+    decision = next_decision(two, ControllerView(live(0, 1, 4)))
+    assert decision == Reassign(7, (0, 1), (0, 1, 4), (300, 301, 304))

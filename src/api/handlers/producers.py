@@ -4,7 +4,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
-from ...raft.errors import NotLeaderOrFollowerError
+from ...raft.errors import NotControllerError, NotLeaderOrFollowerError, UnknownOutcomeError
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .error_mapping import error_code_of
@@ -43,6 +43,8 @@ async def handle_init_producer_id(broker: "Broker", context: RequestContext, req
         return _refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     try:
         producer_id = await broker.producer_ids.next_producer_id()
+    except (NotControllerError, UnknownOutcomeError):
+        return _refused(ErrorCode.COORDINATOR_NOT_AVAILABLE)  # which every client tries again
     except HeadraceError as error:
         return _refused(error_code_of(error))
     return {"error_code": ErrorCode.NONE, "producer_id": producer_id, "producer_epoch": 0}
