@@ -11,12 +11,18 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .api.embedded.async_store import AsyncLogStore, AsyncTail, AsyncTopic
+    from .api.embedded.async_store import (
+        AsyncLogStore,
+        AsyncTail,
+        AsyncTopic,
+        AsyncTopicPartition,
+    )
     from .api.embedded.broker import Broker
-    from .api.embedded.columns import BinaryView, RecordBatchView
+    from .api.embedded.columns import BinaryView, Record, RecordBatchView
     from .api.embedded.errors import ReadOnlyStoreError, UnsupportedOperationError
     from .api.embedded.log_store import LogStore
     from .api.embedded.receipt import Receipt
+    from .api.embedded.tail import Tail
     from .api.embedded.topic import Topic
     from .api.embedded.topic_partition import TopicPartition
     from .api.embedded.unittest_case import BrokerTestCase
@@ -28,6 +34,7 @@ __all__ = [
     "AsyncLogStore",
     "AsyncTail",
     "AsyncTopic",
+    "AsyncTopicPartition",
     "BinaryView",
     "Broker",
     "BrokerTestCase",
@@ -35,7 +42,9 @@ __all__ = [
     "LogStore",
     "ReadOnlyStoreError",
     "Receipt",
+    "Record",
     "RecordBatchView",
+    "Tail",
     "Topic",
     "TopicPartition",
     "UnsupportedOperationError",
@@ -48,6 +57,7 @@ _HOMES = {
     "AsyncLogStore": "api.embedded.async_store",
     "AsyncTail": "api.embedded.async_store",
     "AsyncTopic": "api.embedded.async_store",
+    "AsyncTopicPartition": "api.embedded.async_store",
     "BinaryView": "api.embedded.columns",
     "Broker": "api.embedded.broker",
     "BrokerTestCase": "api.embedded.unittest_case",
@@ -55,7 +65,9 @@ _HOMES = {
     "LogStore": "api.embedded.log_store",
     "ReadOnlyStoreError": "api.embedded.errors",
     "Receipt": "api.embedded.receipt",
+    "Record": "api.embedded.columns",
     "RecordBatchView": "api.embedded.columns",
+    "Tail": "api.embedded.tail",
     "Topic": "api.embedded.topic",
     "TopicPartition": "api.embedded.topic_partition",
     "UnsupportedOperationError": "api.embedded.errors",

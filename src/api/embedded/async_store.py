@@ -1,27 +1,113 @@
-"""The store for asyncio: the same calls, awaited; each runs on a thread and blocks no loop."""
+"""The store for asyncio: the same calls, awaited; each runs on a thread and blocks no loop.
+
+The table of each class names the methods that are awaited; signature, words and types are those of
+the method itself (`inspect.signature` and `help` show them, and type checkers see them).
+"""
 
 import asyncio
-from collections.abc import Callable, Generator, Iterable, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine, Generator, Mapping
+from functools import wraps
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Concatenate, Generic, NoReturn, ParamSpec, Self, TypeVar
 
 from ...core.record import Record
-from .columns import RecordBatchView
+from .errors import refuse_transactions
 from .log_store import LogStore
-from .receipt import Receipt
 from .tail import Start, Tail
 from .topic import Topic
+from .topic_partition import TopicPartition
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-    from typing_extensions import Buffer
-
-    from ...core.log_verify import Finding
-    from .batching import Headers
-    from .topic_partition import ArrowSource
+P = ParamSpec("P")
+R = TypeVar("R")
+S = TypeVar("S")
 
 
-class AsyncLogStore:
+class Twin(Generic[S]):
+    """What awaits the calls of another object."""
+
+    @abstractmethod
+    def _awaits(self) -> S:
+        """The object whose methods are called."""
+
+    def transaction(self, *_: object, **__: object) -> NoReturn:
+        """Raises UnsupportedOperationError, which says what comes near a transaction."""
+        refuse_transactions()
+
+
+def awaited(
+    method: Callable[Concatenate[S, P], R],
+) -> Callable[Concatenate[Twin[S], P], Coroutine[Any, Any, R]]:
+    """`method` of the twin's object, called on a thread."""
+    name = method.__name__
+
+    @wraps(method)
+    async def call(self: Twin[S], /, *args: P.args, **kwargs: P.kwargs) -> R:
+        found: R = await asyncio.to_thread(getattr(self._awaits(), name), *args, **kwargs)
+        return found
+
+    return call
+
+
+class AsyncTopicPartition(Twin[TopicPartition]):
+    """See `TopicPartition`, which is its attribute `partition`."""
+
+    def __init__(self, partition: TopicPartition) -> None:
+        self.partition = partition
+        self.topic = partition.topic
+        self.index = partition.index
+
+    def _awaits(self) -> TopicPartition:
+        return self.partition
+
+    append = awaited(TopicPartition.append)
+    append_many = awaited(TopicPartition.append_many)
+    append_array = awaited(TopicPartition.append_array)
+    append_arrow = awaited(TopicPartition.append_arrow)
+    read = awaited(TopicPartition.read)
+    offset_for = awaited(TopicPartition.offset_for)
+    truncate_before = awaited(TopicPartition.truncate_before)
+    flush = awaited(TopicPartition.flush)
+
+
+class AsyncTopic(Twin[Topic]):
+    """See `Topic`, which is its attribute `topic`.  Many appends awaited together share syncs."""
+
+    def __init__(self, topic: Topic) -> None:
+        self.topic = topic
+        self.name = topic.name
+
+    def _awaits(self) -> Topic:
+        return self.topic
+
+    append = awaited(Topic.append)
+    append_many = awaited(Topic.append_many)
+    append_by_key = awaited(Topic.append_by_key)
+    append_array = awaited(Topic.append_array)
+    append_arrow = awaited(Topic.append_arrow)
+    read = awaited(Topic.read)
+    offset_for = awaited(Topic.offset_for)
+    flush = awaited(Topic.flush)
+
+    def partition(self, index: int) -> AsyncTopicPartition:
+        """See `Topic.partition`."""
+        return AsyncTopicPartition(self.topic.partition(index))
+
+    def tail(
+        self,
+        *,
+        group: str | None = None,
+        start: Start = "earliest",
+        follow: bool = True,
+        timeout: float | None = None,
+    ) -> "AsyncTail":
+        """See `Topic.tail`: `async for record in topic.tail(): ...`."""
+        return AsyncTail(
+            lambda: self.topic.tail(group=group, start=start, follow=follow, timeout=timeout)
+        )
+
+
+class AsyncLogStore(Twin[LogStore]):
     """See `LogStore`; made by `headrace.aopen` and `LogStore.aio`.
 
     Opened by `async with`, or by awaiting it.
@@ -45,42 +131,28 @@ class AsyncLogStore:
     ) -> None:
         await self.close()
 
+    delete_topic = awaited(LogStore.delete_topic)
+    committed = awaited(LogStore.committed)
+    commit = awaited(LogStore.commit)
+    flush = awaited(LogStore.flush)
+    verify = awaited(LogStore.verify)
+
     async def topic(
         self,
         name: str,
         *,
         partitions: int | None = None,
         config: Mapping[str, object] | None = None,
-    ) -> "AsyncTopic":
+    ) -> AsyncTopic:
         """See `LogStore.topic`."""
-        store = self._opened()
+        store = self._awaits()
         return AsyncTopic(
             await asyncio.to_thread(store.topic, name, partitions=partitions, config=config)
         )
 
     async def topics(self) -> list[str]:
         """The topics' names, sorted."""
-        return await asyncio.to_thread(list, self._opened())
-
-    async def delete_topic(self, name: str) -> None:
-        """See `LogStore.delete_topic`."""
-        await asyncio.to_thread(self._opened().delete_topic, name)
-
-    async def committed(self, group: str) -> dict[tuple[str, int], int]:
-        """See `LogStore.committed`."""
-        return await asyncio.to_thread(self._opened().committed, group)
-
-    async def commit(self, group: str, offsets: Mapping[tuple[str, int], int]) -> None:
-        """See `LogStore.commit`."""
-        await asyncio.to_thread(self._opened().commit, group, offsets)
-
-    async def flush(self) -> None:
-        """See `LogStore.flush`."""
-        await asyncio.to_thread(self._opened().flush)
-
-    async def verify(self) -> list["Finding"]:
-        """See `LogStore.verify`."""
-        return await asyncio.to_thread(self._opened().verify)
+        return await asyncio.to_thread(list, self._awaits())
 
     async def close(self) -> None:
         """See `LogStore.close`."""
@@ -92,129 +164,10 @@ class AsyncLogStore:
             self._store = await asyncio.to_thread(self._open_store)
         return self
 
-    def _opened(self) -> LogStore:
+    def _awaits(self) -> LogStore:
         if self._store is None:
             raise RuntimeError("the store is not open yet: use `async with`, or await it")
         return self._store
-
-
-class AsyncTopic:
-    """See `Topic`, which is its attribute `topic`."""
-
-    def __init__(self, topic: Topic) -> None:
-        self.topic = topic
-        self.name = topic.name
-
-    async def append(
-        self,
-        value: "Buffer | None",
-        *,
-        key: "Buffer | None" = None,
-        headers: "Headers | None" = None,
-        timestamp: int | None = None,
-        partition: int | None = None,
-        durability: str | None = None,
-    ) -> int:
-        """See `Topic.append`; many awaited together share syncs."""
-        return await asyncio.to_thread(
-            self.topic.append,
-            value,
-            key=key,
-            headers=headers,
-            timestamp=timestamp,
-            partition=partition,
-            durability=durability,
-        )
-
-    async def append_many(
-        self,
-        values: "Iterable[Buffer | None] | ArrayLike",
-        keys: "Iterable[Buffer | None] | ArrayLike | None" = None,
-        *,
-        timestamps: "ArrayLike | None" = None,
-        partition: int | None = None,
-        durability: str | None = None,
-    ) -> Receipt:
-        """See `Topic.append_many`."""
-        return await asyncio.to_thread(
-            self.topic.append_many,
-            values,
-            keys,
-            timestamps=timestamps,
-            partition=partition,
-            durability=durability,
-        )
-
-    async def append_array(
-        self,
-        array: "ArrayLike",
-        keys: "ArrayLike | None" = None,
-        *,
-        timestamps: "ArrayLike | None" = None,
-        partition: int | None = None,
-        durability: str | None = None,
-    ) -> Receipt:
-        """See `Topic.append_array`."""
-        return await asyncio.to_thread(
-            self.topic.append_array,
-            array,
-            keys,
-            timestamps=timestamps,
-            partition=partition,
-            durability=durability,
-        )
-
-    async def append_arrow(
-        self,
-        source: "ArrowSource",
-        *,
-        value: str | None = None,
-        key: str | None = None,
-        timestamp: str | None = None,
-        headers: str | None = None,
-        partition: int | None = None,
-        durability: str | None = None,
-    ) -> Receipt:
-        """See `Topic.append_arrow`."""
-        return await asyncio.to_thread(
-            self.topic.append_arrow,
-            source,
-            value=value,
-            key=key,
-            timestamp=timestamp,
-            headers=headers,
-            partition=partition,
-            durability=durability,
-        )
-
-    async def read(
-        self,
-        start_offset: int | None = None,
-        *,
-        partition: int | None = None,
-        max_records: int | None = None,
-    ) -> RecordBatchView:
-        """See `Topic.read`."""
-        return await asyncio.to_thread(
-            self.topic.read, start_offset, partition=partition, max_records=max_records
-        )
-
-    async def flush(self) -> None:
-        """See `Topic.flush`."""
-        await asyncio.to_thread(self.topic.flush)
-
-    def tail(
-        self,
-        *,
-        group: str | None = None,
-        start: Start = "earliest",
-        follow: bool = True,
-        timeout: float | None = None,
-    ) -> "AsyncTail":
-        """See `Topic.tail`: `async for record in topic.tail(): ...`."""
-        return AsyncTail(
-            lambda: self.topic.tail(group=group, start=start, follow=follow, timeout=timeout)
-        )
 
 
 class AsyncTail:

@@ -11,7 +11,7 @@ from ...core.arrow_export import (
     requested_layouts,
 )
 from ...core.batch_columns import BatchColumns, read_columns
-from ...core.record import Record
+from ...core.record import Record as Record  # a name of the package
 from ...core.record_batch import iter_batches
 
 if TYPE_CHECKING:

@@ -1,12 +1,15 @@
 """The store on an event loop: the same answers, and the loop goes on turning."""
 
 import asyncio
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import headrace
+from headrace.api.embedded.async_store import AsyncTopicPartition
 from headrace.core.errors import LogClosedError
 
 DEADLINE_S = 15
@@ -30,6 +33,51 @@ def test_a_store_is_opened_written_read_and_closed(folder: Path) -> None:
             assert await store.topics() == []
         with pytest.raises(LogClosedError):
             await store.topics()
+
+    asyncio.run(use())
+
+
+TWINS = [
+    (AsyncTopicPartition, headrace.TopicPartition, {"scan"}),
+    (headrace.AsyncTopic, headrace.Topic, {"scan"}),
+    (headrace.AsyncLogStore, headrace.LogStore, {"add_partitions"}),
+]
+
+
+@pytest.mark.parametrize(("twin", "original", "left_out"), TWINS)
+def test_a_twin_has_every_method_with_its_signature_and_words(
+    twin: type, original: type, left_out: set[str]
+) -> None:
+    for name, member in inspect.getmembers(original, callable):
+        if name.startswith("_") or name in left_out:
+            continue
+        found = getattr(twin, name)
+        if hasattr(found, "__wrapped__"):
+            assert inspect.iscoroutinefunction(found), name
+            assert inspect.getdoc(found) == inspect.getdoc(member), name
+        assert parameters_of(found) == parameters_of(member), name
+
+
+def parameters_of(function: Callable[..., object]) -> list[tuple[str, object, object]]:
+    parameters = inspect.signature(function).parameters.values()
+    return [(each.name, each.kind, each.default) for each in parameters]
+
+
+def test_a_partition_has_a_twin_too(folder: Path) -> None:
+    async def use() -> None:
+        async with headrace.aopen(folder) as store:
+            topic = await store.topic("clicks", partitions=2)
+            clicks = topic.partition(1)
+            assert (clicks.topic, clicks.index) == ("clicks", 1)
+            assert await clicks.append(b"a", headers={"h": b"1"}) == 0
+            assert tuple(await clicks.append_many([b"b"])) == (1, 1)
+            assert (await clicks.read(0)).to_pylist() == [b"a", b"b"]
+            assert await clicks.offset_for(0) == 0
+            assert await topic.offset_for(0) == [None, 0]
+            assert [each.partition for each in await topic.append_by_key([b"c"], [b"k"])]
+            assert await clicks.truncate_before(1) == 1
+            with pytest.raises(headrace.UnsupportedOperationError):
+                topic.transaction()
 
     asyncio.run(use())
 

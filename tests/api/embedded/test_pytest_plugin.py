@@ -89,6 +89,28 @@ def test_the_plugin_alone_imports_next_to_nothing(tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.stdout
 
 
-def test_pytest_finds_the_plugin_by_its_entry_point() -> None:
+def test_pytest_finds_the_plugin_by_its_entry_point(tmp_path: Path) -> None:
+    """A project of its own, with nothing but headrace installed: no conftest, no `-p`."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"headrace": PLUGIN}
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_consumer.py").write_text(
+        "def test_it(headrace_broker, headrace_topic, headrace_store):\n"
+        "    headrace_topic.append(b'a')\n"
+        "    assert headrace_broker.assert_produced(headrace_topic.name, value=b'a')\n"
+        "    assert list(headrace_store) == []\n"
+    )
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith("PYTEST_") and name != "PYTHONPATH"
+    }
+    outcome = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert "1 passed" in outcome.stdout, outcome.stdout + outcome.stderr
