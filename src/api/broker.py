@@ -28,6 +28,7 @@ from ..raft.cluster_commands import (
     CreatePartitions,
     CreateTopic,
     FinishReassignment,
+    ReassignPartitions,
     RegisterBroker,
 )
 from ..raft.cluster_group import ClusterGroup, Standing
@@ -41,13 +42,13 @@ from ..raft.errors import (
 )
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.partition_state import Outcome, PartitionState
-from ..raft.placement import place_partitions
+from ..raft.placement import grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
 from ..raft.replica_manager import ReplicaManager
 from ..raft.topic_image import BrokerRegistration, TopicImage
-from ..raft.topic_names import validate_topic_name
+from ..raft.topic_names import INTERNAL_TOPICS, validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
 from .coordinator.group_coordinator import GroupCoordinator
 from .coordinator.group_hosting import host_groups
