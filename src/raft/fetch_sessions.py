@@ -80,6 +80,10 @@ class SessionPartition:
     def failed(self) -> None:
         """It is looked up again, and then all is told."""
         self.partition = None
+        self.tell_all()
+
+    def tell_all(self) -> None:
+        """The next answer names it, with news or without."""
         self.told_high_watermark = self.told_log_start_offset = _NOT_TOLD
 
     def watch(self) -> None:

@@ -4,6 +4,8 @@ Made anew with every leader epoch: what a follower held for an earlier leader sa
 
     asked to join    counts at once, before it is decided
     asked to leave   counts until it is decided
+    restarted        counts for nobody until it is decided that it is in sync again: it may have
+                     forgotten that it follows another by now, and who leads may not know it
     no answer        both count, and the same command is asked for again; a state of a later
                      partition_epoch ends the doubt either way
 """
@@ -14,7 +16,7 @@ from typing import Any, Protocol
 
 from ..core.clock import Clock
 from .errors import NotLeaderOrFollowerError, StaleBrokerEpochError
-from .follower_state import NEVER_MS, FollowerState
+from .follower_state import NEVER_MS, UNKNOWN_OFFSET, FollowerState
 from .isr import grown_isr, maximal_isr, may_join_isr, shrunk_isr
 from .partition_state import AlterIsr, IsrMember, Outcome, PartitionCommand, PartitionState
 
@@ -81,7 +83,7 @@ class Followers:
         self._leader_epoch = group.state.leader_epoch
         self._pending: AlterIsr | None = None
         self._retry_ms: int | None = None
-        self._counted: list[FollowerState] = []
+        self._counted: list[tuple[FollowerState, int]] = []  # with the incarnation that counts
         self._by_id: dict[int, FollowerState] = {}
         self.take_state()
 
@@ -100,18 +102,26 @@ class Followers:
                 self._by_id[replica] = FollowerState(replica)
         for gone in self._by_id.keys() - set(state.replicas):
             del self._by_id[gone]
-        self.counted_ids = maximal_isr(state.isr, pending.isr if pending is not None else ())
+        members = maximal_isr(state.isr, pending.isr if pending is not None else ())
+        self.counted_ids = frozenset(broker_id for broker_id, _ in members)
         self._counted = [
-            follower for each, follower in self._by_id.items() if each in self.counted_ids
+            (self._by_id[broker_id], incarnation)
+            for broker_id, incarnation in members
+            if broker_id != self._broker_id and broker_id in self._by_id
         ]
-        for follower in self._counted:
+        for follower, _ in self._counted:
             if follower.caught_up_ms == NEVER_MS:  # in sync by what was decided before our time
                 follower.caught_up_ms = self._clock.monotonic_ms()
 
     def smallest_end(self, leader_end: int) -> int:
-        """The offset that the leader and every follower that counts have reached."""
+        """The offset that the leader and every follower that counts have reached.
+
+        UNKNOWN_OFFSET where one of them has not fetched yet in the incarnation that counts.
+        """
         smallest = leader_end
-        for follower in self._counted:
+        for follower, incarnation in self._counted:
+            if follower.incarnation != incarnation:
+                return UNKNOWN_OFFSET
             if follower.log_end_offset < smallest:
                 smallest = follower.log_end_offset
         return smallest

@@ -16,12 +16,12 @@ def is_under_min_isr(*, isr_size: int, min_insync_replicas: int, replica_count: 
     return isr_size < min(min_insync_replicas, replica_count)
 
 
-def maximal_isr(isr: Collection[IsrMember], pending: Collection[IsrMember]) -> frozenset[int]:
-    """The brokers whose log ends hold the high watermark back.
+def maximal_isr(isr: Collection[IsrMember], pending: Collection[IsrMember]) -> frozenset[IsrMember]:
+    """The members whose log ends hold the high watermark back.
 
     Until a change is known to be decided or refused, both the old isr and the one asked for count.
     """
-    return frozenset(broker_id for broker_id, _ in (*isr, *pending))
+    return frozenset((*isr, *pending))
 
 
 def shrunk_isr(

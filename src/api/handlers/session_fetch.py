@@ -80,6 +80,8 @@ def _update_session(session: FetchSession, request: Body, *, by_id: bool) -> Non
             found.current_leader_epoch = asked["current_leader_epoch"]
             found.last_fetched_epoch = asked["last_fetched_epoch"]
             found.log_start_offset = asked["log_start_offset"]
+            if session.follower is not None:  # it may have dropped what it was told
+                found.tell_all()
 
 
 class _SessionFetch(WaitingFetch):
@@ -164,7 +166,9 @@ class _SessionFetch(WaitingFetch):
         if asked.has_something_to_tell(fetched):
             self._told.append((asked, fetched))
         else:
-            if min_one_batch:  # else records that did not fit may be there
+            # Else records that did not fit may be there.  A follower is told of each step of the
+            # high watermark up to the log's end: only an append brings news after that.
+            if min_one_batch and (session.follower is None or _is_committed(asked, fetched)):
                 session.is_quiet(asked)
             if not self._is_full:
                 return None, 0, False
@@ -202,3 +206,8 @@ class _SessionFetch(WaitingFetch):
             now_ms=self._broker.clock.monotonic_ms(),
             min_one_batch=min_one_batch,
         )
+
+
+def _is_committed(asked: SessionPartition, fetched: "FetchedRecords") -> bool:
+    """Whether all that a follower has by now is committed, which it knows."""
+    return fetched.high_watermark >= asked.fetch_offset
