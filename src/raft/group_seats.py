@@ -19,6 +19,7 @@ from .errors import (
     ReplicationError,
 )
 from .group_machines import generation_group_id, split_group_id
+from .leader_contact import LeaderContact, is_cut_off
 from .partition import Partition
 from .partition_controller import (
     ControllerView,
@@ -104,6 +105,7 @@ class GroupSeats:
         self._seats: dict[str, Seat] = {}
         self._found: dict[str, dict[int, GroupImage]] | None = None
         self._is_balance_due = False
+        self._contact = LeaderContact(broker_id, self._contact_changed)
 
     # -- looking up
 
@@ -324,7 +326,23 @@ class GroupSeats:
 
     def _take_state(self, group: PartitionGroup, state: PartitionState) -> None:
         group.state = state
-        group.may_lead = state.leader_session == self.session and self.session != 0
+        group.may_lead = self._may_lead(state)
+
+    def _may_lead(self, state: PartitionState) -> bool:
+        """Elected in this life of the process, and in touch with who could elect another."""
+        is_of_this_life = state.leader_session == self.session and self.session != 0
+        return is_of_this_life and not is_cut_off(state, self._contact.reachable)
+
+    def _contact_changed(self) -> None:
+        """Stop, or go on, leading where this broker's own epoch still lasts."""
+        for seat in list(self._seats.values()):
+            group = seat.group
+            if group.is_alone or group.state.leader != self.broker_id:
+                continue
+            may_lead = self._may_lead(group.state)
+            if may_lead != group.may_lead:
+                group.may_lead = may_lead
+                self._on_changed(seat)
 
     def _on_applied(self, seat: Seat, generation: int, applied: list[Applied]) -> None:
         group = seat.group
@@ -477,6 +495,8 @@ class GroupSeats:
             for broker_id, peer in peers.items()
         }
         news.peers_changed(peers)
+        assert self._schedule is not None
+        self._contact.peers_changed(self.live, self._schedule)
         come = [b for b, peer in self.live.items() if before.get(b) != peer]
         seats = list(self._seats.values())
         self._tell_outsiders(seats, come)
