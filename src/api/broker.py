@@ -317,13 +317,19 @@ class Broker:
         return self.advertised_listeners[0].address
 
     def describe_brokers(self, listener_name: str) -> list[dict[str, Any]]:
-        """Every broker at the address that clients of `listener_name` reach it by."""
+        """Every live broker at the address that clients of `listener_name` reach it by.
+
+        Without a majority of those that agree on the cluster, this broker cannot tell who lives:
+        then every registered one, so that its clients find the others.
+        """
         told = {listener.name: listener for listener in self.advertised_listeners}
         own = told.get(listener_name, self.advertised_listeners[0])
         brokers = []
         live = self.live_broker_ids()
+        voters = self.cluster_group.voters
+        is_cut_off = 2 * len(live.intersection(voters)) <= len(voters)
         for registration in self.cluster_state.brokers.values():
-            if registration.broker_id not in live:
+            if registration.broker_id not in live and not is_cut_off:
                 continue
             is_self = registration.broker_id == self.node_id
             if not is_self:
