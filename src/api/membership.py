@@ -214,7 +214,9 @@ class Membership:
         return bool(addresses) and self._is_own(addresses[0])
 
     def _is_own(self, address: tuple[str, int]) -> bool:
-        own = {(listener.host, listener.port) for listener in self._advertised}
+        # A controller listener is not opened, but who names it in Kafka's way means this broker.
+        listeners = (*self._advertised, *self._config.listeners, *self._config.controller_listeners)
+        own = {(listener.host, listener.port) for listener in listeners}
         local = ("localhost", "127.0.0.1", "::1")
         return address in own or (
             address[0] in local and any((host, address[1]) in own for host in local)

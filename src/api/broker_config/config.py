@@ -270,12 +270,14 @@ def _refuse_authorizer(given: dict[str, str]) -> None:
 
 
 def _cluster_warnings(settings: Mapping[str, str]) -> list[str]:
-    warnings = []
-    for name in ("controller.quorum.bootstrap.servers", "controller.quorum.voters"):
-        servers = [part for part in settings.get(name, "").split(",") if part.strip()]
-        if len(servers) > 1:
-            warnings.append(f"{name} names {len(servers)} nodes; this broker runs on its own")
-    return warnings
+    """The older way to name a cluster's controllers is not followed: its ports are not ours."""
+    voters = [part for part in settings.get("controller.quorum.voters", "").split(",") if part]
+    if len(voters) < 2 or settings.get("controller.quorum.bootstrap.servers"):
+        return []
+    return [
+        f"controller.quorum.voters names {len(voters)} nodes; this broker runs on its own unless "
+        "controller.quorum.bootstrap.servers names a listener of the others"
+    ]
 
 
 def config_from_up(
