@@ -28,6 +28,8 @@ from .message_codec import GroupMessage
 RANK_STEP_S = 0.05
 """Between the elections that the live voters of a group start, in the voters' order."""
 RETRY_S = 0.25
+MAX_RETRY_S = 1.0
+"""Between elections of one voter that nobody wins, to twice as much; doubles until one leads."""
 OPENING_S = 0.1
 LINK_LOST_S = 0.01
 
@@ -58,6 +60,7 @@ class GroupVoter(LibraryGroup):
         self._is_closed = False
         self._is_quiesced = False
         self._must_send = False
+        self._retry_s = RETRY_S
         self._active_s = environment.monotonic_s()
         super().__init__(broker_id, tuple(self._others), self._send_for_library)
         self.start_at(self.journal.first_index)
@@ -156,8 +159,11 @@ class GroupVoter(LibraryGroup):
             self._campaign(now_s)
             self._is_transfer_target = False
             return
-        self.forget_leader()
-        self.election_deadline_s = now_s + RETRY_S * (1 + self.environment.random_float())
+        if self.leader_node is not None:
+            self._retry_s = RETRY_S
+            self.forget_leader()
+        self.election_deadline_s = now_s + self._draw_retry_s()
+        self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
         if not self._can_win:
             if not self._has_proposals:
                 self._sleep()
@@ -169,12 +175,16 @@ class GroupVoter(LibraryGroup):
             for node in self.connected_nodes:
                 self._send(node, GroupMessage.PRE_VOTE, self.raft_term + 1, last, last_term)
 
+    def _draw_retry_s(self) -> float:
+        """Until the next try, if this one comes to nothing: most likely a round of votes later."""
+        return self._retry_s * (1 + self.environment.random_float())
+
     def _campaign(self, now_s: float) -> None:
         self._votes.clear()
         self._pre_votes.clear()
         self.election_deadline_s = _AT_ONCE
         self.run_tick()
-        self.election_deadline_s = now_s + RETRY_S * (1 + self.environment.random_float())
+        self.election_deadline_s = now_s + self._draw_retry_s()
         self.environment.mark_dirty(self)
 
     # -- links
@@ -303,6 +313,5 @@ class GroupVoter(LibraryGroup):
         if term > self.raft_term:
             self._wake()
             self.follow_term(term)
-            retry_s = RETRY_S * (1 + self.environment.random_float())
-            self.election_deadline_s = self.environment.monotonic_s() + retry_s
+            self.election_deadline_s = self.environment.monotonic_s() + self._draw_retry_s()
             self.environment.mark_dirty(self)

@@ -32,7 +32,7 @@ from .errors import (
 from .group_contract import GroupEnvironment, GroupMachine
 from .group_journal import FIRST_INDEX, FIRST_TERM, GroupJournal, command_of, payload_of
 from .group_proposals import OnDone, Proposal, Proposals
-from .group_voter import GroupVoter
+from .group_voter import RETRY_S, GroupVoter
 from .message_codec import GroupMessage
 from .raft_wal import GroupImage
 
@@ -304,6 +304,7 @@ class RaftGroup(GroupVoter):
                 self.environment.on_role(self, False)
         if new_state == LEADER:
             self._probes.clear()
+            self._retry_s = RETRY_S
             self._must_send = True
 
     def peer_up(self, broker_id: int, is_new_session: bool) -> None:

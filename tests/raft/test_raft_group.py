@@ -1,6 +1,9 @@
 """One Raft group on three imagined brokers: elections, commits, sleep, snapshots, seals."""
 
+import itertools
+
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
+from headrace.raft.group_voter import RETRY_S
 from headrace.raft.message_codec import GroupMessage
 from tests.support.raft_cluster import GROUP_ID, RaftCluster
 
@@ -179,3 +182,24 @@ def test_of_several_refusals_the_one_that_goes_back_furthest_counts() -> None:
     message = cluster.queues[leader, other][-1]
     assert message[:2] == (GROUP_ID, GroupMessage.APPEND)
     assert message[4] == last - 3
+
+
+def test_elections_that_nobody_wins_grow_rarer_until_somebody_leads() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    cluster.crash(leader)
+    deaf, other = [b for b in cluster.voters if b != leader]
+    tries = []
+    for _ in range(200):
+        cluster.now_s += 0.05
+        cluster.tick(deaf)
+        asked = cluster.queues[deaf, other]
+        if any(message[1] == GroupMessage.PRE_VOTE for message in asked):
+            tries.append(cluster.now_s)
+            asked.clear()
+    gaps = [later - earlier for earlier, later in itertools.pairwise(tries)]
+    assert gaps[0] <= 0.6
+    assert 1.0 <= gaps[-1] <= 2.1
+    cluster.run(4.0)
+    assert len(cluster.leaders()) == 1
+    assert {cluster.group(b)._retry_s for b in cluster.leaders()} == {RETRY_S}

@@ -91,3 +91,14 @@ class CommitsOldTerms(SmallGroup):
         if place > self.committed_index:
             self._SyncObj__raftCommitIndex = place
         super()._lead(now_s)
+
+
+class AsksNobody(SmallGroup):
+    """Without F8: no pre-vote, and a vote for whoever asks while the leader lives."""
+
+    def _stand_for_election(self, now_s: float) -> None:
+        self.forget_leader()
+        self._campaign(now_s)
+
+    def _receive_vote(self, node: Any, term: int, index: int, entry: int, is_moved: bool) -> None:
+        super()._receive_vote(node, term, index, entry, True)

@@ -8,10 +8,17 @@ from typing import Any
 import pytest
 
 from tests.simulation import broken_rules
-from tests.simulation.raft_simulation import InvariantViolated, RaftSimulation, run_raft_history
+from tests.simulation.raft_simulation import (
+    InvariantViolated,
+    RaftSimulation,
+    SmallGroup,
+    run_raft_history,
+)
+from tests.support.raft_cluster import RaftCluster
 
 SEEDS = 300
 BLOCKS = 6
+CANARY_SEEDS = 120
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -25,29 +32,45 @@ def test_every_invariant_holds_in_every_history(block: int) -> None:
             raise AssertionError(f"{violation}\nagain: {again}") from violation
 
 
-def violations(group_class: type[Any], seeds: range) -> set[str]:
-    """Names of the invariants that these histories break; an assertion of the group counts."""
-    found = set()
-    for seed in seeds:
+def has_violation(group_class: type[Any], invariant: str) -> bool:
+    """Whether one of the first histories breaks the invariant; others may break another one."""
+    for seed in range(CANARY_SEEDS):
         try:
             RaftSimulation(seed, group_class=group_class).run_history()
         except InvariantViolated as violation:
-            found.add(str(violation).partition(":")[0])
+            if str(violation).startswith(invariant):
+                return True
         except AssertionError:
-            found.add("assertion")
-    return found
+            continue  # the group noticed it itself, before it did harm
+    return False
 
 
 @pytest.mark.parametrize(
-    ("group_class", "seeds", "invariant"),
+    ("group_class", "invariant"),
     [
-        (broken_rules.CommitsUnverified, range(0, 10), "StateMachineSafety"),
-        (broken_rules.TruncatesAgain, range(16, 20), "DurableAcknowledgement"),
-        (broken_rules.VotesForAnybody, range(10, 20), "LeaderCompleteness"),
+        (broken_rules.CommitsUnverified, "StateMachineSafety"),
+        (broken_rules.TruncatesAgain, "DurableAcknowledgement"),
+        (broken_rules.VotesForAnybody, "LeaderCompleteness"),
     ],
-    ids=lambda value: getattr(value, "__name__", None),
+    ids=lambda value: getattr(value, "__name__", value),
 )
-def test_the_checker_sees_that_a_rule_is_missing(
-    group_class: type[Any], seeds: range, invariant: str
+def test_the_checker_sees_that_a_rule_is_missing(group_class: type[Any], invariant: str) -> None:
+    assert has_violation(group_class, invariant)
+
+
+@pytest.mark.parametrize("group_class", [SmallGroup, broken_rules.AsksNobody])
+def test_only_without_pre_vote_does_a_half_deaf_voter_depose_a_leader(
+    group_class: type[Any],
 ) -> None:
-    assert invariant in violations(group_class, seeds)
+    cluster = RaftCluster(is_started=False)
+    cluster.group_class = group_class
+    for member in cluster.members.values():
+        member.start()
+    cluster.heal()
+    leader = cluster.elect()
+    deaf = next(b for b in cluster.voters if b != leader)
+    term = cluster.group(leader).term
+    cluster.unlink(leader, deaf)
+    cluster.run(5.0)
+    is_steady = cluster.leaders() == [leader] and cluster.group(leader).term == term
+    assert is_steady == (group_class is SmallGroup)
