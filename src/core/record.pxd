@@ -2,7 +2,16 @@
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .varint cimport read_varint, read_varlong, varint_size, write_varint
+from .varint cimport (
+    read_short_varint,
+    read_varint,
+    read_varlong,
+    varint_size,
+    write_varint,
+)
+
+cdef enum:
+    PLAIN_MARGIN = 16
 
 ctypedef struct RecordFields:
     int64_t timestamp_delta      # [ms] from the batch's base_timestamp
@@ -130,4 +139,42 @@ cdef inline const uint8_t* read_record(
     if fields.header_count == 0 and p != end:
         return NULL
     fields.headers = p
+    return end
+
+
+cdef inline const uint8_t* read_plain_record(
+    const uint8_t* p, const uint8_t* end, RecordFields* fields
+) noexcept nogil:
+    """`read_record` for the usual case, in half the time: no headers, varints of 1 to 3 bytes.
+
+    NULL where the record is none of those, or is not followed by a few more bytes: ask
+    `read_record` then.  Key and value pointers are not set.
+    """
+    cdef int64_t length = 0, offset_delta = 0, size = 0
+    if end - p < PLAIN_MARGIN:
+        return NULL
+    p = read_short_varint(p, &length)
+    # Whatever a varint below reads past the record is within the PLAIN_MARGIN behind it.
+    if p == NULL or length < 6 or length > end - p - PLAIN_MARGIN:
+        return NULL
+    end = p + length
+    p = read_short_varint(p + 1, &fields.timestamp_delta)
+    if p == NULL:
+        return NULL
+    p = read_short_varint(p, &offset_delta)
+    if p == NULL:
+        return NULL
+    p = read_short_varint(p, &size)
+    if p == NULL or size < -1 or size > end - p:
+        return NULL
+    fields.key_size = <int32_t>size
+    p = read_short_varint(p + (size if size > 0 else 0), &size)
+    if p == NULL or size < -1 or size > end - p:
+        return NULL
+    fields.value_size = <int32_t>size
+    p += size if size > 0 else 0
+    if p + 1 != end or p[0] != 0:
+        return NULL
+    fields.offset_delta = <int32_t>offset_delta
+    fields.header_count = 0
     return end

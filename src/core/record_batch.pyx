@@ -22,12 +22,18 @@ Source: Kafka docs "Message Format", "Record Batch"; KIP-98, KIP-534 (delete hor
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport int8_t, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from .byteorder cimport load_i16, load_i32, load_i64, load_u32, store_i16, store_i32, store_i64
 from .crc32c cimport crc32c_update
-from .record cimport RecordFields, headers_are_valid, make_record, read_record
+from .record cimport (
+    RecordFields,
+    headers_are_valid,
+    make_record,
+    read_plain_record,
+    read_record,
+)
 
 from .compression import decompress
 from .errors import CorruptRecordError, InvalidRecordError
@@ -371,26 +377,35 @@ cdef int scan_records(
     # Before each step: records 0..index-1 are well-formed, p is the first byte of record `index`,
     # and previous_delta is the offset_delta of the one before.
     cdef RecordFields fields
-    cdef int64_t timestamp
-    cdef int32_t previous_delta = -1
-    for scan.index in range(batch.header.record_count):
-        p = read_record(p, end, &fields)
-        if p == NULL or (fields.header_count and not headers_are_valid(&fields)):
-            return RECORD_MALFORMED
-        if (
-            fields.offset_delta <= previous_delta
-            or fields.offset_delta > batch.header.last_offset_delta
-        ):
+    cdef const uint8_t* next_record
+    cdef int64_t timestamp, max_timestamp = INT64_MIN, min_timestamp = INT64_MAX
+    cdef int32_t index, previous_delta = -1, first_null_key_index = -1
+    cdef int32_t last_offset_delta = batch.header.last_offset_delta
+    cdef int32_t record_count = batch.header.record_count
+    for index in range(record_count):
+        next_record = read_plain_record(p, end, &fields)
+        if next_record == NULL:
+            scan.index = index
+            next_record = read_record(p, end, &fields)
+            if next_record == NULL or (fields.header_count and not headers_are_valid(&fields)):
+                return RECORD_MALFORMED
+        p = next_record
+        if fields.offset_delta <= previous_delta or fields.offset_delta > last_offset_delta:
+            scan.index = index
             return RECORD_OUT_OF_ORDER
         previous_delta = fields.offset_delta
         timestamp = batch.timestamp_of(fields.timestamp_delta)
-        if scan.index == 0 or timestamp > scan.max_timestamp:
-            scan.max_timestamp = timestamp
+        if timestamp > max_timestamp or index == 0:
+            max_timestamp = timestamp
             scan.delta_of_max = fields.offset_delta
-        if scan.index == 0 or timestamp < scan.min_timestamp:
-            scan.min_timestamp = timestamp
-        if fields.key_size < 0 and scan.first_null_key_index < 0:
-            scan.first_null_key_index = scan.index
+        min_timestamp = min(min_timestamp, timestamp)
+        if fields.key_size < 0 and first_null_key_index < 0:
+            first_null_key_index = index
+    scan.index = record_count
+    if record_count:
+        scan.max_timestamp = max_timestamp
+        scan.min_timestamp = min_timestamp
+    scan.first_null_key_index = first_null_key_index
     return RECORDS_OK if p == end else RECORDS_LEFT_OVER
 
 

@@ -68,3 +68,18 @@ cdef inline const uint8_t* read_varint(
         p += 1
         shift += 7
     return NULL
+
+
+cdef inline const uint8_t* read_short_varint(const uint8_t* p, int64_t* value) noexcept nogil:
+    """Load a varint of up to three bytes, all of which may be read; NULL if it is longer."""
+    cdef uint64_t folded = p[0]
+    if folded >= 128:
+        folded = (folded & 127) | <uint64_t>(p[1] & 127) << 7
+        if p[1] >= 128:
+            if p[2] >= 128:
+                return NULL
+            folded |= <uint64_t>p[2] << 14
+            p += 1
+        p += 1
+    value[0] = <int64_t>(folded >> 1) ^ -<int64_t>(folded & 1)
+    return p + 1

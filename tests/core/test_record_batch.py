@@ -4,7 +4,10 @@ import random
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from headrace.core.batch_builder import BatchBuilder
 from headrace.core.errors import CorruptRecordError, InvalidRecordError, RecordError
 from headrace.core.record import Record
 from headrace.core.record_batch import RecordBatch, inspect_records, iter_batches
@@ -207,3 +210,50 @@ def flip(raw: bytes, position: int) -> bytes:
     changed = bytearray(raw)
     changed[position] ^= 0x10
     return bytes(changed)
+
+
+_BLOBS = st.none() | st.binary(max_size=300)
+
+
+@given(
+    rows=st.lists(
+        st.tuples(st.sampled_from([0, 1, 63, 64, 9_000, 3_000_000, -5, 1 << 40]), _BLOBS, _BLOBS),
+        min_size=1,
+        max_size=90,
+    ),
+    has_headers=st.booleans(),
+    flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), max_size=2),
+)
+def test_inspection_agrees_with_the_records_one_by_one(
+    rows: list[tuple[int, bytes | None, bytes | None]],
+    has_headers: bool,
+    flips: list[tuple[int, int]],
+) -> None:
+    """The fast walk over plain records, and the slow one over all others, are one."""
+    headers = [("trace", b"1")] if has_headers else []
+    builder = BatchBuilder()
+    for delta, key, value in rows:
+        builder.append_record(timestamp=1_000_000 + delta, key=key, value=value, headers=headers)
+    raw = bytearray(builder.build())
+    for position, flip in flips:
+        raw[61 + position % (len(raw) - 61)] ^= flip
+    batch = RecordBatch(raw)
+    try:
+        records = list(batch.records())
+    except CorruptRecordError:
+        with pytest.raises(InvalidRecordError):
+            inspect_records(batch)
+        return
+    offsets = [record.offset for record in records]
+    if offsets != sorted(set(offsets)) or not 0 <= offsets[0] <= offsets[-1] < len(rows):
+        with pytest.raises(InvalidRecordError):
+            inspect_records(batch)
+        return
+    summary = inspect_records(batch)
+    timestamps = [record.timestamp for record in records]
+    newest = max(timestamps)
+    assert (summary.count, summary.max_timestamp) == (len(rows), newest)
+    assert summary.min_timestamp == min(timestamps)
+    assert summary.offset_of_max_timestamp == offsets[timestamps.index(newest)]
+    null_keys = [index for index, record in enumerate(records) if record.key is None]
+    assert summary.first_null_key_index == (null_keys[0] if null_keys else -1)
