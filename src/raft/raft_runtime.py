@@ -12,7 +12,6 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from ..core.clock import Clock
 from ..core.errors import HeadraceError
 from .errors import CorruptFrameError, UnknownOutcomeError
 from .group_contract import GroupMachine
+from .group_description import GroupDescription, RuntimeStatistics, describe_group
 from .group_host import GroupHost, OnApplied, OnRole
 from .link_hello import LinkHello, LinkResult
 from .link_messages import LinkMessage
@@ -45,34 +45,6 @@ Call = Callable[[], object]
 Peers = Mapping[int, Peer]
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class GroupDescription:
-    """One group as its voter here sees it."""
-
-    group_id: str
-    term: int
-    leader_id: int | None
-    voters: tuple[int, ...]
-    last_index: int
-    is_controller: bool
-    is_quiesced: bool
-    match_indexes: Mapping[int, int]
-    """On the Raft leader, the last entry that each other voter is known to hold; else empty."""
-
-
-@dataclass(frozen=True, slots=True)
-class RuntimeStatistics:
-    """What the thread has done since it started; for tests and for `cluster status`."""
-
-    turns: int = 0
-    ticks: int = 0
-    syncs: int = 0
-    frames_sent: int = 0
-    frames_received: int = 0
-    groups: int = 0
-    pending_seeds: int = 0
 
 
 class RaftRuntime:
@@ -270,7 +242,7 @@ class RaftRuntime:
         """Tell about every group that this broker votes in."""
 
         def describe() -> None:
-            found = [_describe(opened.group) for opened in self._host.groups.values()]
+            found = [describe_group(opened.group) for opened in self._host.groups.values()]
             self._mail.add(partial(on_done, found))
 
         self._call(describe)
@@ -376,12 +348,23 @@ class RaftRuntime:
                 self._next_tick_s = now_s + self._timing.tick_interval_s
                 self._host.tick_awake()
             self._host.tick_dirty(now_s, self._has_time)
+            sync_begins_s = self._clock.monotonic_ms() / 1000
             is_synced = self._host.sync()
+            sync_ends_s = self._clock.monotonic_ms() / 1000
             if is_synced:
                 self._host.let_out()
         if is_synced:
             self._send_outboxes()
         self._mail.deliver()
+        self._note_slow_turn(now_s, sync_ends_s - sync_begins_s)
+
+    def _note_slow_turn(self, began_s: float, synced_s: float) -> None:
+        """Say what kept this broker from being heard: its disk, or too much to do."""
+        took_s = self._clock.monotonic_ms() / 1000 - began_s
+        if took_s > self._timing.dead_after_s / 2:
+            logger.warning(
+                "a turn of the Raft thread took %.2f s, %.2f s of them to sync", took_s, synced_s
+            )
 
     def _run_calls(self) -> None:
         """Do what other threads asked for, as far as this turn has time."""
@@ -570,21 +553,6 @@ class RaftRuntime:
     def _tell_peers(self, peers: Peers) -> None:
         for callback in self.on_peers_changed:
             callback(peers)
-
-
-def _describe(group: "RaftGroup") -> GroupDescription:
-    return GroupDescription(
-        group_id=group.group_id,
-        term=group.term,
-        leader_id=group.leader_id,
-        voters=group.voters,
-        last_index=group.last_index,
-        is_controller=group.is_controller,
-        is_quiesced=group.is_quiesced,
-        match_indexes=(
-            {node.id: index for node, index in group.match_index.items()} if group.is_leader else {}
-        ),
-    )
 
 
 __all__ = ["CorruptFrameError", "GroupDescription", "RaftRuntime", "RuntimeStatistics"]
