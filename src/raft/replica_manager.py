@@ -140,7 +140,8 @@ class ReplicaManager:
 
     def leader_of(self, topic: str, index: int) -> tuple[int, int] | None:
         """(leader id, leader epoch) as far as this broker knows; None where nobody leads."""
-        state = self.state_of(topic, index)
+        own = self._partitions.get((topic, index))
+        state = self.state_of(topic, index) if own is None else own.group.state
         if state is None or not self.is_live(state.leader):
             return None
         return state.leader, state.leader_epoch
@@ -153,7 +154,9 @@ class ReplicaManager:
         return self.seats.state_of(image, index)
 
     def is_live(self, broker_id: int) -> bool:
-        """Whether a broker is this one, or its link is up."""
+        """Whether a broker is this one, or its link is up; without links, whatever is decided."""
+        if self.seats.news is None:
+            return broker_id >= 0
         return broker_id == self.broker_id or broker_id in self.seats.live
 
     def partitions(self) -> Iterable[Partition]:

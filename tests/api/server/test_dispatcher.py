@@ -27,7 +27,9 @@ def make_dispatcher(handler: Handler | None = None) -> Dispatcher:
     routes = dict(ROUTES)
     if handler is not None:
         routes[3] = Route(ApiKey.METADATA, 0, 13, handler)
-    return Dispatcher(cast("Broker", SimpleNamespace()), routes)
+    dispatcher = Dispatcher(cast("Broker", SimpleNamespace()), routes)
+    dispatcher.open()
+    return dispatcher
 
 
 def make_connection() -> Connection:
@@ -188,3 +190,10 @@ def test_cancelled_work_tells_nobody() -> None:
     pending = dispatch_later(handler, cancel=True)
     pending.on_ready = lambda: called.append("ready")
     assert called == []
+
+
+def test_before_it_is_opened_clients_are_sent_away_without_a_warning() -> None:
+    dispatcher = Dispatcher(cast("Broker", SimpleNamespace()), ROUTES)
+    with pytest.raises(CloseConnectionError, match="has not joined its cluster yet") as closing:
+        dispatcher.dispatch_frame(make_connection(), frame_of(3, 9, {"topics": None}))
+    assert closing.value.level == logging.DEBUG
