@@ -137,37 +137,50 @@ class Followers:
 
     def consider_growth(self, follower: FollowerState, high_watermark: int) -> None:
         """Ask for `follower` in the isr if it is not there and may be."""
-        member = (follower.broker_id, follower.incarnation)
-        isr = self._group.state.isr
-        if self._pending is not None or member in isr:
-            return
-        if may_join_isr(
-            follower_end=follower.log_end_offset,
-            high_watermark=high_watermark,
-            epoch_start_offset=self.epoch_start_offset,
-        ):
-            self._alter_isr(grown_isr(isr, member))
+        if self._pending is None and self._may_join(follower, high_watermark):
+            member = (follower.broker_id, follower.incarnation)
+            self._alter_isr(grown_isr(self._group.state.isr, member))
 
-    def shrink(self, *, leader_end: int, now_ms: int, max_lag_ms: int) -> None:
-        """Ask for an isr without who is gone, restarted, or lags; ask again where that failed."""
+    def review(self, *, leader_end: int, high_watermark: int, now_ms: int, max_lag_ms: int) -> None:
+        """Ask for the isr that should be: without who is gone, restarted or lags, else with who is
+        in sync by now, though it need not say so again; ask again where that failed."""
         if self._pending is not None:
             if self._retry_ms is not None and now_ms >= self._retry_ms:
                 self._ask_for(self._pending)
             return
 
+        def lags(follower: FollowerState) -> bool:
+            return follower.lags(leader_end=leader_end, now_ms=now_ms, max_lag_ms=max_lag_ms)
+
         def stays(member: IsrMember) -> bool:
             broker_id, incarnation = member
             if broker_id == self._broker_id:
                 return True
-            if self._incarnation_of(broker_id) != incarnation:
-                return False
-            return not self._by_id[broker_id].lags(
-                leader_end=leader_end, now_ms=now_ms, max_lag_ms=max_lag_ms
-            )
+            is_live = self._incarnation_of(broker_id) == incarnation
+            return is_live and not lags(self._by_id[broker_id])
 
-        shrunk = shrunk_isr(self._group.state.isr, stays)
+        isr = wanted = self._group.state.isr
+        shrunk = shrunk_isr(isr, stays)
         if shrunk is not None:
-            self._alter_isr(shrunk)
+            wanted = shrunk
+        elif len(isr) <= len(self._by_id):
+            for follower in self._by_id.values():
+                if self._may_join(follower, high_watermark) and not lags(follower):
+                    wanted = grown_isr(wanted, (follower.broker_id, follower.incarnation))
+        if wanted != isr:
+            self._alter_isr(wanted)
+
+    def _may_join(self, follower: FollowerState, high_watermark: int) -> bool:
+        member = (follower.broker_id, follower.incarnation)
+        return (
+            member not in self._group.state.isr
+            and self._incarnation_of(follower.broker_id) == follower.incarnation
+            and may_join_isr(
+                follower_end=follower.log_end_offset,
+                high_watermark=high_watermark,
+                epoch_start_offset=self.epoch_start_offset,
+            )
+        )
 
     def _alter_isr(self, isr: tuple[IsrMember, ...]) -> None:
         command = AlterIsr(self._group.state.partition_epoch, self._leader_epoch, isr)

@@ -283,11 +283,14 @@ class Partition(Replica):
             records, self.high_watermark, log.last_stable_offset, start_offset, None, diverging
         )
 
-    def shrink_isr(self, now_ms: int, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
-        """Ask for an isr without who is gone, restarted, or lags; ask again where that failed."""
+    def review_isr(self, now_ms: int, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
+        """Ask for the isr that should be: see `Followers.review`."""
         if self._followers is not None:
-            self._followers.shrink(
-                leader_end=self._usable_log().log_end_offset, now_ms=now_ms, max_lag_ms=max_lag_ms
+            self._followers.review(
+                leader_end=self._usable_log().log_end_offset,
+                high_watermark=self.high_watermark,
+                now_ms=now_ms,
+                max_lag_ms=max_lag_ms,
             )
 
     def _hand_to_followers(self, log: ReplicaLog) -> None:
@@ -411,7 +414,7 @@ class Partition(Replica):
         has_role_changed = was_leader != self.is_leader or was_follower != self.is_follower
         if (is_new_epoch or has_role_changed) and self.on_role_changed is not None:
             self.on_role_changed(self)
-        self.shrink_isr(self._clock.monotonic_ms())
+        self.review_isr(self._clock.monotonic_ms())
 
     def _meet_followers(self) -> Followers:
         return Followers(

@@ -196,12 +196,12 @@ class ReplicaManager:
             partition.is_leader and len(partition.isr) > 1 for partition in self.partitions()
         )
 
-    def shrink_isrs(self, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
-        """Ask followers out of the isr that are gone or lag; see `Partition.shrink_isr`."""
+    def review_isrs(self, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
+        """Ask followers out of the isr that are gone or lag; see `Partition.review_isr`."""
         now_ms = self._clock.monotonic_ms()
         for partition in self._partitions.values():
             if partition.is_leader:
-                partition.shrink_isr(now_ms, max_lag_ms)
+                partition.review_isr(now_ms, max_lag_ms)
 
     def close(self) -> None:
         """Refuse everything and release everyone who waits; logs stay to the log manager."""
@@ -331,7 +331,7 @@ class ReplicaManager:
             self.on_state_taken(partition)
 
     def _peers_changed(self) -> None:
-        self.shrink_isrs()
+        self.review_isrs()
 
     def _allows_unclean(self, topic: str) -> bool:
         image = self._cluster_group.state.topics.get(topic)

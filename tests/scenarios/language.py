@@ -105,7 +105,7 @@ class Scenario:
         """Time passes, and every replica looks whether somebody lags."""
         self.stage.clock.advance(int(milliseconds))
         for partition in list(self.stage.group.replicas):
-            partition.shrink_isr(self.stage.clock.monotonic_ms())
+            partition.review_isr(self.stage.clock.monotonic_ms())
 
     def _do_hold(self) -> None:
         self.stage.group.is_held = True

@@ -102,7 +102,7 @@ class History:
 
     def _shrink(self) -> None:
         for broker in self._running():
-            broker.partition.shrink_isr(self.cluster.clock.monotonic_ms(), MAX_LAG_MS)
+            broker.partition.review_isr(self.cluster.clock.monotonic_ms(), MAX_LAG_MS)
 
     def _break_or_mend_a_link(self) -> None:
         raft = self.cluster.raft
@@ -172,7 +172,7 @@ class History:
                 cluster.raft.deliver(*pair)
             for broker in self._running():
                 broker.take_posted()
-                broker.partition.shrink_isr(cluster.clock.monotonic_ms(), MAX_LAG_MS)
+                broker.partition.review_isr(cluster.clock.monotonic_ms(), MAX_LAG_MS)
             self._pass_time()
             cluster.run_due_timers()
             self.invariants.check()

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # a topic's flush.ms is then not kept.  Here it is, to within a second.
 LONGEST_FLUSH_INTERVAL_MS = 1000
 SHORTEST_IDLE_SCAN_MS = 1000
+# A change of an isr that came to nothing is asked for again; laggards are found as soon.
+LONGEST_ISR_REVIEW_MS = 1000
 DISK_CHECK_MS = 1000
 
 logger = logging.getLogger(__name__)
@@ -49,8 +51,8 @@ def timetable(broker: "Broker", table: "ConnectionTable") -> list[Job]:
         ),
         Job(
             "replica.lag.time.max.ms",
-            max(config.replica_lag_time_max_ms // 2, SHORTEST_IDLE_SCAN_MS),
-            lambda: broker.replicas.shrink_isrs(config.replica_lag_time_max_ms),
+            min(max(config.replica_lag_time_max_ms // 2, 1), LONGEST_ISR_REVIEW_MS),
+            lambda: broker.replicas.review_isrs(config.replica_lag_time_max_ms),
         ),
         Job("log.dirs", DISK_CHECK_MS, broker.check_disks),
         Job("connections.max.idle.ms", idle_ms, lambda: table.close_idle(loop.time())),

@@ -97,6 +97,10 @@ class Stage:
             group.replicas.append(leader)
             leader.state_changed()
             self.groups.append(group)
+        manager.leader_of = lambda topic, index: (  # type: ignore[method-assign]
+            self.groups[index].state.leader,
+            self.groups[index].state.leader_epoch,
+        )
 
     def add_follower(self, broker_id: int) -> Follower:
         follower = self.broker.call(Follower, self, broker_id, self.folder / f"broker-{broker_id}")
@@ -202,7 +206,7 @@ def test_a_follower_that_is_gone_holds_nothing_back_once_the_isr_has_shrunk(
             for each in stage.leaders:
                 each._incarnation_of = live.get
                 each._followers._incarnation_of = live.get
-                each.shrink_isr(0)
+                each.review_isr(0)
 
         stage.broker.call(lose)
         answer = client.receive(0, 9, sent)
