@@ -42,6 +42,7 @@ from headrace.raft.partition_state import (
     PartitionState,
     encode_partition_command,
 )
+from headrace.raft.raft_group import RaftGroup
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
 from headrace.raft.wal_replay import GroupImage
 from tests.support.manual_clock import ManualClock
@@ -62,22 +63,31 @@ class PartitionRaft(RaftCluster):
         self._first_state = first_state
         super().__init__(len(first_state.voters), seed=seed, is_started=False)
 
-    def make_group(self, member: Member, image: GroupImage) -> Any:
+    def make_group(
+        self, member: Member, group_id: str, voters: tuple[int, ...], image: GroupImage
+    ) -> Any:
         machine = PartitionMachine(0)
         if image.snapshot_index == 0:
             machine.load(self._first_state.to_bytes())
         return self.group_class(
-            GROUP_ID,
+            group_id,
             broker_id=member.broker_id,
-            voters=self.voters,
+            voters=voters,
             machine=machine,
             image=image,
             environment=member,
         )
 
-    def note_applied(self, member: Member, entry_index: int, payload: bytes | None) -> None:
-        state = member.group.machine.state_to_post()
-        member.after_sync(partial(self._cluster.brokers[member.broker_id].posted.append, state))
+    def note_applied(
+        self,
+        member: Member,
+        group: RaftGroup,
+        entry_index: int,
+        entry_term: int,
+        payload: bytes | None,
+    ) -> None:
+        state = cast(PartitionMachine, group.machine).state_to_post()
+        self._cluster.brokers[member.broker_id].posted.append(state)
 
 
 class LoopGroup:
