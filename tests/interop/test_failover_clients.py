@@ -21,7 +21,7 @@ from tests.support.kafka_java import JVM_FLAGS, kafka_classpath
 pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(600)]
 
 KILLS = 2
-RECORDS = 3_000
+RECORDS = 1_500
 WITHIN_S = 90.0
 TOOLS = "org.apache.kafka.tools"
 
