@@ -85,6 +85,7 @@ class InProcessBroker:
         self._server = Server(self._config)
         await self._server.start(tuple(self._topics.items()))
         self._dispatcher = Dispatcher(self._server.broker, ROUTES)
+        self._dispatcher.open()
 
     def partition(self, topic: str, index: int = 0) -> Partition:
         return self._server.broker.replicas.partition(topic, index)
