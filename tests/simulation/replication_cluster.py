@@ -282,7 +282,6 @@ class SimulatedBroker:
                 each: LiveBroker(each, broker.incarnation, broker.session)
                 for each, broker in brokers.items()
             },
-            gone=[each for each in self.group.state.replicas if each not in brokers],
             reports={
                 each: LogReport(
                     broker.incarnation,
