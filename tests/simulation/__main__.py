@@ -16,6 +16,8 @@ from tests.simulation.raft_simulation import run_raft_history
 SIMULATIONS: dict[str, Callable[[int], Counter[str]]] = {"raft": run_raft_history}
 """name -> runs the history of a seed, raises AssertionError, gives counts of what happened."""
 
+PROGRESS = 1000
+
 
 def run_seeds(name: str, seeds: range) -> int:
     """Run the histories of `seeds` and print what failed; how many did."""
@@ -23,6 +25,8 @@ def run_seeds(name: str, seeds: range) -> int:
     total: Counter[str] = Counter()
     failed = 0
     for seed in seeds:
+        if seed % PROGRESS == 0 and seed > seeds.start:
+            print(f"{name}: {seed - seeds.start} histories so far", flush=True)
         try:
             total += SIMULATIONS[name](seed)
         except AssertionError as violation:
