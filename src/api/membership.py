@@ -30,6 +30,7 @@ from .broker_config import BrokerConfig, Listener
 
 ASK_AGAIN_S = 0.2
 REGISTER_AGAIN_S = 0.1
+REFUSED_TRIES = 5
 SAY_AGAIN_TRIES = 50
 HAND_OVER_S = 3.0
 
@@ -146,6 +147,11 @@ class Membership:
         self._is_listening = True
         if self._cluster_group.standing is Standing.FOLLOWER and not self._addresses():
             await self._find_cluster()
+        elif others := self._bootstrap_others():
+            runtime = self.take_part()
+            self._introduce(runtime)
+            runtime.start()
+            await self._ask_all(runtime, others)
         if self.runtime is not None:
             self._introduce(self.runtime)
             self.runtime.start()
@@ -161,10 +167,7 @@ class Membership:
         runtime.start()
         tries = 0
         while True:
-            found = await asyncio.gather(*(self._ask(runtime, address) for address in others))
-            for address, result in zip(others, found, strict=True):
-                if result.is_reached and result.refusal:
-                    raise InconsistentLogDirError(f"{_text(address)} refuses: {result.refusal}")
+            found = await self._ask_all(runtime, others)
             known = [r for r in zip(others, found, strict=True) if r[1].cluster_id]
             if known:
                 self._enter_cluster(runtime, known)
@@ -178,6 +181,25 @@ class Membership:
                 )
             tries += 1
             await asyncio.sleep(ASK_AGAIN_S)
+
+    async def _ask_all(
+        self, runtime: RaftRuntime, addresses: Sequence[tuple[str, int]]
+    ) -> list[LinkResult]:
+        """Who answers where; raises InconsistentLogDirError where one refuses this broker."""
+        for is_last in (False,) * REFUSED_TRIES + (True,):
+            found = await asyncio.gather(*(self._ask(runtime, address) for address in addresses))
+            refusals = [
+                f"{_text(address)} refuses: {result.refusal}"
+                for address, result in zip(addresses, found, strict=True)
+                if result.is_reached and result.refusal
+            ]
+            if not refusals:
+                break
+            if is_last:
+                raise InconsistentLogDirError(refusals[0])
+            # Our own last life may still count as live there for a moment.
+            await asyncio.sleep(ASK_AGAIN_S)
+        return found
 
     async def _ask(self, runtime: RaftRuntime, address: tuple[str, int]) -> LinkResult:
         answered: asyncio.Future[LinkResult] = self._loop.create_future()
