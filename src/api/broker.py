@@ -15,6 +15,7 @@ from typing import Any
 
 from ..core.append_bell import AppendBells
 from ..core.clock import Clock, SystemClock
+from ..core.errors import KafkaStorageError
 from ..core.kafka_uuid import random_uuid
 from ..core.log_manager import LogManager
 from ..core.log_manager_settings import LogManagerSettings
@@ -286,16 +287,31 @@ class Broker:
                 self.groups.close()
             if self.fetchers is not None:
                 self.fetchers.close()
-            if self.fetchers is not None:
-                self.fetchers.close()
             if hasattr(self, "membership"):
                 self.membership.close()
             if hasattr(self, "replicas"):
                 self.replicas.close()
-            self.log_manager.close(clean=clean)
+            self.log_manager.close(clean=clean and self._decisions_are_kept())
             if hasattr(self, "wal"):
                 self.wal.close()
         self.worker.close()
+
+    def _decisions_are_kept(self) -> bool:
+        """Whether the next start will know what this one had applied.
+
+        A clean stop keeps the incarnation, and with it the seat in an isr.  A replica that forgot
+        which leader it follows would be counted by a deposed one, so without this it must come back
+        as a new incarnation, which a missing marker of a clean stop brings about.
+        """
+        if not hasattr(self, "cluster_group") or self.cluster_group.standing is Standing.SOLO:
+            return True
+        before = self.wal.path
+        try:
+            self.wal.checkpoint()
+        except KafkaStorageError as error:
+            logger.warning("the decisions are not kept, this stop is not clean: %s", error)
+            return False
+        return self.wal.path != before
 
     # ---- what handlers ask
 

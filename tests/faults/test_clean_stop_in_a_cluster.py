@@ -1,0 +1,45 @@
+"""A broker that stops cleanly keeps its incarnation, so it must keep what it had applied too."""
+
+from pathlib import Path
+
+import pytest
+
+from headrace.raft.partition_group import parse_partition_group_id
+from headrace.raft.partition_state import PartitionState
+from headrace.raft.raft_wal import WAL_FOLDER_NAME, RaftWal
+from tests.support.cluster_processes import ClusterProcesses, wait_until
+
+pytestmark = pytest.mark.interop
+
+
+def stored_state(data: Path) -> PartitionState:
+    """The partition's state at the next start, before any other broker is heard of."""
+    wal = RaftWal.open(data / WAL_FOLDER_NAME)
+    try:
+        (image,) = [
+            image
+            for group_id, image in wal.replay().items()
+            if parse_partition_group_id(group_id) is not None
+        ]
+        return PartitionState.from_bytes(image.snapshot)
+    finally:
+        wal.close()
+
+
+def test_applied_election_is_known_again_after_a_clean_stop(tmp_path: Path) -> None:
+    with ClusterProcesses(tmp_path) as cluster:
+        cluster.create_topic("clicks")
+        deposed = cluster.leader_of("clicks")
+        cluster.kill(deposed)
+        survivors = cluster.running
+
+        def all_follow_another() -> bool:
+            leaders = {cluster.leader_of("clicks", via=number) for number in survivors}
+            return len(leaders) == 1 and leaders <= set(survivors)
+
+        wait_until(all_follow_another, "another leader")
+        leader = cluster.leader_of("clicks", via=survivors[0])
+        (follower,) = [number for number in survivors if number != leader]
+        assert cluster.stop(follower) == 0
+        state = stored_state(cluster.brokers[follower].data)
+        assert (state.leader, state.leader_epoch) == (leader, 1)
