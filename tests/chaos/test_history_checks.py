@@ -75,10 +75,12 @@ def test_a_swapped_pair_is_seen() -> None:
     assert rules(history, final) == {"I2"}
 
 
-def test_a_retry_that_repeats_a_batch_keeps_the_order_of_first_copies() -> None:
+def test_without_idempotence_neither_order_nor_single_copies_are_promised() -> None:
     history, final = good_run()
     history.idempotent.clear()
     final[CLICKS] |= {COUNT: value_of("p", 4), COUNT + 1: value_of("p", 5)}
+    assert rules(history, final) == set()
+    final[CLICKS][COUNT] = value_of("p", COUNT + 9)
     assert rules(history, final) == set()
 
 

@@ -87,7 +87,9 @@ class NumberedProducer:
         def on_delivery(error: Any, message: Any) -> None:
             outcome, offset = Outcome.OK, -1
             if error is None:
-                offset = message.offset()
+                # None: an old duplicate, which the broker had and whose offset it no longer knows.
+                told = message.offset()
+                offset = -1 if told is None else told
             else:
                 outcome = Outcome.FAILED if error.name() in NOT_WRITTEN else Outcome.UNKNOWN
             send = Send(self._name, number, partition, outcome, invoked_s, now_s(), offset)
