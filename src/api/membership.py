@@ -29,6 +29,7 @@ from ..raft.replica_manager import ReplicaManager
 from .broker_config import BrokerConfig, Listener
 
 ASK_AGAIN_S = 0.2
+LOOK_AGAIN_S = 0.5
 REGISTER_AGAIN_S = 0.1
 REFUSED_TRIES = 5
 SAY_AGAIN_TRIES = 50
@@ -64,6 +65,8 @@ class Membership:
         self._on_fatal = on_fatal
         self._loop = asyncio.get_running_loop()
         self._advertised: tuple[Listener, ...] = config.advertised_listeners
+        # Where brokers answered that have not registered with their new addresses yet.
+        self._moved: dict[int, tuple[str, int]] = {}
         self._nothing_led = asyncio.Event()
         self._is_listening = False
         replicas.seats.session = identity.session
@@ -115,11 +118,12 @@ class Membership:
         )
 
     def _addresses(self) -> dict[int, tuple[str, int]]:
-        return {
+        registered = {
             broker.broker_id: (broker.host, broker.port)
             for broker in self._cluster_group.state.brokers.values()
             if broker.broker_id != self._cluster_group.broker_id
         }
+        return {**registered, **self._moved}
 
     def _schedule(self, delay_ms: int, callback: Callable[[], None]) -> asyncio.TimerHandle:
         return self._loop.call_later(delay_ms / 1000, callback)
@@ -133,8 +137,10 @@ class Membership:
             self._replicas.seats.seed_arrived(base_id, generation, voters, seed)
 
     def _on_applied(self, command: Command, _result: Any) -> None:
-        if self.runtime is not None and isinstance(command, RegisterBroker | UnregisterBroker):
-            self.runtime.set_addresses(self._addresses())
+        if isinstance(command, RegisterBroker | UnregisterBroker):
+            self._moved.pop(command.broker_id, None)
+            if self.runtime is not None:
+                self.runtime.set_addresses(self._addresses())
 
     # -- joining
 
@@ -187,7 +193,7 @@ class Membership:
     ) -> list[LinkResult]:
         """Who answers where; raises InconsistentLogDirError where one refuses this broker."""
         for is_last in (False,) * REFUSED_TRIES + (True,):
-            found = await asyncio.gather(*(self._ask(runtime, address) for address in addresses))
+            found = await self._ask_each(runtime, addresses)
             refusals = [
                 f"{_text(address)} refuses: {result.refusal}"
                 for address, result in zip(addresses, found, strict=True)
@@ -200,6 +206,26 @@ class Membership:
             # Our own last life may still count as live there for a moment.
             await asyncio.sleep(ASK_AGAIN_S)
         return found
+
+    async def _ask_each(
+        self, runtime: RaftRuntime, addresses: Sequence[tuple[str, int]]
+    ) -> list[LinkResult]:
+        return await asyncio.gather(*(self._ask(runtime, address) for address in addresses))
+
+    async def _keep_looking(self) -> None:
+        """Find brokers of this cluster that listen elsewhere than they registered.
+
+        A cluster that was stopped and moved to other ports has no majority that could register them
+        before it has found itself.
+        """
+        others = self._bootstrap_others()
+        while self.runtime is not None and others:
+            answers = await self._ask_each(self.runtime, others)
+            for address, answer in zip(others, answers, strict=True):
+                if answer.cluster_id and answer.cluster_id == self._log_manager.cluster_id:
+                    self._moved[answer.broker_id] = address
+            self.runtime.set_addresses(self._addresses())
+            await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _ask(self, runtime: RaftRuntime, address: tuple[str, int]) -> LinkResult:
         answered: asyncio.Future[LinkResult] = self._loop.create_future()
@@ -246,6 +272,15 @@ class Membership:
 
     async def _register(self) -> None:
         """Register until it is decided; alone that is at once."""
+        looking = asyncio.ensure_future(self._keep_looking())
+        try:
+            await self._register_until_decided()
+        finally:
+            looking.cancel()
+        if self._cluster_group.standing is not Standing.SOLO:
+            self._replicas.finish_deletions()
+
+    async def _register_until_decided(self) -> None:
         tries = 0
         while True:
             result = await self._decide(self._registration())
@@ -255,8 +290,6 @@ class Membership:
                 logger.warning("not registered with the cluster yet: %s", result)
             tries += 1
             await asyncio.sleep(REGISTER_AGAIN_S)
-        if self._cluster_group.standing is not Standing.SOLO:
-            self._replicas.finish_deletions()
 
     def _registration(self) -> RegisterBroker:
         first = self._advertised[0]

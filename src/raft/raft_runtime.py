@@ -307,10 +307,11 @@ class RaftRuntime:
     # -- the loop
 
     def _run(self) -> None:
-        # PySyncObj takes its time to load: before links are up, not while others wait for a ping.
-        from . import raft_group  # noqa: F401
-
         try:
+            # PySyncObj takes its time to load: before links are up, not while others wait for a
+            # ping.
+            from . import raft_group  # noqa: F401
+
             while not self._is_stopping:
                 self._turn()
         except HeadraceError as error:

@@ -92,6 +92,15 @@ class BrokerProcess:
 
     def start(self) -> None:
         """Start the broker and wait for the line that says it serves."""
+        process = self.launch()
+        assert process.stdout is not None
+        line = _read_line(process.stdout, READY_WITHIN_S)
+        if "bootstrap" not in line:
+            self.kill()
+            raise AssertionError(f"the broker did not start:\n{self.log.read_text()}")
+
+    def launch(self) -> "subprocess.Popen[str]":
+        """Start the broker and wait for nothing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
@@ -106,11 +115,7 @@ class BrokerProcess:
                 text=True,
             )
         self._process = process
-        assert process.stdout is not None
-        line = _read_line(process.stdout, READY_WITHIN_S)
-        if "bootstrap" not in line:
-            self.kill()
-            raise AssertionError(f"the broker did not start:\n{self.log.read_text()}")
+        return process
 
     def kill(self) -> None:
         """SIGKILL: no last word, no marker."""

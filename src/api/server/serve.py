@@ -7,7 +7,7 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any
 
 from ...core.clock import Clock
@@ -74,7 +74,8 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     server = Server(config)
     server.broker.on_fatal = stop_with_failure
-    await server.start(topics)
+    if not await _starts_before(server.start(topics), stop):
+        return exit_code
     try:
         if on_started is not None:
             on_started(server.broker)
@@ -86,6 +87,25 @@ async def _serve(
     finally:
         await server.stop()
     return exit_code
+
+
+async def _starts_before(starting: Coroutine[Any, Any, None], stop: asyncio.Event) -> bool:
+    """Whether the server started; one that still waits for its cluster when told to stop did not.
+
+    Raises what the start raised.
+    """
+    start = asyncio.ensure_future(starting)
+    stopped = asyncio.ensure_future(stop.wait())
+    await asyncio.wait((start, stopped), return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if start.done():
+        start.result()
+        return True
+    logger.info("stopping before the broker has joined its cluster")
+    start.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await start
+    return False
 
 
 class Server:
@@ -153,6 +173,9 @@ class Server:
             self._background = Background(timetable(self.broker, self.table))
             self._dispatcher.open()
             await self._accept()
+        except asyncio.CancelledError:
+            await self.stop()
+            raise
         except BaseException:
             await self.stop(clean=False)
             raise

@@ -1,0 +1,58 @@
+"""Brokers that wait for their cluster: told to stop, moved to other ports, without PySyncObj."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.broker_process import BrokerProcess, free_port
+from tests.support.cluster_processes import ClusterProcesses, wait_until
+from tests.support.requests import Requester
+from tests.support.stored_records import fetch_all, produce
+
+pytestmark = pytest.mark.interop
+
+
+def joining(folder: Path, environment: dict[str, str] | None = None) -> BrokerProcess:
+    """A new broker whose cluster is at an address where nobody listens."""
+    nobody = f"127.0.0.1:{free_port()}"
+    config = {"controller.quorum.bootstrap.servers": nobody}
+    return BrokerProcess(folder, config=config, environment=environment)
+
+
+def test_broker_that_has_not_joined_stops_when_it_is_told_to(tmp_path: Path) -> None:
+    broker = joining(tmp_path)
+    broker.launch()
+    try:
+        wait_until(lambda: "no cluster found" in broker.log.read_text(), "a broker that asks")
+        assert broker.terminate() == 0
+    finally:
+        if broker.is_running:
+            broker.kill()
+    assert "before the broker has joined" in broker.log.read_text()
+
+
+def test_broker_without_pysyncobj_says_so_and_ends(tmp_path: Path) -> None:
+    (tmp_path / "pysyncobj").mkdir()
+    (tmp_path / "pysyncobj" / "__init__.py").write_text("raise ImportError('pysyncobj is broken')")
+    broker = joining(tmp_path / "broker", {"PYTHONPATH": str(tmp_path)})
+    broker.launch()
+    try:
+        assert broker.wait_for_exit() == 1
+    finally:
+        if broker.is_running:
+            broker.kill()
+    assert "pysyncobj is broken" in broker.log.read_text()
+
+
+def test_cluster_finds_itself_on_other_ports(tmp_path: Path) -> None:
+    with ClusterProcesses(tmp_path) as before:
+        before.create_topic("clicks")
+        with Requester(before.brokers[before.leader_of("clicks")].port) as requester:
+            assert produce(requester, "clicks", b"one", acks=-1)[0] == 0
+        for number in before.running:
+            assert before.stop(number) == 0
+    with ClusterProcesses(tmp_path) as after:
+        assert after.ports != before.ports
+        after.wait_in_sync(["clicks"])
+        with Requester(after.brokers[after.leader_of("clicks")].port) as requester:
+            assert fetch_all(requester, "clicks") == {0: b"one"}
