@@ -19,7 +19,7 @@ from typing import Any
 from headrace.api.server.serve import raise_descriptor_limit
 
 from .curve_points import CURVES, Curve, Points
-from .harness import machine, number, touch_memory
+from .harness import machine, number, stop_on_sigterm, touch_memory
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError
 from .plots import require_matplotlib, save
@@ -31,6 +31,7 @@ Results = dict[str, dict[str, dict[int, Points]]]
 
 def main() -> int:
     args = _parse_arguments()
+    stop_on_sigterm()
     if args.plot:
         require_matplotlib()
     raise_descriptor_limit()

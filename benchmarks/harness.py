@@ -5,8 +5,10 @@ import json
 import mmap
 import os
 import platform
+import signal
 import statistics
 import subprocess
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,11 @@ def machine() -> dict[str, Any]:
         "kernel": platform.release(),
         "python": platform.python_version(),
     }
+
+
+def stop_on_sigterm() -> None:
+    """SIGTERM unwinds as Ctrl-C does, so that the brokers that were started are stopped."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 def touch_memory(size_bytes: int = TOUCH_BYTES) -> None:

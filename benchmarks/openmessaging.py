@@ -19,7 +19,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .harness import TOUCH_BYTES, build_load_program, machine, run_load, touch_memory
+from .harness import (
+    TOUCH_BYTES,
+    build_load_program,
+    machine,
+    run_load,
+    stop_on_sigterm,
+    touch_memory,
+)
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError, need_file
 from .peers.peer import Peer
@@ -173,6 +180,7 @@ def markdown(results: dict[str, dict[str, Any]]) -> str:
 
 def main() -> int:
     args = _parse_arguments()
+    stop_on_sigterm()
     if args.plot:
         require_matplotlib()
     try:

@@ -33,7 +33,7 @@ from . import (
     rows_librdkafka,
     rows_partitions,
 )
-from .harness import TOUCH_BYTES, Samples, machine, number, touch_memory
+from .harness import TOUCH_BYTES, Samples, machine, number, stop_on_sigterm, touch_memory
 from .peers.brokers import PEERS
 from .peers.install import ROOT, PeerUnavailableError, forbid_installing
 from .peers.peer import Peer, RunningPeer
@@ -75,6 +75,7 @@ TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES >> 2, "full": TOUCH_B
 
 def main() -> int:
     args = _parse_arguments()
+    stop_on_sigterm()
     started = time.monotonic()
     raise_descriptor_limit()
     if args.no_install:

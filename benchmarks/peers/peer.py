@@ -178,17 +178,24 @@ class RunningPeer:
         return blocks * 512 / (1 << 20)
 
     def stop(self, how: int = signal.SIGTERM) -> float:
-        """Seconds that it took to end; killed after 20.  SIGKILL meets every process at once."""
+        """Seconds that it took to end; killed after 20.  SIGKILL meets every process at once.
+
+        What a command has forked may lie in a group of its own, and may outlive it: whatever is
+        left of the sessions is killed.
+        """
         started = time.perf_counter()
+        of_sessions = self.pids()
+        for pid in of_sessions if how == signal.SIGKILL else [p.pid for p in self.processes]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
         for process in self.processes:
-            if process.poll() is None:
-                (os.killpg if how == signal.SIGKILL else os.kill)(process.pid, how)
-        for process in self.processes:
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_LIMIT_S)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+        for pid in self.pids():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for process in self.processes:
+            process.wait()
         return time.perf_counter() - started
 
     def restart(self, how: int = signal.SIGTERM) -> None:
