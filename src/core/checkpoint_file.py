@@ -105,6 +105,18 @@ class PropertiesFile:
         lines = [f"{_escape(key, ' =:')}={_escape(value, '')}" for key, value in values.items()]
         replace_file(self.path, "".join(f"{line}\n" for line in lines).encode("utf-8"))
 
+    def blank(self, key: str) -> None:
+        """Empty the value of `key`, that the file has, where it stands: a full disk allows that."""
+        content = self.path.read_bytes()
+        start = content.index(f"{key}=".encode()) + len(key) + 1
+        end = content.index(b"\n", start)
+        descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.pwrite(descriptor, b" " * (end - start), start)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
 
 def write_partition_metadata(folder: Path, topic_id: bytes, *, sync: bool = True) -> None:
     """Tie a partition's folder to its topic's id."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ..core.checkpoint_file import CheckpointFormatError, PropertiesFile
 from ..core.clock import Clock
+from ..core.errors import PASSING_REFUSALS
 
 FILE_NAME = "broker.properties"
 ID_BYTES = 7
@@ -41,10 +42,18 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
     has_kept_cache = boot_id != "" and found.get("boot.id") == boot_id
     session = _draw(clock)
     if not (wal_id and incarnation and has_kept_cache):
+        is_known = wal_id != 0 and "incarnation" in found
         wal_id = wal_id or _draw(clock)
         incarnation = incarnation or _draw(clock)
         wal_folder.mkdir(parents=True, exist_ok=True)
-        stored.write({"wal.id": str(wal_id), "incarnation": str(incarnation), "boot.id": boot_id})
+        values = {"wal.id": str(wal_id), "incarnation": str(incarnation), "boot.id": boot_id}
+        try:
+            stored.write(values)
+        except OSError as error:
+            if not is_known or error.errno not in PASSING_REFUSALS:
+                raise
+            # A full disk: serve all the same, under an incarnation that no later life takes again.
+            stored.blank("incarnation")
     return BrokerIdentity(wal_id, incarnation, session, has_kept_cache)
 
 
