@@ -1,12 +1,13 @@
 """A real broker in a process of its own, which a test may kill and start again on its data."""
 
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -16,11 +17,28 @@ STOP_WITHIN_S = 60.0
 
 
 def free_port() -> int:
-    """A port nobody listens on at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port nobody listens on, below those that connections are given while a broker is down."""
+    for _ in range(100):
+        port = next(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no free port")
+
+
+def _ports_in_turn() -> Iterator[int]:
+    """Each process begins somewhere else, so that test runs side by side seldom meet."""
+    lowest_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    count = 12_000
+    first = max(1024, lowest_given - count)
+    for turn in itertools.count(os.getpid() * 53):
+        yield first + turn % count
+
+
+_PORTS = _ports_in_turn()
 
 
 class BrokerProcess:
