@@ -303,7 +303,7 @@ class Broker:
         which leader it follows would be counted by a deposed one, so without this it must come back
         as a new incarnation, which a missing marker of a clean stop brings about.
         """
-        if not hasattr(self, "cluster_group") or self.cluster_group.standing is Standing.SOLO:
+        if not hasattr(self, "membership") or self.runtime is None:
             return True
         before = self.wal.path
         try:
