@@ -48,6 +48,7 @@ from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
 from ..raft.replica_manager import ReplicaManager
+from ..raft.replication_quota import ReplicationQuota
 from ..raft.topic_image import BrokerRegistration, TopicImage
 from ..raft.topic_names import INTERNAL_TOPICS, validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
@@ -107,6 +108,8 @@ class Broker:
         self.fetch_sessions = FetchSessions(
             self.clock, max_sessions=config.max_incremental_fetch_session_cache_slots
         )
+        self.leader_quota = self._replication_quota(is_leaders=True)
+        self.follower_quota = self._replication_quota(is_leaders=False)
         self._fetch_turn = 0
         self._is_open = False
         self._is_growing = False
@@ -205,6 +208,7 @@ class Broker:
             incarnation=self.replicas.incarnation,
             send_fetch=self.send_fetch,
             schedule=self._schedule,
+            quota=self.follower_quota,
             settings=FetcherSettings(
                 max_wait_ms=config.replica_fetch_wait_max_ms,
                 max_bytes=config.replica_fetch_response_max_bytes,
@@ -214,11 +218,22 @@ class Broker:
         )
         self.replicas.on_role_changed = self.fetchers.role_changed
 
+    def _replication_quota(self, *, is_leaders: bool) -> ReplicationQuota:
+        return ReplicationQuota(
+            broker_id=self.node_id,
+            is_leaders=is_leaders,
+            clock=self.clock,
+            window_num=self.config.replication_quota_window_num,
+            window_ms=1000 * self.config.replication_quota_window_size_seconds,
+        )
+
     def _take_dynamic_settings(self) -> None:
         state = self.cluster_group.state
         self.config = with_dynamic_settings(
             self.started_with, state.broker_configs(""), state.broker_configs(self.node_id)
         )
+        self.leader_quota.bytes_per_s = self.config.leader_replication_throttled_rate
+        self.follower_quota.bytes_per_s = self.config.follower_replication_throttled_rate
 
     def _on_command_applied(self, command: Command, result: Any) -> None:
         if isinstance(command, AlterConfigs) and command.resource_type == RESOURCE_BROKER:

@@ -6,6 +6,7 @@ not set itself comes from the broker setting named as its synonym, which the bro
 test can have a segment of 1 KiB.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
@@ -26,6 +27,12 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 COMPRESSION_TYPES = ("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")
 TIMESTAMP_TYPES = ("CreateTime", "LogAppendTime")
+ALL_REPLICAS = ("*",)
+_REPLICA_LISTS = (
+    "follower.replication.throttled.replicas",
+    "leader.replication.throttled.replicas",
+)
+_REPLICA = re.compile("[0-9]+:[0-9]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +358,8 @@ def parse_topic_configs(overrides: Mapping[str, str], defaults: LogConfig = _DEF
         if definition is None:
             raise InvalidConfigError(name, text, unknown_config_reason(name, TOPIC_CONFIG_DEFS))
         value = definition.parse(text)
+        if name in _REPLICA_LISTS:
+            _check_replicas(name, text, value)
         values[definition.field_name] = frozenset(value) if name == "cleanup.policy" else value
     config = replace(defaults, **values)
     if config.internal_segment_bytes:
@@ -371,6 +380,15 @@ def unknown_config_reason(name: str, known: Mapping[str, ConfigDef]) -> str:
         return "this setting was dropped in Kafka 4; leave it out"
     near = get_close_matches(name, known, n=1)
     return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting"
+
+
+def _check_replicas(name: str, text: str, pairs: tuple[str, ...]) -> None:
+    if pairs != ALL_REPLICAS and not all(map(_REPLICA.fullmatch, pairs)):
+        raise InvalidConfigError(
+            name,
+            text,
+            "it takes '*' or a list of replicas, each [partitionId]:[brokerId]",
+        )
 
 
 def _check_together(config: LogConfig) -> None:

@@ -6,8 +6,8 @@ A loop keeps one request with its leader, which answers when there is news or af
 an incremental session (KIP-227), so a partition without news is in neither request nor answer.
 What changes meanwhile goes out at once in a second request, which makes the leader answer the
 first.  A partition that the leader refuses is left out for a while, one with flush.messages until
-what it brought is on disk.  Knows no sockets and no time:
-both come by the constructor.  Loop thread only.
+what it brought is on disk, a throttled one that is out of sync while the quota is used up (KIP-73).
+Knows no sockets and no time: both come by the constructor.  Loop thread only.
 """
 
 import logging
@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from ..core.errors import HeadraceError
 from .partition import Partition
+from .replication_quota import ReplicationQuota
 
 MIN_BACKOFF_MS = 20
 _OFFSET_OUT_OF_RANGE = 1
@@ -63,8 +64,10 @@ class ReplicaFetchers:
         incarnation: int,
         send_fetch: SendFetch,
         schedule: Schedule,
+        quota: ReplicationQuota,
         settings: FetcherSettings | None = None,
     ) -> None:
+        self._quota = quota
         self._identity = {"replica_id": broker_id, "replica_epoch": incarnation}
         self._send_fetch = send_fetch
         self._schedule = schedule
@@ -85,7 +88,12 @@ class ReplicaFetchers:
             loop = self._loops.get(leader_id)
             if loop is None:
                 loop = self._loops[leader_id] = LeaderFetcher(
-                    leader_id, self._identity, self._send_fetch, self._schedule, self._settings
+                    leader_id,
+                    self._identity,
+                    self._send_fetch,
+                    self._schedule,
+                    self._quota,
+                    self._settings,
                 )
             self._loop_of[key] = loop
             loop.follow(partition)
@@ -111,6 +119,7 @@ class _Followed:
         "asked_offset",
         "backoff_ms",
         "is_in_session",
+        "is_in_sync",
         "is_paused",
         "key",
         "partition",
@@ -123,6 +132,7 @@ class _Followed:
         self.backoff_ms = 0
         self.is_paused = False
         self.is_in_session = False
+        self.is_in_sync = False  # it has all that its leader said is committed
         self.request_number = -1  # of the last request that named it; -1: none yet
         self.asked_offset = -1
 
@@ -162,12 +172,14 @@ class LeaderFetcher:
         identity: Body,
         send_fetch: SendFetch,
         schedule: Schedule,
+        quota: ReplicationQuota,
         settings: FetcherSettings,
     ) -> None:
         self.leader_id = leader_id
         self._identity = identity
         self._send_fetch = send_fetch
         self._schedule = schedule
+        self._quota = quota
         self._settings = settings
         self._followed: dict[PartitionKey, _Followed] = {}
         self._changed: dict[PartitionKey, _Followed] = {}
@@ -236,6 +248,7 @@ class LeaderFetcher:
         """The next request of the session, or the first one of a new session."""
         is_full = self._session_id == 0
         asked = self._changed if not is_full else self._followed
+        self._hold_back(list(asked.values()))
         asked = {key: each for key, each in asked.items() if not each.is_paused}
         if not asked and (is_full or all(each.is_paused for each in self._followed.values())):
             return
@@ -304,6 +317,9 @@ class LeaderFetcher:
             self._pause(found, str(error), logging.WARNING)
             return
         found.backoff_ms = 0
+        found.is_in_sync = told["high_watermark"] <= partition.log_end_offset
+        if self._quota.is_throttled(partition):
+            self._quota.record(len(told["records"]))
         if not has_changed:
             return
         if partition.must_flush_before_report:
@@ -319,6 +335,25 @@ class LeaderFetcher:
         if found.is_in_session:
             found.is_in_session = False
             self._forgotten[found.key] = None
+
+    def _hold_back(self, asked: Iterable[_Followed]) -> None:
+        """Leave out for now what is throttled and out of sync, if the quota is used up."""
+        for found in asked:
+            is_due = not found.is_paused and not found.is_in_sync
+            if is_due and self._quota.holds_back(found.partition):
+                self._leave_out(found)
+                self._wait_for_quota(found)
+
+    def _wait_for_quota(self, found: _Followed) -> None:
+        # Not longer than after a refusal: the quota may be another by then.
+        delay_ms = max(self._quota.free_in_ms(), MIN_BACKOFF_MS)
+        self._schedule(min(delay_ms, self._settings.backoff_ms), lambda: self._look_again(found))
+
+    def _look_again(self, found: _Followed) -> None:
+        if not self._quota.holds_back(found.partition):
+            self._resume(found)
+        elif self._followed.get(found.key) is found:
+            self._wait_for_quota(found)
 
     def _pause(self, found: _Followed, reason: str, level: int) -> None:
         """Leave a partition out for a while, which is longer each time."""

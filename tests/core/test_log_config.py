@@ -78,3 +78,18 @@ def test_text_of_a_value_parses_back_to_it() -> None:
     text = {name: topic_config_text(name, config) for name in TOPIC_CONFIG_DEFS}
     text["internal.segment.bytes"] = "0"
     assert parse_topic_configs(text) == config
+
+
+@pytest.mark.parametrize("text", ["", "*", " * ", "0:1", "0:1, 12:3", "0:1,"])
+def test_lists_of_throttled_replicas_are_pairs_or_a_star(text: str) -> None:
+    name = "leader.replication.throttled.replicas"
+    config = parse_topic_configs({name: text})
+    words = [word.strip() for word in text.split(",") if word.strip()]
+    assert config.leader_replication_throttled_replicas == tuple(words)
+
+
+@pytest.mark.parametrize("text", ["0", "0:1,*", "a:1", "0:1:2", "0:", "-1:0", "0:1;1:1"])
+def test_other_lists_of_throttled_replicas_are_refused(text: str) -> None:
+    for name in ("leader", "follower"):
+        with pytest.raises(InvalidConfigError, match="it takes '\\*' or a list of replicas"):
+            parse_topic_configs({f"{name}.replication.throttled.replicas": text})

@@ -6,7 +6,9 @@ import pytest
 
 from headrace.core.config_def import LONG_MAX
 from headrace.core.errors import CorruptRecordError
+from headrace.core.log_config import LogConfig
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
+from headrace.raft.replication_quota import ReplicationQuota
 from tests.support.manual_clock import ManualClock
 from tests.support.manual_scheduler import ManualScheduler
 
@@ -17,6 +19,7 @@ class FakeLog:
     def __init__(self) -> None:
         self.log_end_offset = self.log_start_offset = 0
         self.latest_epoch = 3
+        self.config = LogConfig()
 
 
 class FakePartition:
@@ -53,13 +56,16 @@ class FakePartition:
 
 class Stage:
     def __init__(self) -> None:
-        self.scheduler = ManualScheduler(ManualClock())
+        clock = ManualClock()
+        self.scheduler = ManualScheduler(clock)
+        self.quota = ReplicationQuota(broker_id=2, is_leaders=False, clock=clock)
         self.requests: list[tuple[dict[str, Any], Any]] = []
         self.fetchers = ReplicaFetchers(
             broker_id=2,
             incarnation=20,
             send_fetch=lambda leader, body, on_answer: self.requests.append((body, on_answer)),
             schedule=self.scheduler.schedule,
+            quota=self.quota,
             settings=FetcherSettings(backoff_ms=1000),
         )
 
@@ -256,3 +262,51 @@ def test_the_epoch_of_a_session_stays_in_range(stage: Stage) -> None:
     stage.answer()
     assert 0 < stage.requests[-1][0]["session_epoch"] < LONG_MAX
     assert loop._session_epoch <= 0x7FFFFFFF
+
+
+def throttle(stage: Stage, partitions: list[Any], rate: int) -> None:
+    for each in partitions:
+        each.log.config = LogConfig(follower_replication_throttled_replicas=("0:2", "1:3"))
+    stage.quota.bytes_per_s = rate
+
+
+def test_a_throttled_partition_is_left_out_while_its_quota_is_used_up(stage: Stage) -> None:
+    throttle(stage, stage.begin(2), 10)
+    stage.answer(told(0, b"r" * 100, high_watermark=1000), told(1, b"r" * 100, high_watermark=1000))
+    assert stage.asked == {1: 100}, "what 1:3 says is about another broker's copy"
+    assert stage.forgotten == [0]
+    stage.scheduler.advance(9_990)  # 100 bytes at 10 a second
+    assert stage.asked == {1: 100}
+    stage.scheduler.advance(1_000)
+    assert stage.asked == {0: 100}
+
+
+def test_a_new_partition_is_not_asked_for_while_the_quota_is_used_up(stage: Stage) -> None:
+    throttle(stage, stage.begin(1), 10)
+    stage.answer(told(0, b"r" * 100, high_watermark=1000))
+    assert not stage.requests, "nothing else is followed"
+    late = FakePartition(0)
+    late.log.config = LogConfig(follower_replication_throttled_replicas=("*",))
+    late.topic_id = b"u" * 16
+    stage.fetchers.role_changed(late)  # type: ignore[arg-type]
+    stage.scheduler.advance(0)
+    assert not stage.requests
+    stage.scheduler.advance(11_000)
+    assert stage.asked == {0: 0}
+
+
+def test_what_is_in_sync_is_asked_for_whatever_the_quota_says(stage: Stage) -> None:
+    throttle(stage, stage.begin(1), 10)
+    stage.answer(told(0, b"r" * 100, high_watermark=100))
+    assert stage.asked == {0: 100}
+    stage.answer(told(0, b"r" * 100, high_watermark=300))
+    assert not stage.requests, "those bytes counted, and now it lags"
+
+
+def test_a_quota_that_is_lifted_lets_go_on_within_a_back_off(stage: Stage) -> None:
+    throttle(stage, stage.begin(1), 1)
+    stage.answer(told(0, b"r" * 1000, high_watermark=5000))
+    stage.quota.bytes_per_s = 1 << 40
+    assert not stage.requests
+    stage.scheduler.advance(1000)
+    assert stage.asked == {0: 1000}

@@ -44,6 +44,7 @@ from headrace.raft.partition_state import (
 )
 from headrace.raft.raft_group import RaftGroup
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
+from headrace.raft.replication_quota import ReplicationQuota
 from headrace.raft.wal_replay import GroupImage
 from tests.support.manual_clock import ManualClock
 from tests.support.raft_cluster import GROUP_ID, Member, RaftCluster
@@ -136,6 +137,7 @@ class SimulatedBroker:
             incarnation=self.incarnation,
             send_fetch=self._send_fetch,
             schedule=self._schedule,
+            quota=ReplicationQuota(broker_id=self.broker_id, is_leaders=False, clock=cluster.clock),
             settings=FetcherSettings(partition_max_bytes=400, max_bytes=1000, backoff_ms=100),
         )
         self.partition = Partition(
@@ -155,6 +157,9 @@ class SimulatedBroker:
                 fetch_sessions=FetchSessions(cluster.clock),
                 config=SimpleNamespace(fetch_max_bytes=1 << 20),
                 clock=cluster.clock,
+                leader_quota=ReplicationQuota(
+                    broker_id=self.broker_id, is_leaders=True, clock=cluster.clock
+                ),
             ),
         )
         self.partition.take_log(self.log)

@@ -10,7 +10,7 @@ from headrace.api.broker import Broker
 from headrace.api.broker_config import make_broker_config
 from headrace.api.server.serve import Server
 from headrace.core.batch_builder import BatchBuilder
-from headrace.raft.cluster_commands import DeleteTopic
+from headrace.raft.cluster_commands import RESOURCE_TOPIC, AlterConfigs, DeleteTopic
 from tests.support.loop_thread import LoopThread
 from tests.support.requests import Requester
 
@@ -86,6 +86,9 @@ class InProcessBroker:
                 name, partition_count=partition_count, configs=tuple((configs or {}).items())
             )
         )
+
+    def configure_topic(self, name: str, configs: Mapping[str, str]) -> None:
+        self._thread.run(self.broker.propose(AlterConfigs(RESOURCE_TOPIC, name, configs)))
 
     def delete_topic(self, name: str) -> None:
         topic_id = self.call(lambda: self.broker.cluster_state.topics[name].topic_id)

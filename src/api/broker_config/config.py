@@ -8,7 +8,7 @@ from ...core.config_def import INT_MAX, LONG_MAX
 from ...core.errors import InvalidConfigError
 from ...core.log_config import LogConfig, parse_topic_configs, unknown_config_reason
 from .java_properties import parse_java_properties
-from .known_names import describe_without_effect
+from .known_names import ONLY_DYNAMIC, describe_without_effect
 from .listeners import Listener, advertise, check_protocols, parse_listeners, parse_protocol_map
 from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS
 from .without_effect import NO_EFFECT_DEFS
@@ -66,6 +66,10 @@ class BrokerConfig:
     controlled_shutdown_enable: bool = True
     auto_leader_rebalance_enable: bool = True
     leader_imbalance_check_interval_seconds: int = 300
+    replication_quota_window_num: int = 11
+    replication_quota_window_size_seconds: int = 1
+    leader_replication_throttled_rate: int = LONG_MAX
+    follower_replication_throttled_rate: int = LONG_MAX
     producer_id_expiration_ms: int = 86_400_000
     producer_id_expiration_check_interval_ms: int = 600_000
     group_min_session_timeout_ms: int = 6_000
@@ -125,6 +129,8 @@ def make_broker_config(settings: Mapping[str, str]) -> BrokerConfig:
         definition = BROKER_CONFIG_DEFS.get(name)
         if definition is None:
             raise InvalidConfigError(name, text, unknown_config_reason(name, BROKER_CONFIG_DEFS))
+        if definition.only_dynamic:
+            raise InvalidConfigError(name, text, ONLY_DYNAMIC)
         value = definition.parse(text)
         if name not in _COMPOSED and definition.topic_config is None:
             fields[definition.field_name] = value
@@ -230,7 +236,11 @@ def parse_server_properties(
     given = {**parse_java_properties(text), **(overrides or {})}
     given, warnings = _without_port(given)
     _refuse_authorizer(given)
-    supported = {name: value for name, value in given.items() if name in BROKER_CONFIG_DEFS}
+    supported = {
+        name: value
+        for name, value in given.items()
+        if name in BROKER_CONFIG_DEFS and not BROKER_CONFIG_DEFS[name].only_dynamic
+    }
     settings = {
         name: value
         for name, value in supported.items()

@@ -35,7 +35,6 @@ UNSUPPORTED_PREFIXES = {
     "quota.": "quotas",
     "remote.": "tiered storage",
     "replica.selector.class": "fetching from followers",
-    "replication.quota.": "quotas",
     "sasl.": "SASL",
     "security.providers": "security providers written in Java",
     "share.": "share groups",
@@ -68,6 +67,7 @@ REMOVED_PREFIXES = {
     "quota.consumer.": "quotas are not supported",
     "quota.producer.": "quotas are not supported",
 }
+ONLY_DYNAMIC = "is set while the broker runs (kafka-configs.sh --alter), not in server.properties"
 ZOOKEEPER_REPLACED = (
     "zookeeper.connect is not used: headrace keeps the cluster's metadata itself, without "
     "ZooKeeper; controller.quorum.bootstrap.servers says where a cluster is found"
@@ -91,6 +91,8 @@ def describe_without_effect(names: list[str]) -> list[str]:
         if name.startswith("zookeeper."):
             if ZOOKEEPER_REPLACED not in warnings:
                 warnings.append(ZOOKEEPER_REPLACED)
+        elif name in BROKER_CONFIG_DEFS:
+            warnings.append(f"{name} is ignored: it {ONLY_DYNAMIC}")
         elif name in REMOVED:
             warnings.append(f"{name} is no longer used: {REMOVED[name]}")
         elif removed := next((p for p in REMOVED_PREFIXES if name.startswith(p)), None):

@@ -5,7 +5,7 @@ The field of `BrokerConfig` that carries it is its name with `_` for `.`.  Setti
 topics their defaults (`log.retention.ms`) are carried as `BrokerConfig.log_config` instead.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ...core.config_def import INT_MAX, LONG_MAX, ConfigDef, ConfigType
 from ...core.log_config import TOPIC_CONFIG_DEFS
@@ -20,10 +20,12 @@ class BrokerConfigDef(ConfigDef):
     """One broker setting; `default` is None where Kafka leaves it unset.
 
     `topic_config` names the topic setting whose default this one gives, and `topic_unit_ms` what
-    one unit of it is there (an hour, in log.retention.hours).
+    one unit of it is there (an hour, in log.retention.hours).  One with `only_dynamic` is no part
+    of server.properties: it is set while the broker runs, and described where it is set.
     """
 
     update_mode: str = READ_ONLY
+    only_dynamic: bool = False
     topic_config: str | None = None
     topic_unit_ms: int = 1
 
@@ -90,6 +92,41 @@ _REPLICATION_ROWS: tuple[_Row, ...] = (
         _POSITIVE,
         READ_ONLY,
         "How often that is looked at.",
+    ),
+    (
+        "replication.quota.window.num",
+        "int",
+        "11",
+        _POSITIVE,
+        READ_ONLY,
+        "Over how many windows the rate of throttled replicas is taken.",
+    ),
+    (
+        "replication.quota.window.size.seconds",
+        "int",
+        "1",
+        _POSITIVE,
+        READ_ONLY,
+        "How long each of them is.",
+    ),
+)
+# Set and taken back by kafka-reassign-partitions.sh.
+_THROTTLE_ROWS: tuple[_Row, ...] = (
+    (
+        "leader.replication.throttled.rate",
+        "long",
+        str(LONG_MAX),
+        _NATURAL,
+        CLUSTER_WIDE,
+        "Bytes a second that throttled replicas may be sent by this broker, while out of sync.",
+    ),
+    (
+        "follower.replication.throttled.rate",
+        "long",
+        str(LONG_MAX),
+        _NATURAL,
+        CLUSTER_WIDE,
+        "Bytes a second that throttled replicas of this broker may fetch, while out of sync.",
     ),
 )
 _BROKER_ROWS: tuple[_Row, ...] = (
@@ -298,10 +335,12 @@ _COARSE_ROWS: tuple[tuple[str, int | None, int, str, int], ...] = (
 
 def _broker_defs() -> dict[str, BrokerConfigDef]:
     defs: list[BrokerConfigDef] = []
-    for name, kind, default, (low, high), mode, doc in _BROKER_ROWS:
-        bare = BrokerConfigDef(name, kind, None, doc, low, high, update_mode=mode)
-        value = None if default is None else bare.parse(default)
-        defs.append(BrokerConfigDef(name, kind, value, doc, low, high, update_mode=mode))
+    for row in _BROKER_ROWS + _THROTTLE_ROWS:
+        name, kind, default, (low, high), mode, doc = row
+        bare = BrokerConfigDef(
+            name, kind, None, doc, low, high, update_mode=mode, only_dynamic=row in _THROTTLE_ROWS
+        )
+        defs.append(replace(bare, default=None if default is None else bare.parse(default)))
     defs += _topic_default_defs()
     for name, hours, low, topic_config, unit_ms in _COARSE_ROWS:
         doc = f"Default of the topic setting {topic_config}, in units of {unit_ms} ms."

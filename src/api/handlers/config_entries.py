@@ -90,6 +90,8 @@ def broker_entries(
     for definition in _selected(BROKER_CONFIG_DEFS, names):
         assert isinstance(definition, BrokerConfigDef), definition
         synonyms = list(broker.synonyms_of(definition))
+        if definition.only_dynamic and synonyms[0]["source"] == ConfigSource.DEFAULT:
+            continue  # as in Kafka, whose brokers have it only while it is set
         value = synonyms[0]["value"] if synonyms else None
         read_only = not definition.is_dynamic
         entries.append(_entry(definition, value, synonyms, is_read_only=read_only))

@@ -7,7 +7,9 @@
 
 A further request of a session that still waits has the first one answered at once, so a fetcher
 may bring a new partition in without waiting for max_wait.  A follower reads up to the log's end,
-and what it asks for tells the leader what it has.
+and what it asks for tells the leader what it has.  One that is out of sync gets no bytes of a
+throttled partition while this broker's quota is used up (KIP-73); the partition stays in the
+session's news, so the next look reads it again.
 """
 
 import asyncio
@@ -27,7 +29,7 @@ from .fetch_answers import (
 from .fetch_wait import WaitingFetch
 
 if TYPE_CHECKING:
-    from ...raft.partition import FetchedRecords
+    from ...raft.partition import FetchedRecords, Partition
     from ..broker import Broker
 
 INITIAL_SESSION_EPOCH = 0
@@ -132,8 +134,12 @@ class _SessionFetch(WaitingFetch):
 
     def note_answered(self) -> None:
         """See `WaitingFetch`."""
+        quota = self._broker.leader_quota
         for asked, fetched in self._told:
             asked.was_told(fetched)
+            replica = asked.partition
+            if self._session.follower and replica is not None and quota.is_throttled(replica):
+                quota.record(len(fetched.records))
 
     def watch_partitions(self) -> None:
         """See `WaitingFetch`.  Quiet partitions are watched already."""
@@ -152,6 +158,8 @@ class _SessionFetch(WaitingFetch):
         """The answer for one partition or None, its bytes, and whether it must be told at once."""
         session, index = self._session, asked.key[1]
         try:
+            if session.follower is not None and self._must_wait(asked, session.follower[0]):
+                left_bytes, min_one_batch = 0, False
             fetched = self._fetch(asked, max(0, min(asked.max_bytes, left_bytes)), min_one_batch)
         except Exception as error:
             asked.failed()
@@ -175,14 +183,25 @@ class _SessionFetch(WaitingFetch):
         answer = describe_fetched(index, fetched, self._isolation_level)
         return answer, size_bytes, has_diverged
 
+    def _must_wait(self, asked: SessionPartition, follower_id: int) -> bool:
+        """Whether a follower gets nothing of it for now; not one in sync, which would leave."""
+        partition = self._partition_of(asked)
+        if follower_id in partition.isr:
+            return False
+        return self._broker.leader_quota.holds_back(partition)
+
+    def _partition_of(self, asked: SessionPartition) -> "Partition":
+        partition = asked.partition
+        if partition is None:
+            replicas, by_id = self._broker.replicas, self._session.uses_topic_ids
+            look_up = replicas.partition_by_id if by_id else replicas.partition
+            partition = asked.partition = look_up(*asked.key)
+        return partition
+
     def _fetch(
         self, asked: SessionPartition, max_bytes: int, min_one_batch: bool
     ) -> "FetchedRecords":
-        replicas, session = self._broker.replicas, self._session
-        partition = asked.partition
-        if partition is None:
-            look_up = replicas.partition_by_id if session.uses_topic_ids else replicas.partition
-            partition = asked.partition = look_up(*asked.key)
+        session, partition = self._session, self._partition_of(asked)
         if session.follower is None:
             fetched = partition.fetch_records(
                 fetch_offset=asked.fetch_offset,

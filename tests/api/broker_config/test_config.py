@@ -14,6 +14,7 @@ from headrace.api.broker_config import (
     parse_server_properties,
     with_dynamic_settings,
 )
+from headrace.core.config_def import LONG_MAX
 from headrace.core.errors import InvalidConfigError
 
 KAFKA_4_QUICKSTART = """
@@ -289,3 +290,17 @@ def test_dynamic_settings_lie_over_those_the_broker_was_started_with() -> None:
 def test_dynamic_setting_that_cannot_be_is_refused(settings: dict[str, str], reason: str) -> None:
     with pytest.raises(InvalidConfigError, match=reason):
         check_dynamic_settings(BrokerConfig(), settings, {})
+
+
+def test_a_setting_that_is_only_dynamic_is_no_part_of_a_file() -> None:
+    name = "follower.replication.throttled.rate"
+    config, warnings = parse_server_properties(f"{name}=1000")
+    assert config.follower_replication_throttled_rate == LONG_MAX
+    (warning,) = warnings
+    assert warning.startswith(f"{name} is ignored: it is set while the broker runs")
+    with pytest.raises(InvalidConfigError, match="while the broker runs"):
+        make_broker_config({name: "1000"})
+    changed = with_dynamic_settings(config, {name: "7"}, {name: "1000"})
+    assert changed.follower_replication_throttled_rate == 1000
+    with pytest.raises(InvalidConfigError, match="at least 0"):
+        check_dynamic_settings(config, {}, {name: "-1"})

@@ -96,7 +96,8 @@ def test_every_setting_of_a_broker_is_described() -> None:
     broker = AdminBroker(make_broker_config({"num.partitions": "3"}))
     broker.cluster_state.apply(AlterConfigs("broker", "1", {"message.max.bytes": "9"}))
     configs = describe(broker, BROKER, "1")["configs"]
-    assert set(configs) == set(BROKER_CONFIG_DEFS)
+    every = {name for name, each in BROKER_CONFIG_DEFS.items() if not each.only_dynamic}
+    assert set(configs) == every
     assert (configs["num.partitions"]["value"], configs["num.partitions"]["config_source"]) == (
         "3",
         4,
@@ -104,6 +105,15 @@ def test_every_setting_of_a_broker_is_described() -> None:
     assert configs["num.partitions"]["read_only"]
     assert configs["message.max.bytes"]["config_source"] == 2
     assert not configs["message.max.bytes"]["read_only"]
+
+
+def test_a_setting_that_is_only_dynamic_is_described_while_it_is_set() -> None:
+    broker = AdminBroker()
+    name = "leader.replication.throttled.rate"
+    assert describe(broker, BROKER, "1", [name])["configs"] == {}
+    broker.cluster_state.apply(AlterConfigs("broker", "1", {name: "1000"}))
+    entry = describe(broker, BROKER, "1", [name])["configs"][name]
+    assert (entry["value"], entry["config_source"], entry["read_only"]) == ("1000", 2, False)
 
 
 def test_empty_broker_name_gives_the_dynamic_settings_of_all_brokers() -> None:

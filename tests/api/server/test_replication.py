@@ -14,7 +14,8 @@ from headrace.core.log_config import LogConfig
 from headrace.core.worker import InlineWorker
 from headrace.raft.partition import Partition
 from headrace.raft.partition_state import Elect
-from headrace.raft.replica_fetcher import ReplicaFetchers
+from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
+from headrace.raft.replication_quota import ReplicationQuota
 from tests.support.deciders import SharedGroup
 from tests.support.in_process_broker import InProcessBroker, batch_of, fetch_body, produce_body
 from tests.support.manual_clock import ManualClock
@@ -38,6 +39,8 @@ class Follower:
             incarnation=INCARNATIONS[broker_id],
             send_fetch=self._send,
             schedule=lambda delay_ms, call: loop.call_later(delay_ms / 1000, call),
+            quota=ReplicationQuota(broker_id=broker_id, is_leaders=False, clock=ManualClock()),
+            settings=FetcherSettings(max_wait_ms=stage.max_wait_ms),
         )
         self.partitions = []
         for index, group in enumerate(stage.groups):
@@ -81,6 +84,7 @@ class Stage:
 
     def __init__(self, broker: InProcessBroker, folder: Path, partition_count: int = 1) -> None:
         self.broker, self.folder = broker, folder
+        self.max_wait_ms = FetcherSettings().max_wait_ms
         broker.create_topic(TOPIC, partition_count)
         self.groups: list[SharedGroup] = []
         self.followers: dict[int, Follower] = {}
@@ -169,6 +173,42 @@ def test_a_large_backlog_is_caught_up_with_byte_for_byte(stage: Stage) -> None:
     files = stage.log_files()
     assert len(files[0]) > 6_000_000
     assert files[1] == files[0]
+
+
+def test_a_throttled_leader_sends_no_more_than_its_rate_to_who_is_out_of_sync(
+    stage: Stage,
+) -> None:
+    rate, clock = 500_000, ManualClock()
+    quota = ReplicationQuota(broker_id=0, is_leaders=True, clock=clock)
+    quota.bytes_per_s = rate
+    stage.broker.broker.leader_quota = quota
+    stage.max_wait_ms = 10
+    value = bytes(range(256)) * 400
+    throttled = {"leader.replication.throttled.replicas": "0:0,1:1"}
+    stage.broker.configure_topic(TOPIC, throttled)
+    with stage.broker.requester() as client:
+        for number in range(40):
+            assert produce(client, batch_of(value, b"%d" % number), batch_of(b"x")) == [0, 0]
+        total_bytes = len(stage.log_files()[0])
+        follower = stage.add_follower(1)
+        copy, other = follower.partitions[:2]
+        stage.broker.wait_until(lambda: set(stage.leaders[1].isr) == {0, 1})
+        assert other.log_end_offset == 40, "it is not listed, and comes while the other waits"
+        seconds = 0
+        while set(stage.leaders[0].isr) != {0, 1}:
+            asked = len(follower.requests)
+            stage.broker.wait_until(
+                lambda asked=asked: len(follower.requests) > asked + 3  # type: ignore[misc]
+            )
+            clock.advance(1000)
+            seconds += 1
+        assert copy.log_end_offset == 80
+        answer_bytes = 1 << 20
+        assert (seconds + 1) * rate > total_bytes - 2 * answer_bytes
+        # An in-sync replica is never held back: what it has not got would cost it its place.
+        quota.record(100 * rate)
+        assert produce(client, batch_of(b"last")) == [0]
+        assert copy.log_end_offset == 81
 
 
 def test_an_idle_session_names_no_partition_and_consumers_see_what_is_committed(
