@@ -111,8 +111,7 @@ class ChaosRun:
 
     def _strike(self, name: str, number: int, count: int) -> None:
         index = self._chance.randrange(PARTITIONS)
-        leader = self._cluster.leader_of(EXACT, index)
-        assert leader >= 0, f"{EXACT}-{index} has no leader before the fault"
+        leader = self._cluster.wait_led(EXACT, index)
         fault = FAULTS[name]
         struck_s = now_s()
         strike = fault.strike(self._cluster, leader, self._chance)

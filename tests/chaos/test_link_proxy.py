@@ -63,7 +63,7 @@ class Stage:
         self.connection = self.connect()
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=10)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=60)
 
     def exchange(self, data: bytes) -> bytes:
         self.connection.sendall(data)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.broker_process import BrokerProcess
+from tests.support.cluster_processes import wait_until
 from tests.support.raw_client import RawClient
 from tests.support.requests import Requester
 from tests.support.stored_records import create_topic, fetch_all, produce
@@ -38,7 +39,7 @@ def test_thousand_partitions_fit_a_limit_of_1024_descriptors(broker: BrokerProce
             for index in range(PARTITIONS):
                 value = b"%d %d" % (index, turn)
                 assert produce(requester, "wide", value, partition=index) == (NONE, turn)
-        assert open_descriptors(broker) < DESCRIPTORS // 2
+        wait_until(lambda: open_descriptors(broker) < DESCRIPTORS // 2, "idle files are closed")
     for is_clean in (True, False):
         if is_clean:
             assert broker.terminate() == 0
@@ -47,7 +48,7 @@ def test_thousand_partitions_fit_a_limit_of_1024_descriptors(broker: BrokerProce
             for index in range(0, PARTITIONS, 37):
                 found = fetch_all(requester, "wide", partition=index)
                 assert found == {turn: b"%d %d" % (index, turn) for turn in range(2)}
-        assert open_descriptors(broker) < DESCRIPTORS // 2
+        wait_until(lambda: open_descriptors(broker) < DESCRIPTORS // 2, "idle files are closed")
 
 
 def test_more_clients_than_descriptors_are_kept_waiting_and_harm_no_record(

@@ -24,6 +24,7 @@ from tests.support.stored_records import (
 
 NONE, KAFKA_STORAGE_ERROR = 0, 56
 VALUE = b"v" * 700
+WITHIN_S = 60
 
 
 @pytest.fixture
@@ -133,7 +134,7 @@ def test_disk_that_is_really_full_behaves_the_same(
 def wait_until_removed(folder: Path, topic: str) -> None:
     """A deletion is answered before the worker has removed the files, one after the other."""
     pace = threading.Event()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WITHIN_S
     while list(folder.glob(f"{topic}-*")):
         assert time.monotonic() < deadline
         pace.wait(0.01)
@@ -142,7 +143,7 @@ def wait_until_removed(folder: Path, topic: str) -> None:
 def add_until_accepted(requester: Requester, topic: str, expected: dict[int, bytes | None]) -> None:
     """A partition that waits for room finds it by itself, soon."""
     pace = threading.Event()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + WITHIN_S
     while True:
         error_code, offset = produce(requester, topic, b"room again")
         if error_code == NONE:

@@ -116,7 +116,7 @@ def test_committed_offsets_are_decoded(tmp_path: Path) -> None:
         )
         joined = threading.Event()
         consumer.subscribe(["clicks"], on_assign=lambda *_: joined.set())
-        for _ in range(300):
+        for _ in range(1200):
             consumer.poll(0.1)
             if joined.is_set():
                 break

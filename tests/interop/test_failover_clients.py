@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow, pytest.mark.timeout(600)]
 KILLS = 2
 RECORDS = 1_500
 WITHIN_S = 90.0
+KILLED_WITHIN_S = 300.0  # each of its steps has a deadline of its own
 TOOLS = "org.apache.kafka.tools"
 
 
@@ -48,8 +49,7 @@ class Kills:
             for number in range(KILLS):
                 mark = RECORDS * (number + 1) // (KILLS + 1)
                 wait_until(partial(self._has_sent, mark), f"{mark} sent")
-                leader = self._cluster.leader_of(self._topic)
-                assert leader >= 0
+                leader = self._cluster.wait_led(self._topic)
                 self._cluster.kill(leader)
                 wait_until(partial(self._is_led_by_another, leader), "another leader")
                 self._cluster.start([leader])
@@ -61,11 +61,14 @@ class Kills:
         return self._progress() >= mark
 
     def _is_led_by_another(self, dead: int) -> bool:
-        return self._cluster.leader_of(self._topic) not in (-1, dead)
+        try:
+            return self._cluster.leader_of(self._topic) not in (-1, dead)
+        except OSError:  # the broker that is asked is busy: ask again
+            return False
 
     def finish(self) -> None:
-        self._thread.join(WITHIN_S)
-        assert not self._thread.is_alive()
+        self._thread.join(KILLED_WITHIN_S)
+        assert not self._thread.is_alive(), "the kills did not come to their end"
         if self._failures:
             raise self._failures[0]
 
@@ -161,7 +164,8 @@ async def _aiokafka(cluster: ClusterProcesses) -> None:
     producer = AIOKafkaProducer(
         bootstrap_servers=cluster.bootstrap,
         enable_idempotence=True,
-        request_timeout_ms=3_000,
+        # Also how long aiokafka keeps a record for a partition without a leader.
+        request_timeout_ms=60_000,
         linger_ms=1,
         metadata_max_age_ms=1_000,
     )

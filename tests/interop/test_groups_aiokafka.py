@@ -38,10 +38,10 @@ async def member(broker: BrokerProcess, group: str, topic: str) -> AIOKafkaConsu
         group_id=group,
         auto_offset_reset="earliest",
         enable_auto_commit=False,
-        session_timeout_ms=6000,
+        session_timeout_ms=30_000,
         heartbeat_interval_ms=200,
         metadata_max_age_ms=1000,
-        request_timeout_ms=5000,
+        request_timeout_ms=40_000,
     )
     await consumer.start()
     return consumer

@@ -87,7 +87,7 @@ def test_idempotent_producer_delivers_in_order(broker: BrokerProcess) -> None:
 def test_waiting_consumer_gets_a_record_as_soon_as_it_is_produced(broker: BrokerProcess) -> None:
     async def scenario() -> Any:
         await produce(broker, "aiokafka-wait", [SampleRecord(None, b"first")])
-        consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, fetch_max_wait_ms=10_000)
+        consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap, fetch_max_wait_ms=35_000)
         await consumer.start()
         try:
             partition = TopicPartition("aiokafka-wait", 0)
@@ -96,7 +96,7 @@ def test_waiting_consumer_gets_a_record_as_soon_as_it_is_produced(broker: Broker
             waiting = asyncio.create_task(consumer.getone())
             await asyncio.sleep(0)
             await produce(broker, "aiokafka-wait", [SampleRecord(None, b"second")])
-            return await asyncio.wait_for(waiting, 5)
+            return await asyncio.wait_for(waiting, 25)
         finally:
             await consumer.stop()
 

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -16,7 +17,6 @@ from tests.support.broker_process import free_port
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
 WAIT_S = 120
-DESCRIBE_TRIES = 40
 
 
 class Shell:
@@ -184,7 +184,8 @@ def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
     )
     assert created == "Created topic clickstream.\n"
     shell.expect(f"kafka-topics.sh --alter {topic} --partitions 4")
-    before = describe(shell, topic)
+    # New partitions are there before each of them has its leader.
+    before = describe(shell, topic, until=lambda rows: "none" not in {r["Leader"] for r in rows})
     assert [row["Replicas"].count(",") for row in before] == [2, 2, 2, 2]
     assert len({row["Leader"] for row in before}) > 1
     messages = [f"click {number}" for number in range(20)]
@@ -193,6 +194,13 @@ def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
         "\n".join(messages) + "\n",
     )
     assert consume(shell, topic, 20) == sorted(messages)
+    # The offsets of groups were on the first broker alone, and are copied as others join.
+    offsets = "--bootstrap-server localhost:9092 --topic __consumer_offsets"
+    describe(
+        shell,
+        offsets,
+        until=lambda rows: all(sorted(row["Isr"].split(",")) == ["0", "1", "2"] for row in rows),
+    )
     # The first broker of the cluster dies, which leads at least one of the partitions.
     pid = process_holding(tmp_path / "kafka-logs")
     assert pid is not None
@@ -216,12 +224,13 @@ def describe(
     until: Callable[[list[dict[str, str]]], bool] = lambda rows: True,
 ) -> list[dict[str, str]]:
     """The rows of `--describe`, once they are as `until` says; they must become so in time."""
-    for _ in range(DESCRIBE_TRIES):
+    deadline = time.monotonic() + WAIT_S
+    while True:
         said = shell.expect(f"kafka-topics.sh --describe {topic}").splitlines()[1:]
         fields = [dict(field.split(": ", 1) for field in _fields(line)) for line in said]
         if until(fields):
             return fields
-    raise AssertionError(said)
+        assert time.monotonic() < deadline, said
 
 
 def _fields(line: str) -> list[str]:

@@ -23,7 +23,7 @@ from tests.support.wire_bodies import bodies
 NAMES = ("known", "known", "unknown", "", "..", "bad name", "__consumer_offsets", "group", "1")
 # A member that joins may be made to wait; nobody else may wait long for what is asked here.
 MAY_WAIT = {11, 14}
-ANSWER_WITHIN_S = 5.0
+ANSWER_WITHIN_S = 60.0
 
 
 class Surprises(logging.Handler):

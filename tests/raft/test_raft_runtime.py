@@ -49,7 +49,7 @@ def test_a_proposal_waits_for_the_first_controller(stage: RaftStage) -> None:
 
     stage.nodes[3].runtime.propose("g", b"early", note)
     stage.open_group("g", (1, 2, 3))
-    assert told.wait(30)
+    assert told.wait(60)
     assert done[0][1] == 1
 
 

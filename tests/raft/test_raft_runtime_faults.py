@@ -1,5 +1,6 @@
 """Raft threads under hostile bytes, stopped peers, lost messages; and what they cost at rest."""
 
+import gc
 import os
 import socket
 import threading
@@ -42,7 +43,7 @@ def wait_until_asleep(stage: RaftStage) -> None:
 
 def open_raw_link(node: RaftNode, broker_id: int = 9) -> socket.socket:
     """A link of a made-up broker, whose answer was read."""
-    raw = socket.create_connection(("127.0.0.1", node.port), timeout=30)
+    raw = socket.create_connection(("127.0.0.1", node.port), timeout=60)
     raw.sendall(hello_request(LinkHello(broker_id, 1, 1, cluster_id="c")))
     size = int.from_bytes(raw.recv(4, socket.MSG_WAITALL), "big")
     raw.recv(size, socket.MSG_WAITALL)
@@ -161,7 +162,9 @@ def test_at_rest_the_cost_does_not_grow_with_the_groups(patient_stage: RaftStage
     stage.open_group("g", (1, 2, 3))
     stage.nodes[1].propose("g", b"a")
     wait_until_asleep(stage)
-    threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
+    # What other tests left behind may go meanwhile; it must not hide what comes, nor fail this one.
+    gc.collect()
+    threads, descriptors = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
     few_frames, few_ticks = cost_of_rest(stage.nodes[1])
     for number in range(150):
         voters = tuple(1 + (number + step) % 3 for step in range(3))
@@ -173,8 +176,8 @@ def test_at_rest_the_cost_does_not_grow_with_the_groups(patient_stage: RaftStage
     assert few_ticks == many_ticks == 0
     assert few_frames < 3
     assert many_frames < 3
-    assert threading.active_count() == threads
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert set(threading.enumerate()) <= threads
+    assert set(os.listdir("/proc/self/fd")) <= descriptors
 
 
 def test_many_groups_of_one_turn_share_one_sync(stage: RaftStage) -> None:
@@ -187,7 +190,7 @@ def test_many_groups_of_one_turn_share_one_sync(stage: RaftStage) -> None:
     for number in range(50):
         stage.nodes[1].runtime.propose(f"g{number}", b"together", lambda _: left.release())
     for _ in range(50):
-        assert left.acquire(timeout=30)
+        assert left.acquire(timeout=60)
     spent = {
         broker_id: statistics(node).syncs - before[broker_id]
         for broker_id, node in stage.nodes.items()

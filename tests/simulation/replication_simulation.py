@@ -137,7 +137,8 @@ class History:
         cluster = self.cluster
         for each in cluster.brokers.values():
             member = (each.broker_id, each.incarnation)
-            if member in cluster.newest_state.isr:
+            # A broker that is down stands in the isr for what it held before it lost it.
+            if each.is_running and member in cluster.newest_state.isr:
                 each.has_lost = False
         leaders = [each.partition for each in self._running() if each.partition.is_leader]
         if any(p._followers is not None and p._followers._pending for p in leaders):

@@ -166,6 +166,20 @@ class ClusterProcesses:
         """The leader's id, -1 while there is none."""
         return int(self.partitions(topic, via)[index]["leader_id"])
 
+    def wait_led(self, topic: str, index: int = 0) -> int:
+        """The leader's id, once the broker that is asked knows one."""
+        found = [-1]
+
+        def is_led() -> bool:
+            try:
+                found[0] = self.leader_of(topic, index)
+            except (OSError, ConnectionError, IndexError):
+                return False
+            return found[0] >= 0
+
+        wait_until(is_led, f"{topic}-{index} has a leader")
+        return found[0]
+
     def _knows_all(self, number: int) -> bool:
         try:
             told = self.metadata(number, [])

@@ -173,6 +173,9 @@ class LinkProxies:
         try:
             while chunk := await reader.read(CHUNK_BYTES):
                 await self._may_pass(source, target)
+                if writer.is_closing():  # the other direction was reset meanwhile
+                    pair.reset()
+                    return
                 if pair.tear_after is not None and pair.passed_bytes + len(chunk) > pair.tear_after:
                     writer.write(chunk[: max(0, pair.tear_after - pair.passed_bytes)])
                     pair.reset()

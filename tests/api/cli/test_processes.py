@@ -43,7 +43,7 @@ def test_holder_of_a_folder_is_found_by_its_lock(tmp_path: Path) -> None:
         assert holder.stdout.readline() == b"held\n"
         assert process_holding(tmp_path) == holder.pid
         assert str(tmp_path) in describe_process(holder.pid)
-        assert wait_for_exit(holder.pid, holder.stdin.close, 10)
+        assert wait_for_exit(holder.pid, holder.stdin.close, 60)
     assert process_holding(tmp_path) is None
 
 
@@ -59,7 +59,7 @@ def test_process_that_is_gone_has_ended_and_has_no_command_line() -> None:
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
     assert command_line(process.pid) == ""
-    assert wait_for_exit(process.pid, lambda: None, 10)
+    assert wait_for_exit(process.pid, lambda: None, 60)
 
 
 def test_wait_for_exit_gives_up_at_its_deadline() -> None:

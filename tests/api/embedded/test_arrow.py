@@ -255,7 +255,7 @@ def test_a_topic_is_appended_to_another(store: headrace.LogStore, filled: headra
     assert copy.read().timestamps.tolist() == filled.read().timestamps.tolist()
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 def test_a_source_may_read_the_store_on_a_thread_of_its_own(
     store: headrace.LogStore, filled: headrace.Topic
 ) -> None:

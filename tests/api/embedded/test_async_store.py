@@ -12,7 +12,7 @@ import headrace
 from headrace.api.embedded.async_store import AsyncTopicPartition
 from headrace.core.errors import LogClosedError
 
-DEADLINE_S = 15
+DEADLINE_S = 60
 
 
 def test_a_store_is_opened_written_read_and_closed(folder: Path) -> None:

@@ -245,7 +245,7 @@ FOLLOWER = """
 import sys, headrace
 with headrace.open(sys.argv[1], mode="r") as store:
     print("ready", flush=True)
-    for record in store["clicks"].tail(timeout=30):
+    for record in store["clicks"].tail(timeout=120):
         if record.value == b"end":
             break
         print(record.value.decode(), flush=True)
@@ -291,7 +291,7 @@ def test_two_processes_follow_a_third_that_is_killed_and_nothing_is_lost(folder:
         assert len(kept) >= count
         store["clicks"].append(b"end")
     for process in followers:
-        told, _ = process.communicate(timeout=30)
+        told, _ = process.communicate(timeout=120)
         assert told.split() == [str(number) for number in range(len(kept))]
         assert process.returncode == 0
 
@@ -307,5 +307,5 @@ def test_a_process_follows_what_a_broker_serves(tmp_path: Path) -> None:
         producer.flush(DEADLINE_S)
         producer.produce("clicks", b"end")
         producer.flush(DEADLINE_S)
-        told, _ = process.communicate(timeout=30)
+        told, _ = process.communicate(timeout=120)
         assert told.split() == [str(number) for number in range(300)]

@@ -118,7 +118,7 @@ def test_many_threads_append_while_a_tail_follows(store: headrace.LogStore) -> N
     seen: list[bytes] = []
 
     def follow() -> None:
-        with clicks.tail(timeout=30) as tail:
+        with clicks.tail(timeout=60) as tail:
             for record in tail:
                 seen.append(record.value)
                 if len(seen) == threads * each:
@@ -143,7 +143,7 @@ def test_a_waiting_tail_is_woken_by_one_append(store: headrace.LogStore) -> None
     clicks = store.topic("clicks")
     clicks.append(b"first")
     clicks.append(b"second")
-    tail = clicks.tail(timeout=30)
+    tail = clicks.tail(timeout=60)
     assert [next(tail).value, next(tail).value] == [b"first", b"second"]
     armed = threading.Event()
     wait = tail._watch.wait
@@ -156,9 +156,9 @@ def test_a_waiting_tail_is_woken_by_one_append(store: headrace.LogStore) -> None
     found: list[bytes] = []
     follower = threading.Thread(target=lambda: found.append(next(tail).value))
     follower.start()
-    assert armed.wait(30)
+    assert armed.wait(60)
     clicks.append(b"third")
-    follower.join(30)
+    follower.join(60)
     assert found == [b"third"]
     tail.close()
     assert store._node.gate is not None

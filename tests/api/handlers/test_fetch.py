@@ -236,5 +236,5 @@ def test_many_waiting_fetches_are_all_answered(broker: InProcessBroker, topic: s
     with broker.requester() as producer:
         produce(producer, topic, b"news")
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert answers == [[b"news"]] * 20
