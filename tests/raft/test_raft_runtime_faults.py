@@ -187,8 +187,11 @@ def test_many_groups_of_one_turn_share_one_sync(stage: RaftStage) -> None:
         stage.nodes[1].propose(f"g{number}", b"first")
     before = {broker_id: statistics(node).syncs for broker_id, node in stage.nodes.items()}
     left = threading.Semaphore(0)
+    may_go_on = threading.Event()
+    stage.nodes[1].runtime._call(may_go_on.wait)  # all of them are there when its next turn begins
     for number in range(50):
         stage.nodes[1].runtime.propose(f"g{number}", b"together", lambda _: left.release())
+    may_go_on.set()
     for _ in range(50):
         assert left.acquire(timeout=60)
     spent = {
