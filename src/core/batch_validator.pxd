@@ -15,6 +15,8 @@ cdef class BatchValidator:
     cdef readonly int target_compression  # codec id; -1: as the producer sent it
     cdef bint _checks_each_timestamp
 
+    # What it is; raises a RecordError where it may not be stored.
+    cdef AppendInfo inspect(self, records, bint is_client, int produce_version, int64_t now_ms)
     # True where the batch must be rewritten before it is stored (codec, LogAppendTime).
     cpdef bint needs_rewrite(self, AppendInfo info) noexcept
     cdef int check_header(

@@ -66,6 +66,11 @@ cdef class BatchValidator:
         self, records, bint is_client, int produce_version, int64_t now_ms
     ) -> AppendInfo:
         """Check the one batch in `records`; raises a RecordError.  Nothing is changed."""
+        return self.inspect(records, is_client, produce_version, now_ms)
+
+    cdef AppendInfo inspect(
+        self, records, bint is_client, int produce_version, int64_t now_ms
+    ):
         cdef AppendInfo info = AppendInfo.__new__(AppendInfo)
         cdef Py_buffer buffer
         PyObject_GetBuffer(records, &buffer, PyBUF_SIMPLE)

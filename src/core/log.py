@@ -28,7 +28,6 @@ from .errors import (
     KafkaStorageError,
     LogClosedError,
     OffsetOutOfRangeError,
-    RecordTooLargeError,
 )
 from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _logger = logging.getLogger(__name__)
-_EMPTY = memoryview(b"")
 _base_offset = attrgetter("base_offset")
 
 
@@ -75,7 +73,7 @@ class Log(LogState):
         self.partition = partition
         self.topic_id = ZERO_UUID
         self.on_storage_failure: Callable[[Path, OSError], None] | None = None
-        self.segments: list[LogSegment] = []
+        self.segments = []
         self.cut_bytes = 0
         self._clock = clock
         self._worker = worker
@@ -160,37 +158,6 @@ class Log(LogState):
         """Whether flush.messages asks for a sync before the last append is answered."""
         return self.log_end_offset - self.recovery_point >= self.config.flush_messages
 
-    def append_as_leader(
-        self,
-        records: "Buffer",
-        *,
-        leader_epoch: int,
-        origin: str = "client",
-        produce_version: int = 99,
-    ) -> AppendInfo:
-        """Validate the one batch in `records`, give it the next offsets, and store it.
-
-        `origin` is "client" or "coordinator".  A batch its producer has sent before is not stored
-        again: `is_duplicate`, with the first copy's offsets.  Raises RecordError, SequenceError,
-        KafkaStorageError; the log is then as it was.
-        """
-        if self._refusal is not None:
-            raise self._refused()
-        is_client = origin == "client"
-        now_ms = self._clock.now_ms()
-        validator = self._validator
-        info = validator.inspect_batch(records, is_client, produce_version, now_ms)
-        if validator.needs_rewrite(info):
-            records, info = validator.rewrite_batch(records, info, now_ms)
-            if info.size_bytes > validator.max_message_bytes:
-                raise RecordTooLargeError(info.size_bytes, validator.max_message_bytes)
-        info.log_start_offset = self.log_start_offset
-        if info.producer_id >= 0 and self._producers.is_duplicate(info, is_client=is_client):
-            return info
-        info.assign_offsets(self.log_end_offset, leader_epoch)
-        self._store_batch(records, info, now_ms)
-        return info
-
     def append_as_follower(self, records: "Buffer") -> None:
         """Store the leader's batches, offsets and epochs as they are.
 
@@ -220,39 +187,11 @@ class Log(LogState):
                 self._note_producer(memoryview(records)[start : start + info.size_bytes], info)
             position = run.end
 
-    def read_records(
-        self,
-        *,
-        start_offset: int,
-        max_bytes: int,
-        upper_bound_offset: int,
-        min_one_batch: bool = True,
-    ) -> memoryview:
-        """Whole batches from the one that holds `start_offset`, uncopied, below the bound.
-
-        The first batch is given even above `max_bytes` if `min_one_batch`.  Raises
-        OffsetOutOfRangeError outside of log_start_offset..log_end_offset (both inclusive).
-        """
-        if not self.log_start_offset <= start_offset <= self.log_end_offset:
-            raise OffsetOutOfRangeError(start_offset, self.log_start_offset, self.log_end_offset)
-        if start_offset >= upper_bound_offset:
-            return _EMPTY
-        try:
-            for slot in range(self._slot_of(start_offset), len(self.segments)):
-                found = self.segments[slot].slice_from(
-                    start_offset, max_bytes, upper_bound_offset, min_one_batch
-                )
-                if found is not None:
-                    return found
-        except OSError as error:
-            raise KafkaStorageError(self.path, str(error)) from error
-        return _EMPTY
-
     def aborted_transactions(
         self, start_offset: int, upper_bound_offset: int
     ) -> list[AbortedTransaction]:
         """The aborted transactions with a record in the range, in the order of first_offset."""
-        segments = self.segments[self._slot_of(start_offset) :]
+        segments = self.segments[self.slot_of(start_offset) :]
         return self._txn_indexes.aborted_between(segments, start_offset, upper_bound_offset)
 
     def update_high_watermark(self, offset: int) -> None:
@@ -477,21 +416,6 @@ class Log(LogState):
             submit=self._worker.submit,
         )
 
-    def _store_batch(self, records: "Buffer", info: AppendInfo, now_ms: int) -> None:
-        """Write a batch with its offsets assigned, and remember what it says."""
-        segment = self.active_segment
-        try:
-            if segment.must_roll(info, now_ms):
-                segment = self._roll(now_ms)
-            if info.leader_epoch > self._epochs.latest_epoch:
-                self._epochs.assign(info.leader_epoch, info.base_offset)
-            segment.append_batch(records, info)
-        except OSError as error:
-            raise self._failed(error) from error
-        self.log_end_offset = segment.next_offset
-        if info.producer_id >= 0:
-            self._note_producer(records, info)
-
     def _note_producer(self, records: "Buffer", info: AppendInfo) -> None:
         if not info.is_control:
             self._producers.note_batch(info)
@@ -519,12 +443,6 @@ class Log(LogState):
         self.flush_async(_ignore, _ignore)
         return new
 
-    def _slot_of(self, offset: int) -> int:
-        """Which of the segments holds `offset`; the first one for what lies below all."""
-        if offset >= self.active_segment.base_offset:
-            return len(self.segments) - 1
-        return max(0, bisect_right(self.segments, offset, key=_base_offset) - 1)
-
     def _drop_oldest(self, count: int) -> None:
         if count > 0:
             self._delete_segments(self.segments[:count])
@@ -549,7 +467,7 @@ class Log(LogState):
         )
 
     def _plan_flush(self) -> FlushPlan:
-        unsynced = self.segments[self._slot_of(self.recovery_point) :]
+        unsynced = self.segments[self.slot_of(self.recovery_point) :]
         changed = [self._epochs.path] if self._epochs.is_unsynced else []
         folder = self.path if changed or self._has_new_names else None
         plan = plan_flush(unsynced, self.log_end_offset, changed, folder)

@@ -48,6 +48,11 @@ cdef class LogSegment:
     cdef int start_rebuild(self) except -1
     # Forgets both indexes, on disk too: they are made anew when they are first needed.
     cdef int drop_indexes(self) except -1
+    # See `slice_from`.
+    cdef object slice_of(
+        self, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
+        bint min_one_batch
+    )
     # The position of the first batch whose last offset is >= `offset`; -1 when there is none.
     cdef int64_t find_position(self, int64_t offset) except -2
     cdef int64_t start_position(self, int64_t offset) except -2

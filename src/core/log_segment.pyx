@@ -180,6 +180,12 @@ cdef class LogSegment:
         when this segment has no record at or behind `start_offset`.  Raises LogCorruptedError where
         the first batch is damaged.
         """
+        return self.slice_of(start_offset, max_bytes, upper_bound_offset, min_one_batch)
+
+    cdef object slice_of(
+        self, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
+        bint min_one_batch
+    ):
         cdef int64_t start = self.find_position(start_offset)
         if start < 0:
             return None

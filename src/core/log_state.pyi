@@ -1,6 +1,12 @@
+from typing_extensions import Buffer
+
+from .append_info import AppendInfo
+from .batch_validator import BatchValidator
+from .clock import Clock
 from .leader_epoch_cache import LeaderEpochCache
 from .log_config import LogConfig
 from .log_segment import LogSegment
+from .producer_state import ProducerStateManager
 
 class LogState:
     log_start_offset: int
@@ -8,6 +14,28 @@ class LogState:
     high_watermark: int
     recovery_point: int
     active_segment: LogSegment
+    segments: list[LogSegment]
     config: LogConfig
+    _validator: BatchValidator
     _refusal: str | None
     _epochs: LeaderEpochCache
+    _producers: ProducerStateManager
+    _clock: Clock
+
+    def append_as_leader(
+        self,
+        records: Buffer,
+        *,
+        leader_epoch: int,
+        origin: str = "client",
+        produce_version: int = 99,
+    ) -> AppendInfo: ...
+    def read_records(
+        self,
+        *,
+        start_offset: int,
+        max_bytes: int,
+        upper_bound_offset: int,
+        min_one_batch: bool = True,
+    ) -> memoryview: ...
+    def slot_of(self, offset: int) -> int: ...

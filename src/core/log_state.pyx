@@ -1,21 +1,83 @@
-"""`LogState`: what each append to a log looks at and moves, as C fields; `Log` builds on it.
+"""`LogState`: what each append and each read looks at and moves, as C fields; `Log` builds on it.
 
-Python sees plain attributes.  An append that needs nothing but these takes the short way below; it
-ends as `Log.append_as_leader` would for a trusted batch without a producer.
+Python sees plain attributes, which cost it more than those of a Python object: so the two ways that
+every record takes, in and out, are here, and what they need seldom is in `Log`.
 """
 
 from libc.stdint cimport int64_t, uint8_t
 
+from .append_info cimport AppendInfo
+from .batch_validator cimport BatchValidator
 from .log_segment cimport LogSegment
 from .record_batch cimport BatchHeader
+
+from .errors import KafkaStorageError, OffsetOutOfRangeError, RecordTooLargeError
+
+_EMPTY = memoryview(b"")
 
 
 cdef class LogState:
     """See the contract.  Whoever owns the log calls everything."""
 
+    def append_as_leader(
+        self, records, *, int64_t leader_epoch, str origin="client", int produce_version=99
+    ) -> AppendInfo:
+        """Validate the one batch in `records`, give it the next offsets, and store it.
+
+        `origin` is "client" or "coordinator".  A batch its producer has sent before is not stored
+        again: `is_duplicate`, with the first copy's offsets.  Raises RecordError, SequenceError,
+        KafkaStorageError; the log is then as it was.
+        """
+        cdef bint is_client = origin == "client"
+        cdef BatchValidator validator = self._validator
+        cdef AppendInfo info
+        cdef int64_t now_ms
+        if self._refusal is not None:
+            raise self._refused()
+        now_ms = self._clock.now_ms()
+        info = validator.inspect(records, is_client, produce_version, now_ms)
+        if validator.needs_rewrite(info):
+            records, info = validator.rewrite_batch(records, info, now_ms)
+            if info.header.size_bytes > validator.max_message_bytes:
+                raise RecordTooLargeError(info.header.size_bytes, validator.max_message_bytes)
+        info.log_start_offset = self.log_start_offset
+        if info.header.producer_id >= 0:
+            if self._producers.is_duplicate(info, is_client=is_client):
+                return info
+        info.assign(self.log_end_offset, <int>leader_epoch)
+        self.store_batch(records, info, now_ms)
+        return info
+
+    def read_records(
+        self, *, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
+        bint min_one_batch=True
+    ) -> memoryview:
+        """Whole batches from the one that holds `start_offset`, uncopied, below the bound.
+
+        The first batch is given even above `max_bytes` if `min_one_batch`.  Raises
+        OffsetOutOfRangeError outside of log_start_offset..log_end_offset (both inclusive).
+        """
+        cdef LogSegment segment
+        cdef Py_ssize_t slot
+        if not self.log_start_offset <= start_offset <= self.log_end_offset:
+            raise OffsetOutOfRangeError(start_offset, self.log_start_offset, self.log_end_offset)
+        if start_offset >= upper_bound_offset:
+            return _EMPTY
+        try:
+            for slot in range(self.slot_of(start_offset), len(self.segments)):
+                segment = self.segments[slot]
+                found = segment.slice_of(
+                    start_offset, max_bytes, upper_bound_offset, min_one_batch)
+                if found is not None:
+                    return found
+        except OSError as error:
+            raise KafkaStorageError(self.path, str(error)) from error
+        return _EMPTY
+
     cdef int64_t append_direct(
         self, const uint8_t* batch, const BatchHeader* header, int64_t leader_epoch, int64_t now_ms
     ) except -1:
+        # It ends as `append_as_leader` would for a trusted batch without a producer.
         cdef int64_t base_offset = self.log_end_offset
         cdef LogSegment segment = self.active_segment
         if self._refusal is not None or leader_epoch > <int64_t>self._epochs.latest_epoch:
@@ -28,3 +90,31 @@ cdef class LogState:
             raise self._failed(error) from error
         self.log_end_offset = segment.next_offset
         return base_offset
+
+    cdef int store_batch(self, records, AppendInfo info, int64_t now_ms) except -1:
+        cdef LogSegment segment = self.active_segment
+        try:
+            if segment.is_full_for(&info.header, info.last_offset, now_ms):
+                segment = self._roll(now_ms)
+            if info.leader_epoch > <int64_t>self._epochs.latest_epoch:
+                self._epochs.assign(info.leader_epoch, info.base_offset)
+            segment.append_batch(records, info)
+        except OSError as error:
+            raise self._failed(error) from error
+        self.log_end_offset = segment.next_offset
+        if info.header.producer_id >= 0:
+            self._note_producer(records, info)
+        return 0
+
+    cpdef Py_ssize_t slot_of(self, int64_t offset) except -1:
+        cdef Py_ssize_t low = 0, high = len(self.segments), middle
+        if offset >= self.active_segment.base_offset:
+            return high - 1
+        # Invariant: segments below `low` begin at or below `offset`, those from `high` on above it.
+        while low < high:
+            middle = (low + high) // 2
+            if (<LogSegment>self.segments[middle]).base_offset <= offset:
+                low = middle + 1
+            else:
+                high = middle
+        return low - 1 if low else 0
