@@ -5,8 +5,10 @@ it, what was journaled since.  A checkpoint writes the next file whole, renames 
 removes the old one, so the newest file alone is the truth.  `wal_format.py` has the layout.
 
 An entry whose index is not the next one replaces that entry and all behind it, as Raft asks. Space
-is reserved ahead, so zeros behind the last batch are an unwritten tail and a full disk is refused
-before a byte is written: that may be tried again.  Durability: `append_entries` and `append_turn`
+is reserved ahead, so zeros behind the last batch are a reserved tail and a full disk is refused
+before a byte is written: that may be tried again.  The zeros are written, too: a batch that takes
+their place changes nothing of the file but its bytes, so that its sync need not wait for the file
+system's journal, and for all that others have in it.  Durability: `append_entries` and `append_turn`
 return after fdatasync; if a write or a sync fails, the log is out of use until the process restarts
 and `on_failure` is told.  A batch that was being written when the machine stopped is cut off at the
 next start; a bad batch before a good one is corruption.
@@ -230,7 +232,7 @@ class RaftWal:
             return
         wanted_end = end + _RESERVE_BYTES
         try:
-            os.posix_fallocate(self._fd, self._reserved_end, wanted_end - self._reserved_end)
+            _write_zeros(self._fd, self._reserved_end, wanted_end)
         except OSError as error:
             raise self._refused(error) from error
         self._reserved_end = wanted_end
@@ -266,8 +268,8 @@ class RaftWal:
         room = max(_RESERVE_BYTES, self._reserved_end - self._position)
         fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         try:
-            os.posix_fallocate(fd, 0, len(content) + room)
             _write_fully(fd, content, 0)
+            _write_zeros(fd, len(content), len(content) + room)
             os.fdatasync(fd)
         except OSError:
             os.close(fd)
@@ -322,6 +324,12 @@ class RaftWal:
             self.path,
             torn_bytes,
         )
+
+
+def _write_zeros(fd: int, start: int, end: int) -> None:
+    """Extend the file with zeros; on a full disk with none at all."""
+    os.posix_fallocate(fd, start, end - start)
+    _write_fully(fd, bytes(end - start), start)
 
 
 def _write_fully(fd: int, content: bytes, position: int) -> None:

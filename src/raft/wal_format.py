@@ -18,7 +18,7 @@
          +     8  term
          +     4  payload_bytes       then the payload
 
-Integers are big-endian.  Zeros behind the last batch are space that was reserved and not written.
+Integers are big-endian.  Zeros behind the last batch are space that is reserved for further ones.
 """
 
 import struct

@@ -290,3 +290,18 @@ def test_any_history_of_turns_reopenings_and_checkpoints_equals_a_plain_dict(
             assert {g: list(i.entries) for g, i in wal.replay().items() if i.entries} == model
             attach_all()
     wal.close()
+
+
+def test_reserved_space_is_written_so_that_a_batch_changes_nothing_of_the_file_but_its_bytes(
+    tmp_path: Path,
+) -> None:
+    wal = RaftWal.open(tmp_path)
+    for size_bytes in (10, 100_000):
+        wal.append_entries([("a", 1, 1, bytes(size_bytes))])
+        with wal.path.open("rb") as file:
+            os.fsync(file.fileno())
+            end = os.fstat(file.fileno()).st_size
+            assert end > wal.size_bytes
+            # Space that is only reserved counts as a hole.
+            assert os.lseek(file.fileno(), wal.size_bytes, os.SEEK_HOLE) == end
+    wal.close()
