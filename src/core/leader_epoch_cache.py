@@ -24,7 +24,7 @@ class LeaderEpochCache:
     """The epochs of one log, oldest first."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / LEADER_EPOCH_NAME
+        self._folder = folder
         self._entries: list[tuple[int, int]] = []
         self.latest_epoch = UNDEFINED_EPOCH
         self.is_unsynced = False
@@ -32,12 +32,12 @@ class LeaderEpochCache:
     @property
     def path(self) -> Path:
         """The file."""
-        return self._path
+        return self._folder / LEADER_EPOCH_NAME
 
     def load(self) -> bool:
         """Read the file; False where it cannot be read or its columns do not grow."""
         try:
-            entries = read_epoch_checkpoint(self._path)
+            entries = read_epoch_checkpoint(self.path)
         except CheckpointFormatError:
             return False
         pairs = pairwise(entries)
@@ -99,12 +99,12 @@ class LeaderEpochCache:
 
     def save(self) -> None:
         """Write the file."""
-        write_epoch_checkpoint(self._path, self._entries, sync=False)
+        write_epoch_checkpoint(self.path, self._entries, sync=False)
         self.is_unsynced = True
 
     def folder_moved(self, folder: Path) -> None:
         """Take note that the partition's folder has a new name."""
-        self._path = folder / LEADER_EPOCH_NAME
+        self._folder = folder
 
     def _replace(self, entries: list[tuple[int, int]]) -> None:
         self._entries = entries

@@ -32,7 +32,7 @@ from .errors import (
 from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache
 from .log_config import LogConfig
-from .log_flusher import FlushPlan, LogFlusher, OnError, OnFlushed, plan_flush
+from .log_flusher import FlushPlan, LogFlusher, OnError, OnFlushed, ignore_outcome, plan_flush
 from .log_recovery import LogLoader, reload_producers, stored_topic_id
 from .log_segment import LogSegment
 from .log_state import LogState
@@ -103,12 +103,13 @@ class Log(LogState):
         clock: Clock,
         worker: Worker,
         is_clean: bool,
+        is_new: bool = False,
         recovery_point: int = 0,
         log_start_offset: int = 0,
         producer_id_expiration_ms: int = 86_400_000,
         allows_gaps: bool = False,
     ) -> "Log":
-        """The log in the folder `path`, which is made if it is not there.
+        """The log in the folder `path`, made if it is not there; `is_new`: it is there, and empty.
 
         `allows_gaps`: it was compacted, so offsets may be missing, whatever its policy says now.
         `is_clean`: a clean stop vouches for the files; else what lies behind `recovery_point` is
@@ -124,8 +125,11 @@ class Log(LogState):
             producer_id_expiration_ms=producer_id_expiration_ms,
         )
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            log._load(is_clean, recovery_point, log_start_offset, allows_gaps)
+            if is_new:
+                log._begin_at(0)
+            else:
+                path.mkdir(parents=True, exist_ok=True)
+                log._load(is_clean, recovery_point, log_start_offset, allows_gaps)
         except OSError as error:
             raise KafkaStorageError(path, str(error)) from error
         return log
@@ -251,9 +255,7 @@ class Log(LogState):
         with self._storage_guard():
             self._delete_segments(self.segments)
             self._producers.delete_all_snapshots()
-            self.active_segment = self._make_segment(offset, -1, True)
-            self.segments = [self.active_segment]
-            self.log_start_offset = offset
+            self._begin_at(offset)
             self._ended_at(offset)
             self._epochs.clear()
             self.recovery_point = self.high_watermark = offset
@@ -323,7 +325,7 @@ class Log(LogState):
         is_dirty = self._refusal is None and self.recovery_point < self.log_end_offset
         if is_dirty and now_ms - self._last_flush_ms >= self.config.flush_ms:
             self._last_flush_ms = now_ms
-            self.flush_async(_ignore, _ignore)
+            self.flush_async(ignore_outcome, ignore_outcome)
 
     def active_producers(self) -> list[ProducerEntry]:
         """The idempotent producers that are remembered."""
@@ -402,6 +404,11 @@ class Log(LogState):
         self.cut_bytes = loader.cut_bytes
         self._has_new_names = not is_clean or self.active_segment.size_bytes == 0
 
+    def _begin_at(self, offset: int) -> None:
+        self.active_segment = self._make_segment(offset, -1, True)
+        self.segments = [self.active_segment]
+        self.log_start_offset = offset
+
     def _make_segment(self, base_offset: int, size_bytes: int, is_writable: bool) -> LogSegment:
         return LogSegment(
             str(self.path),
@@ -440,7 +447,7 @@ class Log(LogState):
         self.segments.append(new)
         self.active_segment = new
         self._has_new_names = True
-        self.flush_async(_ignore, _ignore)
+        self.flush_async(ignore_outcome, ignore_outcome)
         return new
 
     def _drop_oldest(self, count: int) -> None:
@@ -509,7 +516,3 @@ class Log(LogState):
         if self._is_closed:
             return LogClosedError(f"{self.path} was closed")
         return KafkaStorageError(self.path, self._refusal or str(error))
-
-
-def _ignore(_: object) -> None:
-    """For syncs nobody waits for: the log itself takes note of how they end."""

@@ -115,3 +115,7 @@ class LogFlusher:
         waiters, self._waiters = [*waiters, *self._waiters], []
         for _, on_error in waiters:
             on_error(error)
+
+
+def ignore_outcome(_: object) -> None:
+    """For syncs nobody waits for: the log itself takes note of how they end."""

@@ -20,6 +20,7 @@ from .checkpoint_file import (
     RECOVERY_POINT_NAME,
     TopicPartition,
     check_room,
+    write_new_partition_metadata,
     write_partition_metadata,
 )
 from .clock import Clock
@@ -387,6 +388,7 @@ class LogManager:
             clock=self._clock,
             worker=self._worker,
             is_clean=is_clean,
+            is_new=checkpoints is None,
             recovery_point=points.get(key, 0),
             log_start_offset=starts.get(key, 0),
             producer_id_expiration_ms=self._settings.producer_id_expiration_ms,
@@ -437,8 +439,10 @@ class LogManager:
             ) from error
         try:
             if topic_id != ZERO_UUID:
-                write_partition_metadata(folder, topic_id, sync=False)
-            return self._open_log(log_dir, key, folder, config, None, is_clean=True)
+                write_new_partition_metadata(folder, topic_id)
+            log = self._open_log(log_dir, key, folder, config, None, is_clean=True)
+            log.topic_id = topic_id
+            return log
         except (OSError, KafkaStorageError) as error:
             # Half a folder would stand in the way of the next attempt.
             shutil.rmtree(folder, ignore_errors=True)

@@ -8,10 +8,12 @@ An entry whose index is not the next one replaces that entry and all behind it, 
 is reserved ahead, so zeros behind the last batch are a reserved tail and a full disk is refused
 before a byte is written: that may be tried again.  The zeros are written, too: a batch that takes
 their place changes nothing of the file but its bytes, so that its sync need not wait for the file
-system's journal, and for all that others have in it.  Durability: `append_entries` and `append_turn`
-return after fdatasync; if a write or a sync fails, the log is out of use until the process restarts
-and `on_failure` is told.  A batch that was being written when the machine stopped is cut off at the
-next start; a bad batch before a good one is corruption.
+system's journal, and for all that others have in it.
+
+Durability: `append_entries` and `append_turn` return after fdatasync; if a write or a sync fails,
+the log is out of use until the process restarts and `on_failure` is told.  A batch that was being
+written when the machine stopped is cut off at the next start; a bad batch before a good one is
+corruption.
 
 Two threads share it: the loop thread journals what this broker decides alone, the raft thread a
 batch a turn.  Whoever changes a group holds `lock` from before the change until the batch is

@@ -15,6 +15,7 @@ from headrace.core.checkpoint_file import (
     read_partition_metadata,
     replace_file,
     write_epoch_checkpoint,
+    write_new_partition_metadata,
     write_offset_checkpoint,
     write_partition_metadata,
 )
@@ -136,3 +137,14 @@ def test_partition_metadata_of_another_version_is_refused(tmp_path: Path) -> Non
     (tmp_path / "partition.metadata").write_text("version: 9\ntopic_id: AAECAwQFBgcICQoLDA0ODw")
     with pytest.raises(CheckpointFormatError, match="version 9 is unknown"):
         read_partition_metadata(tmp_path)
+
+
+def test_metadata_of_a_new_folder_reads_as_any_and_replaces_nothing(tmp_path: Path) -> None:
+    topic_id = bytes(range(1, 17))
+    write_new_partition_metadata(tmp_path, topic_id)
+    written = (tmp_path / "partition.metadata").read_bytes()
+    assert read_partition_metadata(tmp_path) == topic_id
+    with pytest.raises(FileExistsError):
+        write_new_partition_metadata(tmp_path, bytes(16))
+    write_partition_metadata(tmp_path, topic_id)
+    assert (tmp_path / "partition.metadata").read_bytes() == written

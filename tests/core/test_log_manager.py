@@ -1,6 +1,7 @@
 """All logs of a node: opening, creating, deleting, checkpoints, failing disks."""
 
 import errno
+import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -354,6 +355,24 @@ def test_what_is_no_log_is_left_alone(tmp_path: Path) -> None:
     assert manager.logs() == []
     manager.close()
     assert folder_names(tmp_path) == sorted(names_of_other_things(tmp_path))
+
+
+def test_new_log_is_made_without_a_look_for_what_cannot_be_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manager = started(tmp_path)
+    looks: list[object] = []
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "scandir", looks.append)
+        patched.setattr(Path, "read_bytes", looks.append)
+        log = create(manager, "clicks")
+    assert looks == []
+    assert (log.topic_id, log.log_end_offset, log.recovery_point) == (TOPIC_ID, 0, 0)
+    append(log, b"1")
+    manager.close()
+    again = started(tmp_path).get_log("clicks", 0)
+    assert again is not None
+    assert (again.topic_id, again.log_end_offset) == (TOPIC_ID, 1)
 
 
 def test_logs_made_together_sync_their_names_once(tmp_path: Path) -> None:
