@@ -290,8 +290,9 @@ class LogManager:
     def flush_due(self) -> None:
         """Sync the logs whose flush.ms or flush.messages is reached."""
         now_ms = self._clock.now_ms()
-        for log in self._online_logs():
-            self._guard(log, partial(log.flush_if_due, now_ms))
+        for log in self._logs.values():
+            if log.recovery_point < log.log_end_offset and not self._dir_of_log(log).is_offline:
+                self._guard(log, partial(log.flush_if_due, now_ms))
 
     def expire_producers(self) -> None:
         """Forget idempotent producers that were silent for too long."""

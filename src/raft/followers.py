@@ -148,6 +148,8 @@ class Followers:
             if self._retry_ms is not None and now_ms >= self._retry_ms:
                 self._ask_for(self._pending)
             return
+        if self._are_all_in_sync(leader_end, now_ms, max_lag_ms):
+            return
 
         def lags(follower: FollowerState) -> bool:
             return follower.lags(leader_end=leader_end, now_ms=now_ms, max_lag_ms=max_lag_ms)
@@ -169,6 +171,17 @@ class Followers:
                     wanted = grown_isr(wanted, (follower.broker_id, follower.incarnation))
         if wanted != isr:
             self._alter_isr(wanted)
+
+    def _are_all_in_sync(self, leader_end: int, now_ms: int, max_lag_ms: int) -> bool:
+        """Whether the isr has every replica and keeps it: most of a thousand idle partitions."""
+        if len(self._counted) < len(self._by_id):
+            return False
+        for follower, incarnation in self._counted:
+            if follower.lags(leader_end=leader_end, now_ms=now_ms, max_lag_ms=max_lag_ms):
+                return False
+            if self._incarnation_of(follower.broker_id) != incarnation:
+                return False
+        return True
 
     def _may_join(self, follower: FollowerState, high_watermark: int) -> bool:
         member = (follower.broker_id, follower.incarnation)

@@ -122,6 +122,8 @@ class GroupSeats:
         base_id = partition_group_id(topic.topic_id, index)
         seat = self._seats.get(base_id)
         told = None if self.news is None else self.news.told_state(base_id)
+        if told is None and seat is not None and seat.group.state.replicas:
+            return seat.group.state
         known = [state for state in (told, seat and seat.group.state) if state and state.replicas]
         if known:
             return max(known, key=lambda state: (state.generation, state.partition_epoch))

@@ -17,10 +17,18 @@ logger = logging.getLogger(__name__)
 
 
 class LoopMail:
-    """`post` runs a call on the loop thread, as `loop.call_soon_threadsafe` does."""
+    """`post` runs a call on the loop thread, as `loop.call_soon_threadsafe` does.
 
-    def __init__(self, post: Callable[[Call], object]) -> None:
+    `on_slice_end` is called there behind each slice, in which `is_in_slice` is true: what many
+    calls ask of the Raft thread, it is woken for once.
+    """
+
+    def __init__(
+        self, post: Callable[[Call], object], on_slice_end: Callable[[], object] | None = None
+    ) -> None:
         self._post = post
+        self._on_slice_end = on_slice_end
+        self.is_in_slice = False
         self._calls: deque[Call] = deque()
         self._lock = threading.Lock()
         self._is_posted = False
@@ -48,11 +56,15 @@ class LoopMail:
 
     def _run_slice(self) -> None:
         calls = self._calls
+        self.is_in_slice = True
         for _ in range(min(CALLS_PER_SLICE, len(calls))):
             try:
                 calls.popleft()()
             except Exception:
                 logger.exception("a call from the Raft thread failed")
+        self.is_in_slice = False
+        if self._on_slice_end is not None:
+            self._on_slice_end()
         with self._lock:
             if not calls:
                 self._is_posted = False

@@ -73,7 +73,7 @@ class RaftRuntime:
         self._timing = timing or RaftTiming()
         self._wal = wal
         self._clock = clock
-        self._mail = LoopMail(post)
+        self._mail = LoopMail(post, self._wake_if_called)
         self._self = Peer(broker_id, incarnation, self.session, "", 0)
         self._peers: Peers = MappingProxyType({broker_id: self._self})
         self._channels: dict[str, Callable[[int, bytes], None]] = {}
@@ -398,9 +398,15 @@ class RaftRuntime:
             self._links.send(broker_id, encode_frame(messages))
 
     def _call(self, call: Call) -> None:
-        """Run `call` on the Raft thread in its next turn."""
+        """Run `call` on the Raft thread in its next turn; a slice of calls wakes it once."""
         self._calls.append(call)
-        self._wake()
+        if not self._mail.is_in_slice:
+            self._wake()
+
+    def _wake_if_called(self) -> None:
+        """A slice of calls on the loop thread is over; see `_call`."""
+        if self._calls:
+            self._wake()
 
     def _wake(self) -> None:
         if not self._is_signalled and self._wake_fd >= 0:

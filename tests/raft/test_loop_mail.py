@@ -44,3 +44,15 @@ def test_a_closed_loop_drops_what_nobody_waits_for() -> None:
     mail = LoopMail(post)
     mail.add(lambda: None)
     mail.deliver()
+
+
+def test_the_end_of_a_slice_is_told_once_and_calls_know_that_it_is_to_come() -> None:
+    posted: list[Callable[[], object]] = []
+    seen: list[object] = []
+    mail = LoopMail(posted.append, lambda: seen.append("end"))
+    for _ in range(2):
+        mail.add(lambda: seen.append(mail.is_in_slice))
+    mail.deliver()
+    posted.pop()()
+    assert seen == [True, True, "end"]
+    assert not mail.is_in_slice

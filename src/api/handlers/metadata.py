@@ -135,20 +135,23 @@ def _find_topic(
 
 def describe_topic(broker: "Broker", image: "TopicImage") -> Body:
     """One topic with its partitions, as the wire names them."""
+    live = broker.live_broker_ids()
     return {
         "error_code": ErrorCode.NONE,
         "name": image.name,
         "topic_id": image.topic_id,
         "is_internal": image.is_internal,
         "partitions": [
-            _describe_partition(broker, image, index) for index in range(image.partition_count)
+            _describe_partition(broker, image, index, live)
+            for index in range(image.partition_count)
         ],
     }
 
 
-def _describe_partition(broker: "Broker", image: "TopicImage", index: int) -> Body:
-    state = broker.partition_state(image.name, index)
-    live = broker.live_broker_ids()
+def _describe_partition(
+    broker: "Broker", image: "TopicImage", index: int, live: frozenset[int]
+) -> Body:
+    state = broker.replicas.seats.state_of(image, index)
     replicas = image.assignments[index] if state is None else state.replicas
     offline = [broker_id for broker_id in replicas if broker_id not in live]
     own = broker.replicas.find(image.topic_id, index)
