@@ -2,7 +2,7 @@
 
 A benchmark asks for the fixture `size` with `@pytest.mark.sizes(smoke, full)` and hands what it
 computed to `report`, which keeps its checksum and its rates beside the times of pytest-benchmark
-(`--benchmark-json` writes them out).
+(`--benchmark-json` writes them out; `--full` prints them at the end, a line a benchmark).
 """
 
 from collections.abc import Callable
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 Report = Callable[..., None]
+# (benchmark, what it noted of itself), in the order of the run
+Reported = list[tuple[str, dict[str, Any]]]
+REPORTED = pytest.StashKey[Reported]()
 
 # A smoke run shows that a benchmark still works, not how fast it is.
 SMOKE_TIME_S = 0.02
@@ -35,6 +38,21 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.benchmark_min_rounds = 1
 
 
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    reported = config.stash.get(REPORTED, [])
+    if not reported or not config.getoption("--full"):
+        return
+    terminalreporter.write_sep("-", "what was computed, and how fast")
+    terminalreporter.write_line("| benchmark | median | figures | crc32c |")
+    terminalreporter.write_line("|---|---|---|---|")
+    for name, info in reported:
+        figures = ", ".join(
+            f"{value:,} {key}" for key, value in info.items() if isinstance(value, int | float)
+        )
+        line = f"| {name} | {info['median']} | {figures} | {info['crc32c']} |"
+        terminalreporter.write_line(line)
+
+
 @pytest.fixture
 def size(request: pytest.FixtureRequest) -> Any:
     """The smoke size, or with `--full` the full one, of the test's `sizes` mark."""
@@ -47,8 +65,9 @@ def size(request: pytest.FixtureRequest) -> Any:
 
 
 @pytest.fixture
-def report(benchmark: Any) -> Report:
+def report(benchmark: Any, request: pytest.FixtureRequest) -> Report:
     """`report(computed, records=..., size_bytes=...)`: the checksum and the rates of the median."""
+    name = f"{request.node.path.stem}: {request.node.name}"
 
     def note(computed: "Buffer", *, records: int = 0, size_bytes: int = 0) -> None:
         median_s = benchmark.stats.stats.median
@@ -59,5 +78,7 @@ def report(benchmark: Any) -> Report:
             benchmark.extra_info["ns_per_record"] = round(1e9 * median_s / records, 1)
         if size_bytes:
             benchmark.extra_info["bytes_per_s"] = round(size_bytes / median_s)
+        benchmark.extra_info["median"] = f"{1e6 * median_s:.4g} us"
+        request.config.stash.setdefault(REPORTED, []).append((name, benchmark.extra_info))
 
     return note

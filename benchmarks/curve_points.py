@@ -14,7 +14,7 @@ from headrace.core.log_config import LogConfig
 from headrace.core.worker import InlineWorker
 
 from .frames import batch_of, produce_frame
-from .harness import build_load_program, run_load, run_loads
+from .harness import build_load_program, run_load, run_loads, touch_for
 from .peers.install import PeerUnavailableError
 from .peers.peer import RunningPeer
 from .topics import create_ready_topic, create_topic
@@ -33,6 +33,8 @@ HOUSEKEEPING = (
     ("log.retention.check.interval.ms", "200"),
     ("log.cleaner.backoff.ms", "200"),
 )
+# Large enough that no measured append rolls, small enough to reserve 10,000 times.
+SEGMENT_BYTES = 16 << 20
 LOOK_UPS = {"smoke": 50, "full": 5_000}
 # One-message batches are requests, not bytes: fewer of them tell as much.
 FEWEST_MESSAGES = 500
@@ -58,6 +60,7 @@ def _produced(
     program = build_load_program("load_client", ("rdkafka",))
     load = (peer.bootstrap, topic)
     run_load(program, "produce", *load, max(1, count // 10), size, "linger.ms=5", *settings)
+    touch_for(count * size)
     before = peer.cpu_s()
     result = run_load(program, "produce", *load, count, size, "linger.ms=5", *settings)
     cpu_s = peer.cpu_s() - before
@@ -204,12 +207,16 @@ def _exchange(sockets: list[socket.socket], frame: bytes) -> None:
 
 
 def over_segments(folder: Path, work: int, scale: str) -> Points:
-    """A log of many one-batch segments, no broker around it."""
+    """A log of many one-batch segments, no broker around it.
+
+    Its files are in memory where the machine has a folder for that: to roll syncs four of them, and
+    10,000 rolls are to be waited for.  What is asked is not about the disk.
+    """
     log = Log.open(
         folder / "clicks-0",
         topic="clicks",
         partition=0,
-        config=LogConfig(segment_index_bytes=1024),
+        config=LogConfig(segment_bytes=SEGMENT_BYTES, segment_index_bytes=1024),
         clock=SystemClock(),
         worker=InlineWorker(),
         is_clean=True,

@@ -25,6 +25,7 @@ from .peers.install import PeerUnavailableError
 from .plots import require_matplotlib, save
 
 BAR_COLUMNS = 30
+IN_MEMORY = Path("/dev/shm")
 # curve -> peer -> work -> figure -> value
 Results = dict[str, dict[str, dict[int, Points]]]
 
@@ -100,7 +101,8 @@ def _parse_arguments() -> argparse.Namespace:
 
 def _measure(curve: Curve, peer: Any, scale: str) -> dict[int, Points]:
     """Every point of a curve, from little work to much."""
-    folder = Path(tempfile.mkdtemp(prefix="headrace-curve-"))
+    in_memory = IN_MEMORY if curve.on_folder is not None and IN_MEMORY.is_dir() else None
+    folder = Path(tempfile.mkdtemp(prefix="headrace-curve-", dir=in_memory))
     points: dict[int, Points] = {}
     try:
         if curve.on_folder is not None:

@@ -9,13 +9,16 @@ import signal
 import statistics
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from .peers.install import BUILD, ROOT, PeerUnavailableError, run_quietly
 
 TOUCH_BYTES = 1 << 30
+MOST_TOUCHED_BYTES = 4 << 30
 LOAD_LIMIT_S = 300
 
 
@@ -72,6 +75,39 @@ def stop_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
+@contextlib.contextmanager
+def time_limit(limit_s: float, what: str) -> Iterator[None]:
+    """Raises PeerUnavailableError where the block takes longer, with where in here it was then.
+
+    For the main thread; a call into C that never looks for signals is not interrupted.
+    """
+    if limit_s <= 0:
+        raise PeerUnavailableError(f"{what}: no time was left for it")
+
+    def ring(_: int, frame: FrameType | None) -> None:
+        raise PeerUnavailableError(f"{what}: over {limit_s:.0f} s, in {_place(frame)}")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    timer_before = signal.setitimer(signal.ITIMER_REAL, limit_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, *timer_before)
+
+
+def _place(frame: FrameType | None) -> str:
+    """Our own functions that were running, the innermost last, each with its line."""
+    places = []
+    while frame is not None:
+        code = frame.f_code
+        if ROOT / "benchmarks" in Path(code.co_filename).parents:
+            places.append(f"{code.co_name} ({Path(code.co_filename).name}:{frame.f_lineno})")
+        frame = frame.f_back
+    return " > ".join(reversed(places)) or "no function of the benchmarks"
+
+
 def touch_memory(size_bytes: int = TOUCH_BYTES) -> None:
     """Makes the machine hold this much memory for real, then gives it back to the kernel.
 
@@ -81,6 +117,14 @@ def touch_memory(size_bytes: int = TOUCH_BYTES) -> None:
     with mmap.mmap(-1, size_bytes) as block:
         for position in range(0, size_bytes, 4096):
             block[position] = 1
+
+
+def touch_for(written_bytes: float) -> None:
+    """Touches what a load is about to write, with its indexes and heads: right before it.
+
+    What lies free for some seconds goes back to the host, so once a turn would not do.
+    """
+    touch_memory(int(min(1.2 * written_bytes, MOST_TOUCHED_BYTES)) // 4096 * 4096 + 4096)
 
 
 def build_load_program(name: str, libraries: tuple[str, ...] = ()) -> Path:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .flame_graph import Stacks, fold_perf_script, fold_raw, svg
-from .harness import run_loads, touch_memory
+from .harness import TOUCH_BYTES, run_loads, touch_memory
 from .loads import consume_command, produce_command, request_command
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError, need_program
@@ -43,9 +43,10 @@ def main() -> int:
         running = peer.start(folder / "data")
         try:
             create_ready_topic(running, TOPIC)
-            command = LOADS[args.load](running)
-            touch_memory()
-            stacks = _under_load(running, command, TOOLS[args.tool], args.seconds, folder)
+            command = LOADS[args.load](running, 100 if args.smoke else 1)
+            touch_memory(TOUCH_BYTES >> 6 if args.smoke else TOUCH_BYTES)
+            seconds = 1 if args.smoke else args.seconds
+            stacks = _under_load(running, command, TOOLS[args.tool], seconds, folder)
         finally:
             running.stop()
     except PeerUnavailableError as error:
@@ -68,23 +69,31 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--svg", type=Path, metavar="FILE", required=True)
     parser.add_argument("--tool", choices=TOOLS, default="perf")
     parser.add_argument("--seconds", type=int, default=10, metavar="N")
+    parser.add_argument(
+        "--smoke", action="store_true", help="one second of a tiny load: shows that it works"
+    )
     return parser.parse_args()
 
 
-def _produce_load(peer: RunningPeer) -> list[object]:
-    return produce_command(peer, TOPIC, MESSAGES, MESSAGE_BYTES, "linger.ms=5", "acks=1")
+def _produce_load(peer: RunningPeer, share: int) -> list[object]:
+    count = MESSAGES // share
+    return produce_command(peer, TOPIC, count, MESSAGE_BYTES, "linger.ms=5", "acks=1")
 
 
-def _fetch_load(peer: RunningPeer) -> list[object]:
-    run_loads([_produce_load(peer)])
-    return consume_command(peer, TOPIC, MESSAGES)
+def _fetch_load(peer: RunningPeer, share: int) -> list[object]:
+    run_loads([_produce_load(peer, share)])
+    return consume_command(peer, TOPIC, MESSAGES // share)
 
 
-# name -> the command of the load, which is repeated for as long as the profile takes
-LOADS: dict[str, Callable[[RunningPeer], list[object]]] = {
+def _small_load(peer: RunningPeer, share: int) -> list[object]:
+    return request_command(peer, TOPIC, SMALL_REQUESTS // share, 64)
+
+
+# name -> the command of the load, a `share`-th of it; repeated for as long as the profile takes
+LOADS: dict[str, Callable[[RunningPeer, int], list[object]]] = {
     "produce": _produce_load,
     "fetch": _fetch_load,
-    "small": lambda peer: request_command(peer, TOPIC, SMALL_REQUESTS, 64),
+    "small": _small_load,
 }
 
 

@@ -23,13 +23,15 @@ BIG_MESSAGES = {"smoke": 5_000, "quick": 400_000, "full": 1_500_000}
 class Row:
     """A load and who can play it: brokers of these protocols, alone or in a cluster of that size.
 
-    A peer named in `without` cannot play it for a reason of its own.
+    A peer named in `without` cannot play it for a reason of its own.  A row that `ends_brokers`
+    gets new ones for every turn.
     """
 
     measure: Measure
     protocols: frozenset[str] = KAFKA_ONLY
     brokers: int = 1
     without: frozenset[str] = frozenset()
+    ends_brokers: bool = False
 
     def is_for(self, peer: Peer) -> bool:
         return (

@@ -4,7 +4,7 @@ import socket
 import struct
 import time
 
-from .harness import run_loads
+from .harness import run_loads, touch_for
 from .loads import consume_command, produce_command, request_command
 from .peers.install import PeerUnavailableError
 from .peers.peer import RunningPeer
@@ -25,6 +25,7 @@ def produced(peer: RunningPeer, topic: str, count: int, size: int, *settings: st
     """Rate and cost of producing `count` messages of `size` bytes after a tenth as warm-up."""
     run_loads([produce_command(peer, topic, count // 10, size, *settings)])
     command = produce_command(peer, topic, count, size, *settings)
+    touch_for(count * size)
     before = peer.cpu_s()
     (result,) = run_loads([command])
     cpu_s = peer.cpu_s() - before

@@ -4,7 +4,7 @@ A client that builds or reads messages costs several times what the broker does;
 so the broker is the limit.  Produce is acks=1; Fetch has one request in flight.
 """
 
-from .harness import run_loads
+from .harness import run_loads, touch_for
 from .loads import raw_load, request_command
 from .peers.peer import RunningPeer
 from .row import Figures, Row
@@ -30,6 +30,7 @@ def ceiling(peer: RunningPeer, turn: int, scale: str) -> Figures:
         run_loads([request_command(peer, topic, max(1, count // 10), in_flight, *batch)])
         title = f"prebuilt batches of {words}"
         command = request_command(peer, topic, count, in_flight, *batch)
+        touch_for(count * records * record_bytes)
         figures |= _measured(peer, title, command)
         fetch = [raw_load("raw_fetch"), "127.0.0.1", peer.port, topic, count * records]
         if words == "256 KiB":

@@ -9,12 +9,12 @@ import threading
 import time
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from headrace.api.cli.broker_connection import BrokerConnection, BrokerUnreachableError
 from headrace.api.wire.api_keys import ApiKey
 
-from .harness import run_loads
+from .harness import run_loads, touch_for
 from .loads import produce_command
 from .peers.install import PeerUnavailableError
 from .peers.members import Members
@@ -47,6 +47,7 @@ def produce_replicated(peer: RunningPeer, turn: int, scale: str) -> Figures:
         topic = f"replicated-{words.replace(' ', '-').replace('=', '-')}-{turn}"
         create_ready_topic(peer, topic, 1, replicas=3)
         run_loads([produce_command(peer, topic, count // 10, size, *settings)])
+        touch_for(3 * count * size)
         before = peer.cpu_s()
         (result,) = run_loads([produce_command(peer, topic, count, size, *settings)])
         cost = (peer.cpu_s() - before) / (result["bytes"] / 1e9)
@@ -116,11 +117,23 @@ class Load:
             self._producer.produce(self._topic, b"x" * 100, partition=0, on_delivery=self._note)
             self._producer.poll(0.002)
 
-    def stop(self) -> None:
-        self._stop.set()
-        self._thread.join()
+    def finish(self) -> None:
+        """Stop sending and wait for every acknowledgement."""
+        self._end_thread()
         if self._producer.flush(60):
             raise PeerUnavailableError(f"{self._topic}: records were never acknowledged")
+
+    def _end_thread(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._end_thread()
+        # Where the row failed, brokers may be gone: nothing waits for them.
+        self._producer.purge()
 
     def longest_gap_s(self, since_s: float) -> float:
         """The longest pause between acknowledgements from `since_s` to now."""
@@ -158,6 +171,18 @@ def partitions_of(peer: RunningPeer, topic: str) -> dict[int, PartitionMetadata]
     return {}
 
 
+def leader_of(peer: RunningPeer, topic: str) -> int:
+    """Who leads partition 0, once somebody does."""
+    deadline = time.perf_counter() + SETTLED_WITHIN_S
+    while time.perf_counter() < deadline:
+        found = partitions_of(peer, topic).get(0)
+        if found is not None and found.leader >= 0:
+            return found.leader
+        # Metadata has no way to wait for an election.
+        time.sleep(0.01)
+    raise PeerUnavailableError(f"{topic}: nobody leads it after {SETTLED_WITHIN_S:g} s")
+
+
 def wait_until_in_sync(peer: RunningPeer, topic: str, count: int, copies: int = 3) -> float:
     """Seconds until every partition has a leader and `copies` in-sync replicas."""
     started = time.perf_counter()
@@ -166,7 +191,10 @@ def wait_until_in_sync(peer: RunningPeer, topic: str, count: int, copies: int = 
         if sum(part.leader >= 0 and len(part.isrs) >= copies for part in found.values()) == count:
             return time.perf_counter() - started
         if time.perf_counter() > started + SETTLED_WITHIN_S:
-            raise PeerUnavailableError(f"{topic}: not in sync after {SETTLED_WITHIN_S:g} s")
+            led = sum(part.leader >= 0 for part in found.values())
+            in_sync = sum(len(part.isrs) >= copies for part in found.values())
+            seen = f"{led} led and {in_sync} in sync of {count}"
+            raise PeerUnavailableError(f"{topic}: {seen} after {SETTLED_WITHIN_S:g} s")
         # Metadata has no way to wait for a change.
         time.sleep(0.01)
 
@@ -184,13 +212,12 @@ def fail_over(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """kill -9 and SIGSTOP of the leader, again and again: the producer's longest gap."""
     topic = f"failover-{turn}"
     create_ready_topic(peer, topic, 1, replicas=3)
-    members, load = Members(peer), Load(peer, topic)
     killed: list[float] = []
     paused: list[float] = []
-    try:
+    with Members(peer) as members, Load(peer, topic) as load:
         for _ in range(KILLS[scale]):
             time.sleep(LOADED_S)
-            leader = partitions_of(peer, topic)[0].leader
+            leader = leader_of(peer, topic)
             struck_s = time.perf_counter()
             members.end(leader)
             time.sleep(LOADED_S)
@@ -199,15 +226,13 @@ def fail_over(peer: RunningPeer, turn: int, scale: str) -> Figures:
             killed.append(load.longest_gap_s(struck_s))
         for _ in range(PAUSES[scale]):
             time.sleep(LOADED_S)
-            leader = partitions_of(peer, topic)[0].leader
+            leader = leader_of(peer, topic)
             struck_s = time.perf_counter()
             with members.paused(leader):
                 time.sleep(PAUSED_S)
             wait_until_in_sync(peer, topic, 1)
             paused.append(load.longest_gap_s(struck_s))
-        load.stop()
-    finally:
-        members.close()
+        load.finish()
     if load.errors:
         raise PeerUnavailableError(f"fail-over: {len(load.errors)} sends failed: {load.errors[0]}")
     return _quantiles("kill -9 of the leader, longest gap", killed) | _quantiles(
@@ -219,18 +244,15 @@ def rolling_restart(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """Every broker stopped by SIGTERM and started again under load."""
     topic = f"rolling-{turn}"
     create_ready_topic(peer, topic, 1, replicas=3)
-    members, load = Members(peer), Load(peer, topic)
     started_s = time.perf_counter()
-    try:
+    with Members(peer) as members, Load(peer, topic) as load:
         for number in range(3):
             time.sleep(LOADED_S)
             members.end(number, signal.SIGTERM)
             members.start(number)
             wait_until_in_sync(peer, topic, 1)
         gap_s = load.longest_gap_s(started_s)
-        load.stop()
-    finally:
-        members.close()
+        load.finish()
     return {
         "rolling restart, longest gap": (gap_s, "s", "less"),
         "rolling restart, client errors": (float(len(load.errors)), "errors", "less"),
@@ -241,10 +263,8 @@ def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """A follower that missed much, from the start of its process until it is in sync again."""
     topic = f"rejoin-{turn}"
     create_ready_topic(peer, topic, 1, replicas=3)
-    members = Members(peer)
-    try:
-        leader = partitions_of(peer, topic)[0].leader
-        follower = (leader + 1) % 3
+    with Members(peer) as members:
+        follower = (leader_of(peer, topic) + 1) % 3
         members.end(follower)
         count = MISSED_BYTES[scale] // 1000
         run_loads([produce_command(peer, topic, count, 1000, "linger.ms=20", "acks=all")])
@@ -252,8 +272,6 @@ def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
         members.start(follower)
         wait_until_in_sync(peer, topic, 1)
         taken_s = time.perf_counter() - started_s
-    finally:
-        members.close()
     return {
         "started and caught up with what was missed": (
             MISSED_BYTES[scale] / 1e6 / taken_s,
@@ -268,20 +286,19 @@ def replicated_partitions(peer: RunningPeer, turn: int, scale: str) -> Figures:
     count, topic = PARTITIONS[scale], f"many-3-{turn}"
     title = f"{count:,} partitions x 3"
     figures: Figures = {}
-    members = Members(peer)
-    before_mib = members.rss_mib()
-    started = time.perf_counter()
-    create_topic(peer, topic, count, replicas=3)
-    wait_until_in_sync(peer, topic, count)
-    figures[f"{title}, created and in sync"] = (time.perf_counter() - started, "s", "less")
-    time.sleep(LOADED_S)
-    grown_kib = (members.rss_mib() - before_mib) * 1024 / (3 * count)
-    figures[f"{title}, RSS a replica"] = (grown_kib, "KiB", "less")
-    cpu_s = members.cpu_s()
-    time.sleep(IDLE_SECONDS[scale])
-    share = 100 * (members.cpu_s() - cpu_s) / IDLE_SECONDS[scale]
-    figures[f"{title}, idle, all brokers"] = (share, "% of a core", "less")
-    try:
+    with Members(peer) as members:
+        before_mib = members.rss_mib()
+        started = time.perf_counter()
+        create_topic(peer, topic, count, replicas=3)
+        wait_until_in_sync(peer, topic, count)
+        figures[f"{title}, created and in sync"] = (time.perf_counter() - started, "s", "less")
+        time.sleep(LOADED_S)
+        grown_kib = (members.rss_mib() - before_mib) * 1024 / (3 * count)
+        figures[f"{title}, RSS a replica"] = (grown_kib, "KiB", "less")
+        cpu_s = members.cpu_s()
+        time.sleep(IDLE_SECONDS[scale])
+        share = 100 * (members.cpu_s() - cpu_s) / IDLE_SECONDS[scale]
+        figures[f"{title}, idle, all brokers"] = (share, "% of a core", "less")
         struck_s = time.perf_counter()
         members.end(2)
         while not _are_led(partitions_of(peer, topic), count, without=2):
@@ -289,15 +306,10 @@ def replicated_partitions(peer: RunningPeer, turn: int, scale: str) -> Figures:
                 raise PeerUnavailableError(f"{topic}: not all led again")
             # Metadata has no way to wait for an election.
             time.sleep(0.005)
-        figures[f"{title}, led again after kill -9"] = (
-            time.perf_counter() - struck_s,
-            "s",
-            "less",
-        )
+        led_s = time.perf_counter() - struck_s
+        figures[f"{title}, led again after kill -9"] = (led_s, "s", "less")
         members.start(2)
         figures[f"{title}, in sync again"] = (wait_until_in_sync(peer, topic, count), "s", "less")
-    finally:
-        members.close()
     return figures
 
 
@@ -308,8 +320,8 @@ def _are_led(found: dict[int, PartitionMetadata], count: int, *, without: int) -
 ROWS = {
     "replicated-produce": Row(produce_replicated, brokers=3),
     "replicated-latency": Row(latency_replicated, brokers=3),
-    "failover": Row(fail_over, brokers=3),
-    "rolling-restart": Row(rolling_restart, brokers=3),
-    "rejoin": Row(rejoin, brokers=3),
-    "replicated-partitions": Row(replicated_partitions, brokers=3),
+    "failover": Row(fail_over, brokers=3, ends_brokers=True),
+    "rolling-restart": Row(rolling_restart, brokers=3, ends_brokers=True),
+    "rejoin": Row(rejoin, brokers=3, ends_brokers=True),
+    "replicated-partitions": Row(replicated_partitions, brokers=3, ends_brokers=True),
 }

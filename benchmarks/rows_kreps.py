@@ -4,7 +4,7 @@
 replicas on three brokers of this machine: "3x async" is acks=1, "3x sync" acks=all.
 """
 
-from .harness import run_loads
+from .harness import run_loads, touch_for
 from .loads import consume_command, produce_command
 from .peers.peer import RunningPeer
 from .row import MESSAGES, Figures, Row
@@ -16,8 +16,19 @@ MESSAGE_BYTES = 100
 PRODUCER = ("linger.ms=5",)
 
 
-def _loads(peer: RunningPeer, title: str, commands: list[list[object]], messages: int) -> Figures:
-    """Runs all at once; the sum of their rates, and the brokers' cost for all bytes."""
+def _loads(
+    peer: RunningPeer,
+    title: str,
+    commands: list[list[object]],
+    messages: int,
+    *,
+    written: int,
+) -> Figures:
+    """Runs all at once; the sum of their rates, and the brokers' cost for all bytes.
+
+    `written` are the messages that will be new to the brokers.
+    """
+    touch_for(written * MESSAGE_BYTES * peer.peer.brokers)
     before = peer.cpu_s()
     results = run_loads(commands)
     cpu_s = peer.cpu_s() - before
@@ -54,7 +65,7 @@ def one_producer(peer: RunningPeer, turn: int, scale: str) -> Figures:
         if acks == "1" and not is_cluster:
             words = ", no replication"
         command = _produce(peer, topic, count, f"acks={acks}")
-        figures |= _loads(peer, f"one producer{words}", [command], count)
+        figures |= _loads(peer, f"one producer{words}", [command], count, written=count)
     return figures
 
 
@@ -62,7 +73,7 @@ def three_producers(peer: RunningPeer, turn: int, scale: str) -> Figures:
     topic, count = _topic(peer, f"three-{turn}"), MESSAGES[scale] // 3
     run_loads([_produce(peer, topic, count // 10, "acks=1")])
     commands = [_produce(peer, topic, count, "acks=1") for _ in range(3)]
-    return _loads(peer, f"three producers{_words(peer)}", commands, 3 * count)
+    return _loads(peer, f"three producers{_words(peer)}", commands, 3 * count, written=3 * count)
 
 
 def consumers(peer: RunningPeer, turn: int, scale: str) -> Figures:
@@ -70,15 +81,15 @@ def consumers(peer: RunningPeer, turn: int, scale: str) -> Figures:
     count, topic = MESSAGES[scale], "consumed"
     if turn == 0:
         run_loads([_produce(peer, _topic(peer, topic), count, "acks=1")])
-    figures = _loads(peer, "one consumer", [consume_command(peer, topic, count)], count)
+    figures = _loads(peer, "one consumer", [consume_command(peer, topic, count)], count, written=0)
     commands = [consume_command(peer, topic, count) for _ in range(3)]
-    return figures | _loads(peer, "three consumers", commands, 3 * count)
+    return figures | _loads(peer, "three consumers", commands, 3 * count, written=0)
 
 
 def producer_and_consumer(peer: RunningPeer, turn: int, scale: str) -> Figures:
     topic, count = _topic(peer, f"both-{turn}"), MESSAGES[scale]
     commands = [_produce(peer, topic, count, "acks=1"), consume_command(peer, topic, count)]
-    return _loads(peer, f"producer and consumer{_words(peer)}", commands, count)
+    return _loads(peer, f"producer and consumer{_words(peer)}", commands, count, written=count)
 
 
 ROWS = {

@@ -3,21 +3,24 @@
     python -m benchmarks.side_by_side --quick
     python -m benchmarks.side_by_side --quick --table kreps
     python -m benchmarks.side_by_side --runs 5 --peers headrace,kafka --rows produce,consume
+    python -m benchmarks.side_by_side --from-json out.json --plot out.svg
 
 Targets take turns within each row, so that a noisy minute of the machine meets all of them.  A
-broker is started once a row on an empty folder and gets a warm-up before it is measured.  CPU is
-user plus system time of all processes of the broker or cluster.  Nothing is synced to disk by any
-of them.  Peers are installed, fetched or built as needed; what cannot be had is said and left out.
+broker is started once a row on an empty folder (once a turn where the row ends brokers) and gets a
+warm-up before it is measured.  CPU is user plus system time of all processes of the broker or
+cluster.  Nothing is synced to disk by any of them.  Peers are installed, fetched or built as
+needed; what cannot be had is said and left out, and so is who hangs.
 """
 
 import argparse
-import json
+import contextlib
 import math
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -33,15 +36,20 @@ from . import (
     rows_librdkafka,
     rows_partitions,
 )
-from .harness import TOUCH_BYTES, Samples, machine, number, stop_on_sigterm, touch_memory
+from .harness import (
+    TOUCH_BYTES,
+    Samples,
+    machine,
+    stop_on_sigterm,
+    time_limit,
+    touch_memory,
+)
 from .peers.brokers import PEERS
-from .peers.install import ROOT, PeerUnavailableError, forbid_installing
+from .peers.install import ROOT, PeerUnavailableError, forbid_installing, limit_preparing
 from .peers.peer import Peer, RunningPeer
 from .plots import plot_shares, require_matplotlib
-from .published import FIGURES as PUBLISHED
+from .results import Heading, Results, load, markdown, save, shares_of
 from .row import Row
-
-Table = dict[str, dict[str, Samples]]
 
 ROWS: dict[str, Row] = (
     rows.ROWS
@@ -69,35 +77,67 @@ QUICK_ROWS = [*rows_kreps.ROWS, "small", "start"]
 # A row whose share is over gets no further turn; the rest of ten minutes is for the turn that each
 # row gets in any case on a slow machine.
 QUICK_BUDGET_S = 440.0
+# What is not prepared, or not measured, by then is left out: the rest is for brokers that stop.
+QUICK_PREPARED_S = 300.0
+QUICK_END_S = 540.0
 RUNS = {"smoke": 1, "quick": 3, "full": 5}
 TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES >> 2, "full": TOUCH_BYTES}
+# A turn of one target that takes longer hangs.
+TURN_LIMIT_S = {"smoke": 120.0, "quick": 240.0, "full": 480.0}
 
 
 def main() -> int:
     args = _parse_arguments()
+    if args.plot:
+        require_matplotlib()
+    if args.from_json:
+        headings, results = load(args.from_json)
+        if args.rows or args.table:
+            results = results.of_rows(_chosen_rows(args))
+        _show(args, headings, results)
+    else:
+        _measure(args)
+    return 0
+
+
+def _measure(args: argparse.Namespace) -> None:
     stop_on_sigterm()
     started = time.monotonic()
     raise_descriptor_limit()
     if args.no_install:
         forbid_installing()
-    if args.plot:
-        require_matplotlib()
+    is_limited = args.scale == "quick" and not args.runs
+    if is_limited:
+        limit_preparing(QUICK_PREPARED_S)
     names = _known("--peers", args.peers, PEERS)
     chosen = _chosen_rows(args)
     runs = args.runs or RUNS[args.scale]
     peers, missing = _prepared(names, [ROWS[row] for row in chosen])
-    table: Table = {}
+    results = Results(columns=list(dict.fromkeys(peer.column for peer in peers)))
     cut_short: dict[str, str] = {}
-    end = started + QUICK_BUDGET_S if args.scale == "quick" and not args.runs else math.inf
+    end = started + QUICK_BUDGET_S if is_limited else math.inf
+    last = started + QUICK_END_S if is_limited else math.inf
+    heading = _heading(args, peers, runs) | {"not here": missing or "nothing"}
     for slot, row in enumerate(chosen):
         playing = [peer for peer in peers if ROWS[row].is_for(peer)]
         now = time.monotonic()
         row_end = now + (end - now) / (len(chosen) - slot)
-        turns = measure_row(row, playing, table, runs=runs, scale=args.scale, end=row_end)
+        turns = measure_row(
+            row, playing, results, runs=runs, scale=args.scale, end=row_end, last=last
+        )
         if turns < runs:
             cut_short[row] = f"{turns} of {runs} turns"
         print(f"{row}: {time.monotonic() - now:.0f} s", file=sys.stderr)
-    heading = {
+        heading["cut short"] = cut_short or "nothing"
+        heading["took"] = f"{time.monotonic() - started:.0f} s"
+        if args.json:
+            save(args.json, heading, results)
+    _show(args, [heading], results)
+
+
+def _heading(args: argparse.Namespace, peers: list[Peer], runs: int) -> Heading:
+    """What the numbers belong to."""
+    return {
         "machine": machine(),
         "commit": _commit(),
         "versions": {peer.name: peer.version for peer in peers},
@@ -105,23 +145,16 @@ def main() -> int:
         "sizes": args.scale,
         "command": "python -m benchmarks.side_by_side " + " ".join(sys.argv[1:]),
         "fsync": "none (page cache) for every broker",
-        "memory": f"{TOUCHED[args.scale] >> 20} MiB touched before every figure",
-        "not here": missing or "nothing",
-        "cut short": cut_short or "nothing",
-        "took": f"{time.monotonic() - started:.0f} s",
+        "memory": f"{TOUCHED[args.scale] >> 20} MiB touched before every turn of a target, "
+        "and before a load what it writes",
     }
-    print(markdown(heading, table, list(dict.fromkeys(peer.column for peer in peers))))
+
+
+def _show(args: argparse.Namespace, headings: list[Heading], results: Results) -> None:
+    print(markdown(headings, results.table, results.columns))
     if args.plot:
-        title = f"{heading['commit']}, {heading['command']}"
-        print(f"\nplot: {plot_shares(args.plot, title, shares_of(table))}")
-    if args.json:
-        samples = {
-            row: {name: figure.values for name, figure in by_peer.items()}
-            for row, by_peer in table.items()
-        }
-        content = heading | {"samples": samples, "published": _published(table)}
-        args.json.write_text(json.dumps(content, indent=2))
-    return 0
+        title = f"{headings[0]['commit']}, {headings[0]['command']}"
+        print(f"\nplot: {plot_shares(args.plot, title, shares_of(results.table))}")
 
 
 def _chosen_rows(args: argparse.Namespace) -> list[str]:
@@ -172,7 +205,16 @@ def _parse_arguments() -> argparse.Namespace:
         "--table", choices=TABLES, help="default: all; of --quick: kreps, small requests, start"
     )
     parser.add_argument("--rows", help=f"instead of a table: any of {', '.join(ROWS)}")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every sample there")
+    parser.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every sample there, after every row"
+    )
+    parser.add_argument(
+        "--from-json",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="measure nothing: the table of files that --json wrote, of --rows or --table if given",
+    )
     parser.add_argument("--plot", type=Path, metavar="FILE", help="ratios, as PNG or SVG")
     parser.add_argument(
         "--no-install", action="store_true", help="only name the Debian packages that are missing"
@@ -197,38 +239,45 @@ def _known(option: str, text: str, known: dict[str, Any]) -> list[str]:
 
 
 def measure_row(
-    row: str, peers: list[Peer], table: Table, *, runs: int, scale: str, end: float
+    row: str,
+    peers: list[Peer],
+    results: Results,
+    *,
+    runs: int,
+    scale: str,
+    end: float,
+    last: float = math.inf,
 ) -> int:
     """Starts every peer, takes turns until `end`, stops them; how many turns were taken.
 
-    A peer that fails is left out of this row.
+    A peer that fails is left out of this row.  The first turn is taken after `end` too, but
+    nothing is begun after `last`, and what runs then is given up.
     """
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     running: dict[str, RunningPeer] = {}
+    limit_s = TURN_LIMIT_S[scale]
     try:
         for peer in peers:
-            data = folder / peer.name
-            data.mkdir()
-            try:
-                running[peer.name] = peer.start(data)
-            except PeerUnavailableError as error:
-                print(f"{row}: {peer.name} left out: {error}", file=sys.stderr)
+            with _left_out(row, peer.name), _limit(row, peer.name, limit_s, last):
+                running[peer.name] = _started(peer, folder / peer.name)
         turns = 0
         while turns < runs and (turns == 0 or time.monotonic() < end):
             turn, turns = turns, turns + 1
             for name in list(running):
-                touch_memory(TOUCHED[scale])
-                try:
-                    figures = ROWS[row].measure(running[name], turn, scale)
-                except PeerUnavailableError as error:
-                    print(f"{row}: {name} left out: {error}", file=sys.stderr)
+                failed = True
+                with _left_out(row, name), _limit(row, name, limit_s, last):
+                    if turn and ROWS[row].ends_brokers:
+                        running[name].stop()
+                        running[name] = _started(running[name].peer, folder / f"{name}-{turn}")
+                    touch_memory(TOUCHED[scale])
+                    for figure, found in ROWS[row].measure(running[name], turn, scale).items():
+                        value, unit, better = found
+                        column = running[name].peer.column
+                        results.add(row, figure, column, value, Samples(unit, better))
+                        print(f"  {figure}  {name}  {value:.4g} {unit}", file=sys.stderr)
+                    failed = False
+                if failed:
                     running.pop(name).stop()
-                    continue
-                column = running[name].peer.column
-                for figure, (value, unit, better) in figures.items():
-                    by_peer = table.setdefault(figure, {})
-                    by_peer.setdefault(column, Samples(unit, better)).values.append(value)
-                    print(f"  {figure}  {name}  {value:.4g} {unit}", file=sys.stderr)
         return turns
     finally:
         for broker in running.values():
@@ -236,52 +285,24 @@ def measure_row(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def shares_of(table: Table) -> dict[str, dict[str, float]]:
-    """figure -> peer -> how good its median is against headrace's: 2 is twice as good."""
-    shares: dict[str, dict[str, float]] = {}
-    for figure, by_peer in table.items():
-        ours = by_peer["headrace"].median if "headrace" in by_peer else 0.0
-        for name, sample in by_peer.items():
-            if name != "headrace" and ours > 0 and sample.median > 0:
-                share = sample.median / ours if sample.better == "more" else ours / sample.median
-                shares.setdefault(figure, {})[name] = share
-    return shares
+def _started(peer: Peer, data: Path) -> RunningPeer:
+    data.mkdir()
+    return peer.start(data)
 
 
-def _published(table: Table) -> dict[str, Any]:
-    """What others published of the same name."""
-    return {
-        name: {"value": PUBLISHED[name][0], "unit": PUBLISHED[name][1], "of": PUBLISHED[name][2]}
-        for name in table
-        if name in PUBLISHED
-    }
+@contextlib.contextmanager
+def _left_out(row: str, name: str) -> Iterator[None]:
+    """Says why where the block fails, and goes on behind it."""
+    try:
+        yield
+    except PeerUnavailableError as error:
+        print(f"{row}: {name} left out: {error}", file=sys.stderr)
 
 
-def markdown(heading: dict[str, Any], table: Table, names: list[str]) -> str:
-    """The table as text: a line a figure, medians with their spread, ratios to the first peer."""
-    lines = [f"{name}: {value}  " for name, value in heading.items()]
-    published = _published(table)
-    ratio_titles = [f"{names[0]} / {name}" for name in names[1:]]
-    titles = ["figure", "unit", *names, *ratio_titles]
-    titles += ["published, another machine"] * bool(published)
-    lines += ["", f"| {' | '.join(titles)} |", f"|{'---|' * len(titles)}"]
-    for figure, by_peer in table.items():
-        sample = next(iter(by_peer.values()))
-        cells = [by_peer[name].text() if name in by_peer else "-" for name in names]
-        ratios = []
-        for name in names[1:]:
-            has_both = names[0] in by_peer and name in by_peer and by_peer[name].median
-            ratio = by_peer[names[0]].median / by_peer[name].median if has_both else None
-            ratios.append("-" if ratio is None else f"{ratio:.2f}x")
-        if published:
-            known = published.get(figure)
-            ratios.append(number(known["value"]) if known else "-")
-        unit = f"{sample.unit}, {sample.better} is better"
-        lines.append(f"| {' | '.join([figure, unit, *cells, *ratios])} |")
-    if published:
-        sources = sorted({known["of"] for known in published.values()})
-        lines += ["", f"Published figures: {'; '.join(sources)}. Another machine: no ratio."]
-    return "\n".join(lines)
+def _limit(
+    row: str, name: str, limit_s: float, last: float
+) -> contextlib.AbstractContextManager[None]:
+    return time_limit(min(limit_s, last - time.monotonic()), f"{row}, {name}")
 
 
 if __name__ == "__main__":

@@ -9,13 +9,20 @@ import pytest
 
 from benchmarks.curve_points import CURVES
 from benchmarks.harness import Samples, build_load_program
+from benchmarks.peers.apache_kafka import prepare_kafka
 from benchmarks.peers.brokers import PEERS
 from benchmarks.peers.install import ROOT, PeerUnavailableError
+from benchmarks.profile import TOOLS
+from benchmarks.results import Results, markdown
 from benchmarks.rows_clients import fetched_rate
-from benchmarks.side_by_side import ROWS, markdown, measure_row
+from benchmarks.side_by_side import ROWS, measure_row
 
 # Every row and every curve at smoke size: half a minute, several on a machine that is busy.
 LIMIT_S = 280
+
+
+# What `perf` and `py-spy` say where they are missing or may not watch others.
+NOT_ALLOWED = ("is not here", "ermission", "not permitted", "paranoid", "saw nothing")
 
 
 def run_module(name: str, *arguments: str) -> str:
@@ -61,6 +68,62 @@ def test_side_by_side_prints_a_table_and_keeps_its_samples(tmp_path: Path) -> No
 
 
 @pytest.mark.usefixtures("load_client")
+@pytest.mark.parametrize("loads", ["produce", "ends_brokers"])
+def test_three_brokers_play_their_rows(tmp_path: Path, loads: str) -> None:
+    rows = [
+        name
+        for name, row in ROWS.items()
+        if row.brokers == 3 and row.ends_brokers == (loads == "ends_brokers")
+    ]
+    kept = tmp_path / "out.json"
+    options = ("--smoke", "--no-install", "--peers", "headrace-3", "--json", str(kept))
+    said = run_module("side_by_side", *options, "--rows", ",".join(rows))
+    content = json.loads(kept.read_text())
+    assert {about["row"] for about in content["figures"].values()} == set(rows), said
+
+
+@pytest.mark.java
+@pytest.mark.usefixtures("load_client")
+def test_kafka_and_its_own_tools_play_their_rows(tmp_path: Path) -> None:
+    """One broker and three; those rows that every peer shares are played by headrace above."""
+    try:
+        prepare_kafka()
+    except PeerUnavailableError as error:
+        pytest.skip(str(error))
+    kept = tmp_path / "out.json"
+    said = run_module(
+        "side_by_side",
+        *("--smoke", "--no-install", "--peers", "headrace,kafka,kafka-3"),
+        *("--rows", "java-tools,kreps-3-producers-3x", "--json", str(kept)),
+    )
+    samples = json.loads(kept.read_text())["samples"]
+    for figure in ("kafka-producer-perf-test", "kafka-consumer-perf-test"):
+        assert samples[figure]["headrace"][0] > 0
+        assert samples[figure]["kafka"][0] > 0
+    assert samples["three producers, 3 replicas"]["kafka"][0] > 0
+    assert f"| {figure} |" in said
+
+
+@pytest.mark.usefixtures("load_client")
+@pytest.mark.parametrize("tool", list(TOOLS))
+def test_a_profile_ends_in_a_flame_graph(tmp_path: Path, tool: str) -> None:
+    path = tmp_path / "flame.svg"
+    command = [sys.executable, "-m", "benchmarks.profile", "small", "--smoke", "--tool", tool]
+    done = subprocess.run(
+        [*command, "--svg", str(path)],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+    )
+    if any(words in done.stderr for words in NOT_ALLOWED):
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stderr
+    assert path.read_text().startswith("<svg")
+
+
+@pytest.mark.usefixtures("load_client")
 def test_curves_print_a_point_a_line(tmp_path: Path) -> None:
     kept = tmp_path / "out.json"
     said = run_module("curves", "--smoke", "--json", str(kept))
@@ -88,7 +151,7 @@ def test_a_published_figure_is_named_and_gets_no_ratio() -> None:
         "headrace": Samples("msg/s", "more", [3e6, 1e6, 2e6]),
         "kafka": Samples("msg/s", "more", [1e6]),
     }
-    lines = markdown({"runs": 3}, {name: samples}, ["headrace", "kafka"]).splitlines()
+    lines = markdown([{"runs": 3}], {name: samples}, ["headrace", "kafka"]).splitlines()
     row = next(line for line in lines if line.startswith(f"| {name}"))
     assert row.split(" | ")[2:] == ["2M (1M..3M)", "1M", "2.00x", "941k |"]
     assert "Another machine: no ratio" in lines[-1]
@@ -105,9 +168,8 @@ def test_a_row_is_played_by_those_who_can() -> None:
 
 
 def test_a_row_whose_time_is_over_gets_one_turn() -> None:
-    table: dict[str, dict[str, Samples]] = {}
     for end, turns in ((0.0, 1), (float("inf"), 3)):
-        assert measure_row("small", [], table, runs=3, scale="smoke", end=end) == turns
+        assert measure_row("small", [], Results(), runs=3, scale="smoke", end=end) == turns
 
 
 def test_the_rate_of_kafkas_own_consumer_is_found_by_its_head() -> None:

@@ -1,9 +1,11 @@
 """Debian packages that a peer or a load needs: installed where that is possible, else said."""
 
+import math
 import os
 import shutil
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +14,7 @@ BUILD = ROOT / "build" / "benchmarks"
 INSTALL_LIMIT_S = 300
 
 _is_allowed = True
+_end = math.inf
 _failed: set[str] = set()
 # Peers are prepared side by side, and apt-get takes one at a time.
 _lock = threading.Lock()
@@ -25,6 +28,18 @@ def forbid_installing() -> None:
     """From now on what is missing is only named."""
     global _is_allowed
     _is_allowed = False
+
+
+def limit_preparing(limit_s: float) -> None:
+    """What is not installed, fetched or built so many seconds from now is given up."""
+    global _end
+    _end = time.monotonic() + limit_s
+
+
+def _left_s(limit_s: float = math.inf) -> float | None:
+    """How long a step may take; None is for as long as it likes."""
+    left = min(limit_s, max(0.0, _end - time.monotonic()))
+    return None if left == math.inf else left
 
 
 def need_program(program: str, *, debian: str) -> None:
@@ -64,7 +79,7 @@ def _apt_get_install(packages: list[str]) -> bool:
                 check=False,
                 capture_output=True,
                 env=environment,
-                timeout=INSTALL_LIMIT_S,
+                timeout=_left_s(INSTALL_LIMIT_S),
             )
     except (FileNotFoundError, subprocess.TimeoutExpired):
         return False
@@ -74,9 +89,14 @@ def _apt_get_install(packages: list[str]) -> bool:
 def run_quietly(command: list[str], folder: Path, missing: str) -> None:
     """Runs a build step; PeerUnavailableError with its last lines where it fails."""
     try:
-        done = subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=folder, check=False, capture_output=True, text=True, timeout=_left_s()
+        )
     except FileNotFoundError:
         raise PeerUnavailableError(missing) from None
+    except subprocess.TimeoutExpired as error:
+        took = f"not done within {error.timeout:.0f} s"
+        raise PeerUnavailableError(f"{' '.join(command[:3])}: {took}") from None
     if done.returncode:
         lines = (done.stdout + done.stderr).strip().splitlines()[-3:]
         raise PeerUnavailableError(f"{' '.join(command[:3])}: {' '.join(lines)}")

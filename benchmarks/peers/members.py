@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from headrace.api.cli.processes import process_listening_on
 
@@ -24,7 +25,7 @@ _READY_DESCRIPTOR = re.compile(rb"--ready-descriptor\0\d+\0")
 
 @dataclass
 class Members:
-    """The brokers of `peer` by number; those started here are ended by `close`."""
+    """The brokers of `peer` by number; those started here are ended behind the `with` block."""
 
     peer: RunningPeer
     _commands: dict[int, tuple[list[str], Path]] = field(default_factory=dict)
@@ -94,7 +95,10 @@ class Members:
             )
         return total / 1024
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End what was started here."""
         for child in self._started.values():
             child.kill()

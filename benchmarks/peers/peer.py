@@ -3,12 +3,13 @@ is stopped.  Counters are read from outside, from /proc."""
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import struct
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,6 +19,8 @@ START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
 # What a peer may take for itself behind the port that clients use.
 NEIGHBOUR_PORTS = 6
+LOWEST_PORT = 10_000
+HIGHEST_PORT = 32_000
 # Metadata v1 of no topics, correlation id 1, no client id
 METADATA_FRAME = bytes.fromhex("0000000e0003000100000001ffff00000000")
 
@@ -230,15 +233,25 @@ PROBES: dict[str, Callable[[int, int], bool]] = {
 
 
 def free_port() -> int:
-    """A free port whose neighbours are free too: controllers and further brokers listen there."""
-    while True:
+    """A free port whose neighbours are free too: controllers and further brokers listen there.
+
+    Below those that connections are given, so that none takes it before the broker does.
+    """
+    for port in _ports_in_turn():
         with contextlib.ExitStack() as stack:
-            probe = stack.enter_context(socket.socket())
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
             try:
-                for step in range(1, NEIGHBOUR_PORTS):
+                for step in range(NEIGHBOUR_PORTS):
                     stack.enter_context(socket.socket()).bind(("127.0.0.1", port + step))
-            except (OSError, OverflowError):
+            except OSError:
                 continue
             return port
+    raise PeerUnavailableError("no free ports on 127.0.0.1")
+
+
+def _ports_in_turn() -> Iterator[int]:
+    """Each call begins somewhere else, so that runs side by side seldom meet."""
+    lowest_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    count = (min(lowest_given, HIGHEST_PORT) - LOWEST_PORT) // NEIGHBOUR_PORTS
+    first = random.randrange(count)
+    for turn in range(count):
+        yield LOWEST_PORT + (first + turn) % count * NEIGHBOUR_PORTS

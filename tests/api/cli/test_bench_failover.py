@@ -8,6 +8,7 @@ from typing import Any
 
 import headrace
 from tests.support.broker_process import BrokerProcess
+from tests.support.cluster_processes import ClusterProcesses
 
 DEADLINE_S = 120
 HEADRACE = [sys.executable, "-m", "headrace.api.cli", "bench"]
@@ -33,6 +34,29 @@ def test_a_killed_broker_is_an_outage_and_loses_nothing(tmp_path: Path) -> None:
     # Records that were due while nobody answered waited for as long as that.
     assert found["latency_ms"]["max"] >= 1000 * found["longest_outage_s"] - 100
     assert "kill -9" in complaint
+
+
+def test_it_goes_on_at_the_next_leader_when_the_first_is_killed(tmp_path: Path) -> None:
+    with ClusterProcesses(tmp_path) as cluster:
+        cluster.create_topic("clicks")
+        leader = cluster.leader_of("clicks")
+        # The others are found through the one that will be killed.
+        load = ["failover", "clicks", "-b", f"127.0.0.1:{cluster.ports[leader]}", "--json"]
+        load += ["--num-records", "900", "--throughput", "300"]
+        done = subprocess.run(
+            [*HEADRACE, *load, "--kill", str(cluster.pid_of(leader))],
+            check=False,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        assert done.returncode == 0, done.stderr
+        assert cluster.brokers[leader].wait_for_exit() == -9
+        next_leader = cluster.leader_of("clicks")
+    found: dict[str, Any] = json.loads(done.stdout)
+    assert found["leaders"][0] == leader
+    assert found["leaders"][-1] == next_leader != leader
+    assert (found["records"], found["lost"]) == (900, 0)
 
 
 def test_failover_wants_a_topic_of_one_partition(tmp_path: Path) -> None:
