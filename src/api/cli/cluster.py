@@ -2,10 +2,10 @@
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import cluster_admin
+from . import cluster_admin, replication_throttles
 from .admin_client import AdminClient, TopicInfo
 from .cluster_moves import (
     MoveWatch,
@@ -32,7 +32,7 @@ EXAMPLES = """examples:
   headrace cluster elect                         leaders go back to the preferred replicas
   headrace cluster elect clicks:0 --unclean      a replica out of sync may lead: may lose records
   headrace cluster reassign clicks --to 1,2,3
-  headrace cluster reassign clicks --replication-factor 3
+  headrace cluster reassign clicks --replication-factor 3 --throttle 10000000
   headrace cluster remove-broker 2
 """
 _PLACE = re.compile(r"(?P<topic>[^:]+)(?::(?P<partition>\d+))?")
@@ -58,6 +58,12 @@ def register(subparsers: Any) -> None:
     how.add_argument("--to", metavar="ID,ID", help="the brokers that shall hold them, in order")
     how.add_argument("--replication-factor", type=int, metavar="N", help="spread over all brokers")
     how.add_argument("--cancel", action="store_true", help="go back to where they were")
+    reassign.add_argument(
+        "--throttle",
+        type=_rate,
+        metavar="BYTES",
+        help="copy at most so many bytes a second from and to each broker",
+    )
     remove = verbs.add_parser("remove-broker", help="move everything off a broker and forget it")
     remove.add_argument("broker_id", type=int, metavar="ID")
     for verb in (reassign, remove):
@@ -69,6 +75,12 @@ def register(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     with connect(args) as client:
         return int(_VERBS[args.verb](client, args))
+
+
+def _rate(text: str) -> int:
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"{text}: give bytes a second, as in 10000000")
+    return int(text)
 
 
 def parse_place(text: str) -> tuple[str, int | None]:
@@ -118,6 +130,8 @@ def _as_json(row: cluster_admin.Refusal) -> dict[str, Any]:
 
 
 def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
+    if args.throttle is not None and (args.cancel or args.no_wait):
+        raise CliError("--throttle is lifted when the move is done: it needs to wait", EXIT_USAGE)
     chosen = selected(client, args.places)
     brokers = sorted(row["broker_id"] for row in cluster_admin.describe_cluster(client)["brokers"])
     targets: dict[cluster_admin.Place, Sequence[int] | None]
@@ -128,7 +142,28 @@ def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
         targets = {(topic.name, index): replicas for topic, index in chosen}
     else:
         targets = dict(spread_replicas(chosen, brokers, args.replication_factor))
-    return _move(client, args, targets)
+    if args.throttle is None:
+        return _move(client, args, targets)
+    current = {(topic.name, index): topic.partitions[index].replicas for topic, index in chosen}
+    return _move_throttled(client, args, targets, current)
+
+
+def _move_throttled(
+    client: AdminClient,
+    args: argparse.Namespace,
+    targets: dict[cluster_admin.Place, Sequence[int] | None],
+    current: Mapping[cluster_admin.Place, Sequence[int]],
+) -> int:
+    """Throttle, move, and lift the throttle, also after Ctrl-C: then the move goes on without."""
+    wanted = {place: replicas for place, replicas in targets.items() if replicas is not None}
+    moves = replication_throttles.moves_of((), current, wanted)
+    brokers = sorted({each for move in moves.values() for held in move for each in held})
+    replication_throttles.limit(client, moves, args.throttle)
+    try:
+        return _move(client, args, targets)
+    finally:
+        replication_throttles.clear_brokers(client, brokers)
+        replication_throttles.clear_topics(client, {topic for topic, _ in targets})
 
 
 def _remove(client: AdminClient, args: argparse.Namespace) -> int:

@@ -71,6 +71,12 @@ def describe_cluster(client: AdminClient) -> dict[str, Any]:
     return answer
 
 
+def live_brokers(client: AdminClient) -> set[int]:
+    """The ids of the brokers that are up."""
+    rows = describe_cluster(client)["brokers"]
+    return {row["broker_id"] for row in rows if not row.get("is_fenced")}
+
+
 def elect_leaders(
     client: AdminClient, election_type: int, places: Iterable[Place] | None
 ) -> list[Refusal]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ....core.errors import HeadraceError
 from ...wire.error_codes import ErrorCode
-from .. import cluster_admin
+from .. import cluster_admin, replication_throttles
 from ..admin_client import AdminClient, AdminError
 from ..cluster_admin import Place, Refusal
-from . import reassignment_files, replication_throttles
+from . import reassignment_files
 from .options import KafkaParser, admin, exception_name, make_parser
 from .reassignment_files import joined, name_of
 
@@ -24,6 +24,14 @@ _MUST_VERIFY = (
     "Warning: You must run --verify periodically, until the reassignment completes, to ensure the "
     "throttle is removed."
 )
+_NO_LOG_DIR_MOVES = (
+    "The replica-alter-dir throttle of {} B/s was not set, it has nothing to act on: no replica of "
+    "this reassignment moves from one log directory to another"
+)
+
+
+class _TerseError(HeadraceError):
+    """Printed as it is; Kafka's tool writes `Error:` before others."""
 
 
 def _parser() -> KafkaParser:
@@ -65,6 +73,9 @@ def main(argv: list[str]) -> int:
             f"Error: org.apache.kafka.common.errors.{exception_name(error.code.name)}: "
             f"{error.message}"
         )
+        return 1
+    except _TerseError as error:
+        print(error)
         return 1
     except HeadraceError as error:
         print(f"Error: {error}")
@@ -115,8 +126,9 @@ def _generate(client: AdminClient, args: argparse.Namespace) -> None:
 
 def _execute(client: AdminClient, args: argparse.Namespace) -> None:
     targets = reassignment_files.read_targets(args.reassignment_json_file)
-    if cluster_admin.reassignments(client) and not args.additional:
-        raise HeadraceError(_EXISTING)
+    under_way = cluster_admin.reassignments(client)
+    if under_way and not args.additional:
+        raise _TerseError(_EXISTING)
     _check_brokers(client, targets)
     everything = _replicas(client, {topic for topic, _ in targets})
     for topic, partition in targets:
@@ -127,18 +139,22 @@ def _execute(client: AdminClient, args: argparse.Namespace) -> None:
         f"Current partition replica assignment\n\n{reassignment_files.as_json(current)}\n\n"
         "Save this to use as the --reassignment-json-file option during rollback"
     )
-    if args.throttle >= 0:
+    if args.throttle >= 0 or args.replica_alter_log_dirs_throttle >= 0:
         print(_MUST_VERIFY)
-        replication_throttles.limit(client, current, targets, args.throttle)
+    if args.throttle >= 0:
+        moves = replication_throttles.moves_of(under_way, current, targets)
+        replication_throttles.limit(client, moves, args.throttle)
         print(f"The inter-broker throttle limit was set to {args.throttle} B/s")
+    if args.replica_alter_log_dirs_throttle >= 0:
+        print(_NO_LOG_DIR_MOVES.format(args.replica_alter_log_dirs_throttle))
     rows = cluster_admin.reassign(client, targets)
     _raise_refused(rows, "Error reassigning partition(s):")
     print(f"Successfully started partition reassignment{_s(rows)} for {joined(sorted(targets))}")
 
 
 def _check_brokers(client: AdminClient, targets: dict[Place, list[int]]) -> None:
-    known = {row["broker_id"] for row in cluster_admin.describe_cluster(client)["brokers"]}
-    for broker in sorted({each for replicas in targets.values() for each in replicas} - known):
+    named = {each for replicas in targets.values() for each in replicas}
+    for broker in sorted(named - cluster_admin.live_brokers(client)):
         raise HeadraceError(f"Unknown broker id {broker}")
 
 
@@ -146,7 +162,7 @@ def _raise_refused(rows: list[Refusal], heading: str) -> None:
     refused = [row for row in rows if row.code != ErrorCode.NONE]
     if refused:
         lines = [f"{row.topic}-{row.partition}: {row.message}" for row in refused]
-        raise HeadraceError("\n".join([heading, *lines]))
+        raise _TerseError("\n".join([heading, *lines]))
 
 
 def _s(items: object) -> str:
@@ -171,12 +187,19 @@ def _verify(client: AdminClient, args: argparse.Namespace) -> None:
                 f"{','.join(map(str, replicas))} rather than {','.join(map(str, targets[place]))}."
             )
     print()
-    if not moving & targets.keys() and not args.preserve_throttles:
-        brokers, topics = replication_throttles.clear(client, targets)
-        print(
-            f"Clearing broker-level throttles on broker{_s(brokers)} {','.join(map(str, brokers))}"
-        )
-        print(f"Clearing topic-level throttles on topic{_s(topics)} {','.join(topics)}")
+    # As in Kafka also for moves that the file does not name: they share the brokers' rates.
+    if not moving and not args.preserve_throttles:
+        _clear_throttles(client, targets)
+
+
+def _clear_throttles(client: AdminClient, targets: dict[Place, list[int]]) -> None:
+    brokers = replication_throttles.throttled_brokers(client, targets.values())
+    named = ",".join(map(str, brokers))
+    print(f"Clearing broker-level throttles on broker{_s(brokers)} {named}")
+    replication_throttles.clear_brokers(client, brokers)
+    topics = sorted({topic for topic, _ in targets})
+    print(f"Clearing topic-level throttles on topic{_s(topics)} {','.join(topics)}")
+    replication_throttles.clear_topics(client, topics)
 
 
 def _cancel(client: AdminClient, args: argparse.Namespace) -> None:
@@ -189,13 +212,9 @@ def _cancel(client: AdminClient, args: argparse.Namespace) -> None:
         print(f"Successfully cancelled partition reassignment{_s(active)} for: {joined(active)}")
     else:
         print("None of the specified partition reassignments are active.")
-    print("None of the specified partition moves are active.")
+    print("None of the specified partition moves are active.", end="")  # Kafka ends no line here
     if not args.preserve_throttles:
-        brokers, topics = replication_throttles.clear(client, targets)
-        print(
-            f"Clearing broker-level throttles on broker{_s(brokers)} {','.join(map(str, brokers))}"
-        )
-        print(f"Clearing topic-level throttles on topic{_s(topics)} {','.join(topics)}")
+        _clear_throttles(client, targets)
 
 
 def _list(client: AdminClient, args: argparse.Namespace) -> None:

@@ -1,0 +1,83 @@
+"""The settings that hold back a reassignment's traffic, set before it and cleared after it.
+
+Topics list who is throttled: at the source every copy that is there, at the target every new one.
+Brokers have the rate, each at its own address: no broker takes another one's settings.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from . import cluster_admin
+from .admin_client import BROKER_RESOURCE, TOPIC_RESOURCE, AdminClient
+from .cluster_admin import Moving, Place
+
+LEADER_RATE = "leader.replication.throttled.rate"
+FOLLOWER_RATE = "follower.replication.throttled.rate"
+LOG_DIR_RATE = "replica.alter.log.dirs.io.max.bytes.per.second"
+LEADER_REPLICAS = "leader.replication.throttled.replicas"
+FOLLOWER_REPLICAS = "follower.replication.throttled.replicas"
+
+
+class Move(NamedTuple):
+    """Who sends and who receives one partition."""
+
+    sources: frozenset[int]
+    destinations: frozenset[int]
+
+
+def moves_of(
+    under_way: Iterable[Moving],
+    current: Mapping[Place, Sequence[int]],
+    targets: Mapping[Place, Sequence[int]],
+) -> dict[Place, Move]:
+    """Every move that will be under way once `targets` are asked for: theirs beside the others."""
+    moves = {}
+    for moving in under_way:
+        adding = frozenset(moving.adding)
+        sources = frozenset(moving.replicas) - adding
+        moves[moving.topic, moving.partition] = Move(sources, adding)
+    for place, replicas in targets.items():
+        sources = moves[place].sources if place in moves else frozenset(current[place])
+        moves[place] = Move(sources, frozenset(replicas) - sources)
+    return moves
+
+
+def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) -> None:
+    """Throttles what the moves copy, on every broker that takes part in one."""
+    for topic in sorted({topic for topic, _ in moves}):
+        own = {index: move for (name, index), move in moves.items() if name == topic}
+        sets = {
+            LEADER_REPLICAS: _listed((index, own[index].sources) for index in own),
+            FOLLOWER_REPLICAS: _listed((index, own[index].destinations) for index in own),
+        }
+        client.alter_configs(TOPIC_RESOURCE, topic, sets=sets)
+    rates = {LEADER_RATE: str(bytes_per_s), FOLLOWER_RATE: str(bytes_per_s)}
+    for broker in sorted(
+        set().union(*(move.sources | move.destinations for move in moves.values()))
+    ):
+        client.alter_configs(BROKER_RESOURCE, str(broker), sets=rates)
+
+
+def _listed(brokers: Iterable[tuple[int, frozenset[int]]]) -> str:
+    """`partition:broker` pairs in the order of their text, as Kafka's tool writes them."""
+    return ",".join(sorted(f"{index}:{broker}" for index, held in brokers for broker in held))
+
+
+def clear_brokers(client: AdminClient, brokers: Iterable[int]) -> None:
+    """Takes the rates from brokers."""
+    for broker in brokers:
+        rates = (LEADER_RATE, FOLLOWER_RATE, LOG_DIR_RATE)
+        client.alter_configs(BROKER_RESOURCE, str(broker), sets={}, deletes=rates)
+
+
+def clear_topics(client: AdminClient, topics: Iterable[str]) -> None:
+    """Takes the lists of throttled replicas from topics."""
+    for topic in topics:
+        names = (LEADER_REPLICAS, FOLLOWER_REPLICAS)
+        client.alter_configs(TOPIC_RESOURCE, topic, sets={}, deletes=names)
+
+
+def throttled_brokers(client: AdminClient, targets: Iterable[Sequence[int]]) -> list[int]:
+    """Whose rates may have been set: as in Kafka everyone who is up, and whoever is a target."""
+    named = {broker for replicas in targets for broker in replicas}
+    return sorted(cluster_admin.live_brokers(client) | named)

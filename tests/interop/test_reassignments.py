@@ -1,0 +1,196 @@
+"""Moves between three real brokers, throttled or not, by our scripts and by Kafka's own tool."""
+
+import contextlib
+import io
+import json
+import re
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from headrace.api.cli.__main__ import main as run_headrace
+from headrace.api.cli.admin_client import BROKER_RESOURCE, TOPIC_RESOURCE, AdminClient
+from headrace.api.cli.cluster_admin import reassignments
+from headrace.api.cli.kafka_scripts.__main__ import main as run_script
+from tests.support.cluster_processes import ClusterProcesses, wait_until
+from tests.support.history import now_s
+from tests.support.in_process_broker import batch_of, produce_body
+from tests.support.kafka_java import JVM_FLAGS, RUN_SECONDS, kafka_classpath
+from tests.support.requests import Requester
+
+pytestmark = pytest.mark.timeout(600)
+
+KAFKAS_TOOL = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+ANSWER_BYTES = 1 << 20
+"""replica.fetch.max.bytes: what one answer may bring before the rate is looked at again."""
+
+Run = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterProcesses]:
+    with ClusterProcesses(tmp_path_factory.mktemp("moves")) as running:
+        yield running
+
+
+@pytest.fixture
+def admin(cluster: ClusterProcesses) -> Iterator[AdminClient]:
+    with AdminClient(cluster.bootstrap) as client:
+        yield client
+
+
+def filled_topic(cluster: ClusterProcesses, admin: AdminClient, name: str, mebibytes: int) -> None:
+    """A topic of one partition on broker 0, and no copy elsewhere."""
+    admin.create_topic(name, assignment={0: [0]})
+    cluster.wait_in_sync([name])
+    value = bytes(range(256)) * 512
+    with Requester(cluster.brokers[0].port) as client:
+        for _ in range(8 * mebibytes):
+            answer = client.ask(0, 9, produce_body(name, batch_of(value)))
+            assert answer["responses"][0]["partition_responses"][0]["error_code"] == 0
+
+
+def ours(cluster: ClusterProcesses, *arguments: str) -> tuple[int, str]:
+    """Exit code and output of kafka-reassign-partitions.sh."""
+    address = ["--bootstrap-server", cluster.bootstrap]
+    with contextlib.redirect_stdout(io.StringIO()) as output:
+        code = run_script(["kafka-reassign-partitions", *address, *arguments])
+    return code, output.getvalue()
+
+
+def theirs(cluster: ClusterProcesses, *arguments: str) -> tuple[int, str]:
+    """The same of Kafka's tool."""
+    command = ["java", *JVM_FLAGS, "-cp", kafka_classpath(), KAFKAS_TOOL]
+    done = subprocess.run(
+        [*command, "--bootstrap-server", cluster.bootstrap, *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=RUN_SECONDS,
+    )
+    return done.returncode, done.stdout
+
+
+def target_file(folder: Path, topic: str, *replicas: int) -> str:
+    row = {"topic": topic, "partition": 0, "replicas": list(replicas)}
+    path = folder / f"{topic}-to-{replicas[0]}.json"
+    path.write_text(json.dumps({"version": 1, "partitions": [row]}))
+    return str(path)
+
+
+def own_settings(admin: AdminClient, kind: int, name: str) -> dict[str, str | None]:
+    """What is throttled or how much, as it was set."""
+    sources = {TOPIC_RESOURCE: 1, BROKER_RESOURCE: 2}
+    return {
+        entry.name: entry.value
+        for entry in admin.configs(kind, name)
+        if entry.source == sources[kind] and "throttled" in entry.name
+    }
+
+
+def all_throttles(admin: AdminClient, topic: str) -> dict[str, str | None]:
+    found = own_settings(admin, TOPIC_RESOURCE, topic)
+    for broker in "012":
+        found.update(own_settings(admin, BROKER_RESOURCE, broker))
+    return found
+
+
+def seconds_to_move(
+    cluster: ClusterProcesses, admin: AdminClient, topic: str, target: str, *flags: str
+) -> float:
+    started = now_s()
+    code, said = ours(cluster, "--execute", "--reassignment-json-file", target, *flags)
+    assert code == 0, said
+    wait_until(lambda: not reassignments(admin, [(topic, 0)]), "the move is done", within_s=240)
+    return now_s() - started
+
+
+def test_a_throttled_move_takes_the_time_its_rate_allows_and_verify_lifts_it(
+    cluster: ClusterProcesses, admin: AdminClient, tmp_path: Path
+) -> None:
+    mebibytes, rate = 12, 2_000_000
+    filled_topic(cluster, admin, "paced", mebibytes)
+    freely = seconds_to_move(cluster, admin, "paced", target_file(tmp_path, "paced", 1))
+    slow_target = target_file(tmp_path, "paced", 2)
+    paced = seconds_to_move(
+        cluster, admin, "paced", slow_target, "--throttle", str(rate), "--timeout", "1000"
+    )
+    # The first and the last answer need not wait for their bytes' share of time.
+    assert paced > (mebibytes - 2) * ANSWER_BYTES / rate
+    assert paced > freely
+    assert all_throttles(admin, "paced") == {
+        "leader.replication.throttled.replicas": "0:1",
+        "follower.replication.throttled.replicas": "0:2",
+        "leader.replication.throttled.rate": str(rate),
+        "follower.replication.throttled.rate": str(rate),
+    }
+    code, said = ours(cluster, "--verify", "--reassignment-json-file", slow_target)
+    assert code == 0
+    assert "Reassignment of partition paced-0 is completed." in said
+    assert all_throttles(admin, "paced") == {}
+
+
+def test_headrace_cluster_reassign_lifts_its_throttle_itself(
+    cluster: ClusterProcesses, admin: AdminClient, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled_topic(cluster, admin, "lifted", 3)
+    address = ["--bootstrap-server", cluster.bootstrap]
+    move = ["cluster", "reassign", "lifted", "--to", "2", "--throttle", "1000000"]
+    started = now_s()
+    assert run_headrace([*move, *address]) == 0
+    assert now_s() - started > (3 - 2) * ANSWER_BYTES / 1_000_000
+    assert "1 partitions moved." in capsys.readouterr().out
+    assert all_throttles(admin, "lifted") == {}
+    assert cluster.partitions("lifted")[0]["replica_nodes"] == [2]
+
+
+def play_a_move(cluster: ClusterProcesses, run: Run, topic: str, folder: Path) -> list[object]:
+    """What a tool says of one move from its beginning to its cancellation, and what it sets."""
+    file = ["--reassignment-json-file", target_file(folder, topic, 1)]
+    said: list[object] = []
+    with AdminClient(cluster.bootstrap) as admin:
+        filled_topic(cluster, admin, topic, 8)  # 100 bytes a second: 1 MiB every 11 s
+        said.append(run(cluster, "--execute", *file, "--throttle", "100"))
+        said.append(all_throttles(admin, topic))
+        said.append(run(cluster, "--list"))
+        said.append(run(cluster, "--execute", *file))
+        said.append(run(cluster, "--execute", *file, "--additional", "--throttle", "90"))
+        said.append(run(cluster, "--verify", *file))
+        said.append(all_throttles(admin, topic))
+        said.append(run(cluster, "--cancel", *file, "--preserve-throttles"))
+        wait_until(lambda: not reassignments(admin), "it is back where it was")
+        said.append(all_throttles(admin, topic))
+        said.append(run(cluster, "--verify", *file, "--preserve-throttles"))
+        said.append(run(cluster, "--verify", *file))
+        said.append(all_throttles(admin, topic))
+        said.append(run(cluster, "--cancel", *file))
+        said.append(run(cluster, "--list"))
+    # Where on disk a copy lies is told by Kafka's tool only.
+    text = re.sub(r'(\\"log_dirs\\":)\[[^]]*\]', r"\1[]", json.dumps(said))
+    return json.loads(text.replace(topic, "TOPIC"))  # type: ignore[no-any-return]
+
+
+@pytest.mark.java
+def test_our_script_says_and_sets_what_kafkas_tool_does(
+    cluster: ClusterProcesses, tmp_path: Path
+) -> None:
+    kafka_classpath()
+    of_kafkas_tool = play_a_move(cluster, theirs, "by-kafkas-tool", tmp_path)
+    of_our_script = play_a_move(cluster, ours, "by-our-script", tmp_path)
+    for step, (our, their) in enumerate(zip(of_our_script, of_kafkas_tool, strict=True)):
+        assert our == their, step
+    assert of_kafkas_tool[1] != {}, "it was throttled"
+    assert of_kafkas_tool[11] == {}, "and is not any more"
+
+
+def test_a_rate_for_moves_between_folders_has_nothing_to_act_on(
+    cluster: ClusterProcesses, admin: AdminClient, tmp_path: Path
+) -> None:
+    filled_topic(cluster, admin, "folders", 1)
+    file = ["--reassignment-json-file", target_file(tmp_path, "folders", 1)]
+    rate = ["--replica-alter-log-dirs-throttle", "5"]
+    code, said = ours(cluster, "--execute", *file, *rate)
+    assert code == 0
+    assert "throttle of 5 B/s was not set, it has nothing to act on" in said
