@@ -480,6 +480,8 @@ class Broker:
                 raise outcome
             if outcome is Outcome.APPLIED:
                 return
+            # What this broker knows of the partition is old; the news is on its way.
+            await asyncio.sleep(PROPOSE_AGAIN_S)
         raise UnknownOutcomeError(f"{topic}-{index} changes too fast; try again")
 
     def live_registrations(self) -> list[BrokerRegistration]:

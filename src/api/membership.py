@@ -23,6 +23,7 @@ from ..raft.broker_identity import BrokerIdentity
 from ..raft.cluster_commands import Command, RegisterBroker, UnregisterBroker
 from ..raft.cluster_group import CLUSTER_GROUP_ID, ClusterGroup, Standing
 from ..raft.link_hello import LinkResult
+from ..raft.quorum_link import QuorumLink
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal
 from ..raft.replica_manager import ReplicaManager
@@ -54,6 +55,7 @@ class Membership:
         on_fatal: Callable[[str], None],
     ) -> None:
         self.runtime: RaftRuntime | None = None
+        self.quorum: QuorumLink | None = None  # with the runtime
         self.on_peers: list[Callable[[Mapping[int, Any]], None]] = []
         self._config = config
         self._identity = identity
@@ -102,11 +104,24 @@ class Membership:
         self._introduce(runtime)
         self._replicas.connect(runtime, self._schedule, session=runtime.session)
         self._cluster_group.connect(runtime, self._schedule)
+        self.quorum = QuorumLink(
+            broker_id=self._cluster_group.broker_id,
+            runtime=runtime,
+            schedule=self._schedule,
+            clock=self._clock,
+            is_alone=self.decides_alone,
+        )
         runtime.on_peers_changed += self.on_peers
         runtime.set_addresses(self._addresses())
         if self._is_listening:
             runtime.start()
         return runtime
+
+    def decides_alone(self, base_id: str) -> bool:
+        """Whether this broker alone decides in a group."""
+        if base_id == CLUSTER_GROUP_ID:
+            return self._cluster_group.standing is Standing.SOLO
+        return self._replicas.seats.is_alone_in(base_id)
 
     def _introduce(self, runtime: RaftRuntime) -> None:
         first = self._advertised[0]

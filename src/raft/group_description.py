@@ -17,6 +17,7 @@ class GroupDescription:
     leader_id: int | None
     voters: tuple[int, ...]
     last_index: int
+    commit_index: int
     is_controller: bool
     is_quiesced: bool
     match_indexes: Mapping[int, int]
@@ -44,6 +45,7 @@ def describe_group(group: "RaftGroup") -> GroupDescription:
         leader_id=group.leader_id,
         voters=group.voters,
         last_index=group.last_index,
+        commit_index=group.commit_index,
         is_controller=group.is_controller,
         is_quiesced=group.is_quiesced,
         match_indexes=(

@@ -113,6 +113,11 @@ class GroupSeats:
         """Every group that this broker votes in."""
         return self._seats.values()
 
+    def is_alone_in(self, base_id: str) -> bool:
+        """Whether this broker decides by itself in a group."""
+        seat = self._seats.get(base_id)
+        return seat is not None and seat.group.is_alone
+
     def seat_of(self, topic_id: bytes, index: int) -> Seat | None:
         """This broker's seat, None where it does not vote."""
         return self._seats.get(partition_group_id(topic_id, index))
@@ -450,6 +455,9 @@ class GroupSeats:
         `on_done` gets an `Outcome` or a ReplicationError.
         """
         state = self.state_of(topic, index)
+        if state is not None and self.news is None and state.leader == self.broker_id:
+            on_done(ElectionNotNeededError(f"broker {self.broker_id} leads {topic.name}-{index}"))
+            return
         if state is None or self.news is None or self._runtime is None:
             on_done(EligibleLeadersNotAvailableError("no other broker is up"))
             return

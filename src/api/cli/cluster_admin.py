@@ -169,7 +169,7 @@ def describe_quorum(client: AdminClient) -> dict[str, Any]:
 
 
 def raft_groups(client: AdminClient, node_id: int, places: Iterable[Place]) -> list[GroupRow]:
-    """The groups of `places` in which broker `node_id` votes, as that broker sees them."""
+    """The groups of `places`, as their leaders see them; broker `node_id` asks those."""
     asked = [
         {"topic_name": name, "partitions": [{"partition_index": index} for index in parts]}
         for name, parts in _by_topic(places).items()

@@ -159,18 +159,12 @@ def _show(client: AdminClient, args: argparse.Namespace) -> None:
 
 
 def _groups(client: AdminClient, status: Status) -> Iterator[GroupRow]:
-    """The group of every partition, as its leader sees it, or any voter that answers."""
+    """The group of every partition, as its leader sees it: any broker asks that one."""
     topics = client.topics()
     places = [(topic.name, part.index) for topic in topics for part in topic.partitions]
-    found: dict[cluster_admin.Place, GroupRow] = {}
-    for broker in status.brokers:
-        if broker.state != "up":
-            continue
-        for row in cluster_admin.raft_groups(client, broker.broker_id, places):
-            place = (row.topic, row.partition)
-            if row.leader == broker.broker_id or place not in found:
-                found[place] = row
-    yield from (found[place] for place in sorted(found))
+    asked = next(broker.broker_id for broker in status.brokers if broker.state == "up")
+    rows = cluster_admin.raft_groups(client, asked, places)
+    yield from sorted(rows, key=lambda row: (row.topic, row.partition))
 
 
 def as_json(status: Status, groups: Sequence[GroupRow]) -> dict[str, Any]:

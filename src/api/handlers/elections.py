@@ -1,18 +1,9 @@
 """ElectLeaders (API key 43), versions 0-2: leaders by order of a person."""
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
-from ...raft.errors import (
-    ElectionNotNeededError,
-    NotControllerError,
-    ReplicationError,
-    UnknownTopicOrPartitionError,
-)
-from ...raft.ordered_election import preferred_election, unclean_election
-from ...raft.partition_state import Outcome
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .error_mapping import error_code_of
@@ -23,8 +14,6 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 PREFERRED, UNCLEAN = 0, 1
-# How often an order is given again because the partition changed while it was on its way.
-MOST_TRIES = 5
 
 
 async def handle_elect_leaders(broker: "Broker", context: RequestContext, request: Body) -> Body:
@@ -34,9 +23,8 @@ async def handle_elect_leaders(broker: "Broker", context: RequestContext, reques
     PREFERRED_LEADER_NOT_AVAILABLE; unclean (type 1): any replica leads, where there is no leader,
     and records may be lost.  ELECTION_NOT_NEEDED where the right one leads; those are told only to
     who named them.  Null topics: every partition.
+    Any broker takes the order, and has the partition's controller decide it.
     Versions: 0 is preferred only, 1 names the type (KIP-460), 2 is flexible.
-    Not done: a partition in whose group this broker has no vote is NOT_CONTROLLER; ask one of its
-    replicas.
     """
     election_type = request["election_type"]
     if election_type not in (PREFERRED, UNCLEAN):
@@ -66,37 +54,7 @@ def _topics(broker: "Broker") -> list[Any]:
 async def _elect(broker: "Broker", name: str, index: int, is_unclean: bool) -> Body:
     row: Body = {"partition_id": index, "error_code": ErrorCode.NONE, "error_message": None}
     try:
-        await elect_leader(broker, name, index, is_unclean=is_unclean)
+        await broker.elect_leader(name, index, is_unclean=is_unclean)
     except HeadraceError as error:
         row |= {"error_code": error_code_of(error), "error_message": str(error)}
     return row
-
-
-async def elect_leader(broker: "Broker", name: str, index: int, *, is_unclean: bool) -> None:
-    """Have a partition's group elect; raises what kept it from that."""
-    image = broker.cluster_state.topics.get(name)
-    if image is None or not 0 <= index < image.partition_count:
-        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}")
-    words = f"{name}-{index}"
-    for _ in range(MOST_TRIES):
-        seats = broker.replicas.seats
-        seat = seats.seat_of(image.topic_id, index)
-        if seat is None:
-            raise NotControllerError(f"broker {broker.node_id} has no vote on {words}", None)
-        if seat.group.is_alone:
-            raise ElectionNotNeededError(f"broker {broker.node_id} alone holds {words}")
-        order = unclean_election if is_unclean else preferred_election
-        command = order(words, seat.group.state, seats.live)
-        decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        seat.group.propose(command, partial(_settle, decided))
-        outcome = await decided
-        if outcome is Outcome.APPLIED:
-            return
-        if isinstance(outcome, ReplicationError) and not isinstance(outcome, NotControllerError):
-            raise outcome
-    raise NotControllerError(f"{words} changes too fast", None)
-
-
-def _settle(future: "asyncio.Future[Any]", outcome: Any) -> None:
-    if not future.done():  # cancelled when its connection closed
-        future.set_result(outcome)
