@@ -19,7 +19,7 @@ from typing import Any
 from headrace.api.server.serve import raise_descriptor_limit
 
 from .curve_points import CURVES, Curve, Points
-from .harness import machine, number, stop_on_sigterm, touch_memory
+from .harness import command_shown, machine, number, stop_on_sigterm, touch_memory
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError
 from .plots import require_matplotlib, save
@@ -61,7 +61,7 @@ def main() -> int:
         "machine": machine(),
         "versions": {name: peer.version for name, peer in peers.items()},
         "sizes": args.scale,
-        "command": "python -m benchmarks.curves " + " ".join(sys.argv[1:]),
+        "command": command_shown("curves"),
         "fsync": "none (page cache) for every broker",
     }
     print("\n".join(f"{key}: {value}  " for key, value in heading.items()))

@@ -20,6 +20,7 @@ from .peers.install import BUILD, ROOT, PeerUnavailableError, run_quietly
 TOUCH_BYTES = 1 << 30
 MOST_TOUCHED_BYTES = 4 << 30
 LOAD_LIMIT_S = 300
+RESULT_OPTIONS = ("--json", "--plot", "--format")
 
 
 @dataclass
@@ -73,6 +74,18 @@ def machine() -> dict[str, Any]:
 def stop_on_sigterm() -> None:
     """SIGTERM unwinds as Ctrl-C does, so that the brokers that were started are stopped."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
+def command_shown(module: str) -> str:
+    """How this program was called, without where its results go: that changes no figure."""
+    words = iter(sys.argv[1:])
+    shown = []
+    for word in words:
+        if word in RESULT_OPTIONS:
+            next(words, None)
+        else:
+            shown.append(word)
+    return " ".join(["python -m", f"benchmarks.{module}", *shown])
 
 
 @contextlib.contextmanager

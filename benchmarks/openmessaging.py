@@ -22,6 +22,7 @@ from typing import Any
 from .harness import (
     TOUCH_BYTES,
     build_load_program,
+    command_shown,
     machine,
     run_load,
     stop_on_sigterm,
@@ -205,7 +206,7 @@ def main() -> int:
         "driver": f"{driver.name}: {' '.join(driver.producer)}",
         "machine": machine(),
         "versions": versions,
-        "command": "python -m benchmarks.openmessaging " + " ".join(sys.argv[1:]),
+        "command": command_shown("openmessaging"),
         "fsync": "none (page cache) for every broker",
     }
     print("\n".join(f"{key}: {value}  " for key, value in heading.items()) + "\n")

@@ -39,6 +39,7 @@ from . import (
 from .harness import (
     TOUCH_BYTES,
     Samples,
+    command_shown,
     machine,
     stop_on_sigterm,
     time_limit,
@@ -143,7 +144,7 @@ def _heading(args: argparse.Namespace, peers: list[Peer], runs: int) -> Heading:
         "versions": {peer.name: peer.version for peer in peers},
         "runs": runs,
         "sizes": args.scale,
-        "command": "python -m benchmarks.side_by_side " + " ".join(sys.argv[1:]),
+        "command": command_shown("side_by_side"),
         "fsync": "none (page cache) for every broker",
         "memory": f"{TOUCHED[args.scale] >> 20} MiB touched before every turn of a target, "
         "and before a load what it writes",
@@ -253,6 +254,9 @@ def measure_row(
     A peer that fails is left out of this row.  The first turn is taken after `end` too, but
     nothing is begun after `last`, and what runs then is given up.
     """
+    if time.monotonic() >= last:
+        print(f"{row}: left out, no time was left for it", file=sys.stderr)
+        return 0
     folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     running: dict[str, RunningPeer] = {}
     limit_s = TURN_LIMIT_S[scale]

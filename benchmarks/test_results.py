@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import side_by_side
-from benchmarks.harness import Samples, time_limit
+from benchmarks.harness import Samples, command_shown, time_limit
 from benchmarks.peers import install
 from benchmarks.peers.install import PeerUnavailableError, limit_preparing, run_quietly
 from benchmarks.peers.peer import STOP_LIMIT_S, Peer, RunningPeer
@@ -44,9 +44,10 @@ def play(row: Row, peer: Peer, *, last_s: float = 60.0, monkeypatch: pytest.Monk
     monkeypatch.setitem(side_by_side.ROWS, "fake-row", row)
     results = Results()
     last = time.monotonic() + last_s
-    side_by_side.measure_row(
+    turns = side_by_side.measure_row(
         "fake-row", [peer], results, runs=3, scale="smoke", end=last, last=last
     )
+    assert turns == 0 or last_s > 0
     return results
 
 
@@ -114,6 +115,14 @@ def test_a_quick_run_ends_within_ten_minutes_whatever_hangs() -> None:
     assert side_by_side.QUICK_PREPARED_S < side_by_side.QUICK_BUDGET_S < side_by_side.QUICK_END_S
     clusters = [name for name in side_by_side.PEERS if name.endswith("-3")]
     assert side_by_side.QUICK_END_S + len(clusters) * STOP_LIMIT_S < TEN_MINUTES_S
+
+
+def test_a_command_is_shown_without_where_its_results_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--quick", "--json", "x.json", "--rows", "small", "--plot", "x.svg"]
+    monkeypatch.setattr("sys.argv", ["side_by_side.py", *words])
+    assert command_shown("side_by_side") == (
+        "python -m benchmarks.side_by_side --quick --rows small"
+    )
 
 
 def one_run(**values: float) -> Results:
