@@ -6,7 +6,7 @@ what `partition_controller` decides.  Loop thread only.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -215,8 +215,8 @@ class GroupSeats:
             on_role=partial(self._on_role, seat, generation),
         )
 
-    def close_seats(self, base_ids: Iterable[str]) -> None:
-        """Their topic is gone: forget the groups."""
+    def close_seats(self, base_ids: Collection[str]) -> None:
+        """Their topic is gone: forget the groups, and what was to begin them anew elsewhere."""
         alone = []
         for base_id in base_ids:
             seat = self._seats.pop(base_id, None)
@@ -228,7 +228,13 @@ class GroupSeats:
                 self._runtime.close_group(seat.group.group_id, forget=True)
         if self.news is not None:
             self.news.forget(base_ids)
+        self.drop_seeds(base_ids)
         self._wal.forget_groups(alone)
+
+    def drop_seeds(self, base_ids: Collection[str]) -> None:
+        """Bring seeds of these groups to nobody any more."""
+        if self._runtime is not None and base_ids:
+            self._runtime.drop_seeds(base_ids)
 
     # -- with other brokers
 

@@ -11,7 +11,7 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -286,6 +286,10 @@ class RaftRuntime:
             self._host.after_sync(partial(self._seeds.acknowledge, base_id, generation))
 
         self._call(acknowledge)
+
+    def drop_seeds(self, base_ids: Iterable[str]) -> None:
+        """These groups are no more: bring their seeds to nobody."""
+        self._call(partial(self._seeds.drop_seeds, frozenset(base_ids)))
 
     # -- messages between loop threads
 

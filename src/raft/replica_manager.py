@@ -48,6 +48,7 @@ from .placement import choose_voters
 from .raft_wal import RaftWal
 from .replica_log import LogKeeper
 from .runtime_contract import Runtime, Schedule
+from .seed_sender import base_id_of_seed
 from .topic_image import TopicImage
 
 logger = logging.getLogger(__name__)
@@ -421,10 +422,16 @@ class ReplicaManager:
         """Delete what a crash left of topics that the cluster has deleted already."""
         state = self._cluster_group.state
         orphans: dict[tuple[bytes, int], list[str]] = {}
+        seeds: set[str] = set()
         for group_id in self._wal.replay():
+            of_seed = base_id_of_seed(group_id)
+            seeded = None if of_seed is None else parse_partition_group_id(of_seed)
+            if of_seed and seeded and state.topic_by_id(seeded[0]) is None:
+                seeds.add(of_seed)
             key = parse_partition_group_id(group_id)
             if key is not None and state.topic_by_id(key[0]) is None:
                 orphans.setdefault(key, []).append(group_id)
+        self.seats.drop_seeds(seeds)
         if not orphans:
             return
         for log in self._log_manager.logs():

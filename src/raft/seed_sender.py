@@ -5,7 +5,7 @@ until all have acknowledged it; so it survives the sender's restart.  Raft threa
 `found_seeds`, which runs before that thread.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 from .link_messages import LinkMessage
@@ -21,7 +21,7 @@ from .packed_fields import (
 from .raft_wal import GroupImage, RaftWal
 from .wal_format import WalRecord, WalRecordKind
 
-SEED_PREFIX = "seed:"
+SEED_PREFIX = "seed:"  # of the group id under which a seed is journaled
 _TAG = 1
 _READERS = (read_text, read_int, tuple_of(read_int), tuple_of(read_int), read_bytes)
 
@@ -57,6 +57,13 @@ class PendingSeed:
 
     def take_image(self) -> GroupImage:
         return GroupImage(1, 0, self.to_bytes())
+
+
+def base_id_of_seed(group_id: str) -> str | None:
+    """The group whose seed is journaled as `group_id`; None for any other entry."""
+    if not group_id.startswith(SEED_PREFIX):
+        return None
+    return group_id.removeprefix(SEED_PREFIX).rpartition("@")[0]
 
 
 class SeedSender:
@@ -135,8 +142,21 @@ class SeedSender:
         pending.waiting.discard(by_id)
         if not pending.waiting:
             del self._pending[(base_id, generation)]
-            self._journal(WalRecord(WalRecordKind.FORGET, pending.group_id, 0, 0, b""))
+            self._forget(pending)
             self._plan()
+
+    def drop_seeds(self, base_ids: Container[str]) -> None:
+        """These groups are no more: nobody waits for their next generations."""
+        dropped = [key for key in self._pending if key[0] in base_ids]
+        for key in dropped:
+            self._forget(self._pending.pop(key))
+        for key in [key for key in self._senders if key[0] in base_ids]:
+            del self._senders[key]
+        if dropped:
+            self._plan()
+
+    def _forget(self, pending: PendingSeed) -> None:
+        self._journal(WalRecord(WalRecordKind.FORGET, pending.group_id, 0, 0, b""))
 
     def _resume(self, group_id: str) -> None:
         """Take up a seed that an earlier life of this broker left in the log."""

@@ -20,6 +20,7 @@ from headrace.raft.errors import (
     PreferredLeaderNotAvailableError,
 )
 from headrace.raft.partition import Partition
+from headrace.raft.partition_group import parse_partition_group_id, partition_group_id
 from headrace.raft.partition_state import AlterIsr, Outcome, PartitionState
 from headrace.raft.raft_wal import RaftWal
 from headrace.raft.replica_manager import ReplicaManager
@@ -294,3 +295,13 @@ def test_leaders_go_back_where_they_belong_when_it_is_time(nodes: list[Node]) ->
         node.replicas.seats.balance()
     settle(nodes[1])
     assert again.partition().is_leader
+
+
+def test_a_deleted_topics_seeds_are_brought_to_nobody(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0,),)))
+    nodes[2].fallen()  # whoever is down has not acknowledged what was begun without it
+    nodes[0].decide(ReassignPartitions(ID_A, ((0, (1, 0)),)))
+    seeds = nodes[0].network.seeds
+    assert any(seed[0] == partition_group_id(ID_A, 0) for seed in seeds)
+    nodes[0].decide(DeleteTopic(ID_A))
+    assert not any(parse_partition_group_id(seed[0]) for seed in nodes[0].network.seeds)

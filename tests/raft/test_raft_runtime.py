@@ -11,6 +11,7 @@ import pytest
 
 from headrace.core.errors import KafkaStorageError
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
+from headrace.raft.seed_sender import base_id_of_seed
 from tests.support.raft_stage import RaftStage
 
 
@@ -167,6 +168,24 @@ def test_a_seed_reaches_all_and_outlives_its_sender(tmp_path: Path) -> None:
             for node in stage.nodes.values()
             for group_id in (*node.wal.replay(), *node.wal._attached)
         )
+
+
+def test_a_seed_of_a_group_that_is_no_more_is_brought_to_nobody(tmp_path: Path) -> None:
+    with RaftStage(tmp_path, (1, 2)) as stage:
+        seeds = watch_seeds(stage)
+        runtime = stage.nodes[1].runtime
+        for base_id in ("gone", "kept"):
+            runtime.send_seed(base_id, 1, (1, 2, 3), (1, 2), b"first state")
+        stage.nodes[2].wait_until(lambda: len(seeds[2]) >= 2)
+        runtime.drop_seeds(["gone"])
+        assert stage.nodes[1].ask(runtime.read_statistics).pending_seeds == 1
+    with RaftStage(tmp_path, (1, 2, 3)) as stage:
+        wal = stage.nodes[1].wal
+        journaled = {base_id_of_seed(group_id) for group_id in (*wal.replay(), *wal._attached)}
+        assert journaled - {None} == {"kept"}
+        seeds = watch_seeds(stage)
+        stage.nodes[3].wait_until(lambda: len(seeds[3]) >= 2)  # it is brought again and again
+        assert {seed[0] for seed in seeds[3]} == {"kept"}
 
 
 def watch_seeds(

@@ -4,7 +4,7 @@ Everything that a real runtime posts to the loop waits in `FakeNetwork.mail` unt
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -199,6 +199,10 @@ class FakeRuntime:
 
     def ack_seed(self, base_id: str, generation: int) -> None:
         self.acknowledged.append((base_id, generation))
+
+    def drop_seeds(self, base_ids: Iterable[str]) -> None:
+        gone = set(base_ids)
+        self._network.seeds = [seed for seed in self._network.seeds if seed[0] not in gone]
 
     def transfer_group(self, group_id: str, to_id: int) -> None:
         group = self._network.groups[group_id]
