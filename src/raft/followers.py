@@ -126,6 +126,18 @@ class Followers:
                 smallest = follower.log_end_offset
         return smallest
 
+    def smallest_start(self, leader_start: int) -> int:
+        """Where the log begins that begins first, of the leader and the followers that are up.
+
+        UNKNOWN_OFFSET where one of them has not fetched from this leader yet.
+        """
+        starts = [
+            each.log_start_offset
+            for each in self._by_id.values()
+            if self._incarnation_of(each.broker_id) is not None
+        ]
+        return min((leader_start, *starts))
+
     def follower(self, broker_id: int, incarnation: int) -> FollowerState:
         """Who fetches; raises where it holds no copy, or is not live in this incarnation."""
         found = self._by_id.get(broker_id)

@@ -29,6 +29,7 @@ from .offset_questions import (
     find_divergence,
     list_offset,
 )
+from .offset_waiters import OnPassed, Waiter
 from .partition_state import NO_LEADER
 from .replica import Replica
 from .replica_log import ReplicaLog
@@ -197,6 +198,26 @@ class Partition(Replica):
             self._wake_fetches()
         return log.log_start_offset
 
+    @property
+    def low_watermark(self) -> int:
+        """Below this nothing is left on any replica that is up; UNKNOWN_OFFSET while unknown."""
+        start = self._usable_log().log_start_offset
+        return start if self._followers is None else self._followers.smallest_start(start)
+
+    def wait_for_low_watermark(self, offset: int, on_passed: OnPassed) -> Waiter:
+        """As `wait_for_high_watermark`, until every replica that is up begins at `offset`."""
+        waiter = self._low_watermark_waiters.add_waiter(offset, on_passed)
+        self._look_at_low_watermark()
+        return waiter
+
+    def _look_at_low_watermark(self) -> None:
+        if not self._low_watermark_waiters.heap:
+            return
+        if self.is_leader:
+            self._low_watermark_waiters.release_up_to(self.low_watermark)
+        else:
+            self._low_watermark_waiters.fail_all(self._why_not_leader())
+
     # -- questions about offsets
 
     def offset_for_timestamp(
@@ -272,6 +293,7 @@ class Partition(Replica):
             if fetch_offset > self.high_watermark and not self._commits_alone:
                 self._commit_with_followers()
             followers.consider_growth(follower, self.high_watermark)
+            self._look_at_low_watermark()
             if fetch_offset < end_offset:
                 records = log.read_records(
                     start_offset=fetch_offset,
@@ -292,6 +314,7 @@ class Partition(Replica):
                 now_ms=now_ms,
                 max_lag_ms=max_lag_ms,
             )
+            self._look_at_low_watermark()  # who is gone need not follow
 
     def _hand_to_followers(self, log: ReplicaLog) -> None:
         """Batches were appended that are committed once the followers have them."""
@@ -410,6 +433,7 @@ class Partition(Replica):
         self.config_changed()
         if was_leader and not self.is_leader:
             self._offset_waiters.fail_all(self._why_not_leader())
+        self._look_at_low_watermark()
         self._wake_fetches()
         has_role_changed = was_leader != self.is_leader or was_follower != self.is_follower
         if (is_new_epoch or has_role_changed) and self.on_role_changed is not None:
@@ -473,6 +497,7 @@ class Partition(Replica):
         self.is_leader = self.is_follower = False
         self._followers = None
         self._offset_waiters.fail_all(self._why_not_leader())
+        self._look_at_low_watermark()
         self._wake_fetches()
         if had_role and self.on_role_changed is not None:
             self.on_role_changed(self)

@@ -38,6 +38,7 @@ class Replica:
         "_incarnation_of",
         "_is_deleted",
         "_is_under_min_isr",
+        "_low_watermark_waiters",
         "_may_flush",
         "_offset_waiters",
         "broker_id",
@@ -88,6 +89,7 @@ class Replica:
         self._may_flush = False
         self._commits_alone = False
         self._offset_waiters = OffsetWaiters()
+        self._low_watermark_waiters = OffsetWaiters()
         self._fetch_waiters = FetchWaiters()
         self._append_waiters = FetchWaiters()  # followers, who read up to the log's end
 

@@ -403,13 +403,15 @@ def _store(partition: Partition, told: Body) -> bool:
         partition.truncate_for((diverging["epoch"], diverging["end_offset"]))
         return True
     records = told["records"]
+    log_start_offset = partition.log_start_offset
     partition.append_from_leader(
         records,
         leader_epoch=partition.leader_epoch,
         high_watermark=told["high_watermark"],
         log_start_offset=told["log_start_offset"],
     )
-    return len(records) > 0
+    # A log that begins elsewhere now is news too: the leader may wait to hear it (DeleteRecords).
+    return len(records) > 0 or partition.log_start_offset != log_start_offset
 
 
 def _by_topic(items: Iterable[tuple[bytes, Any]]) -> list[Body]:

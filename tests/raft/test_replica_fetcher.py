@@ -38,9 +38,14 @@ class FakePartition:
     def log_end_offset(self) -> int:
         return self.log.log_end_offset
 
+    @property
+    def log_start_offset(self) -> int:
+        return self.log.log_start_offset
+
     def append_from_leader(self, records: Any, **said: int) -> None:
         if self.error is not None:
             raise self.error
+        self.log.log_start_offset = max(self.log.log_start_offset, said["log_start_offset"])
         self.log.log_end_offset += len(records)
         self.told.append((bytes(records), said["high_watermark"]))
 
@@ -310,3 +315,12 @@ def test_a_quota_that_is_lifted_lets_go_on_within_a_back_off(stage: Stage) -> No
     assert not stage.requests
     stage.scheduler.advance(1000)
     assert stage.asked == {0: 1000}
+
+
+def test_a_log_that_begins_elsewhere_is_told_to_the_leader_at_once(stage: Stage) -> None:
+    stage.begin(2)
+    stage.answer(told(1, b"abc", high_watermark=3), told(0, b"x", high_watermark=1))
+    stage.answer(told(1, high_watermark=3, log_start_offset=2))
+    assert stage.asked == {1: 3}
+    (topic,) = stage.requests[-1][0]["topics"]
+    assert topic["partitions"][0]["log_start_offset"] == 2

@@ -18,11 +18,17 @@ class Partition:
 
     def __init__(self, config: LogConfig) -> None:
         self.log = SimpleNamespace(config=config)
+        self.low_watermark = 0
 
     def delete_records(self, offset: int) -> int:
         if offset > 10:
             raise OffsetOutOfRangeError(offset, 0, 10)
-        return 10 if offset == -1 else offset
+        self.low_watermark = 10 if offset == -1 else offset
+        return self.low_watermark
+
+    def wait_for_low_watermark(self, offset: int, on_passed: Any) -> Any:
+        assert offset == self.low_watermark
+        on_passed(None)
 
 
 class Replicas:

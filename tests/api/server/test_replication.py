@@ -270,3 +270,42 @@ def test_a_new_leader_that_the_others_follow_cuts_nothing_that_was_acknowledged(
         (told,) = answer["responses"][0]["partition_responses"]
         assert told["error_code"] == 6
         assert told["current_leader"]["leader_id"] == 1
+
+
+def delete_records(client: Requester, offset: int, timeout_ms: int = 60_000) -> tuple[int, int]:
+    """Error code and low watermark."""
+    topic = {"name": TOPIC, "partitions": [{"partition_index": 0, "offset": offset}]}
+    answer = client.ask(21, 2, {"topics": [topic], "timeout_ms": timeout_ms})
+    (told,) = answer["topics"][0]["partitions"]
+    return told["error_code"], told["low_watermark"]
+
+
+def test_deleted_records_are_gone_on_every_replica_that_is_up_before_the_answer(
+    stage: Stage,
+) -> None:
+    for broker_id in (1, 2):
+        stage.add_follower(broker_id)
+    stage.wait_until_in_sync(1, 2)
+    with stage.broker.requester() as client:
+        assert produce(client, batch_of(b"a", b"b", b"c", b"d")) == [0]
+        assert delete_records(client, 3) == (0, 3)
+        for follower in stage.followers.values():
+            assert follower.partitions[0].log_start_offset == 3
+        assert delete_records(client, 2) == (0, 3), "they are gone already"
+        gone = stage.followers[2]
+        stage.broker.call(gone.fetchers.close)
+        assert delete_records(client, -1, timeout_ms=50) == (7, 3), "one has not followed"
+        body = {"name": TOPIC, "partitions": [{"partition_index": 0, "offset": 4}]}
+        sent = client.send(21, 2, {"topics": [body], "timeout_ms": 60_000})
+        leader = stage.leaders[0]
+        stage.broker.wait_until(lambda: bool(leader._low_watermark_waiters.heap))
+
+        def lose() -> None:
+            live = {1: 71}
+            leader._incarnation_of = live.get
+            leader._followers._incarnation_of = live.get
+            leader.review_isr(0)
+
+        stage.broker.call(lose)
+        (told,) = client.receive(21, 2, sent)["topics"][0]["partitions"]
+        assert (told["error_code"], told["low_watermark"]) == (0, 4), "who is down does not count"
