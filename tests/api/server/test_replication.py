@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from headrace.api.server.peer_client import PeerClients
+from headrace.api.wire.error_codes import ErrorCode
 from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
 from headrace.core.worker import InlineWorker
+from headrace.raft.cluster_commands import RegisterBroker
 from headrace.raft.partition import Partition
 from headrace.raft.partition_state import Elect
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
@@ -309,3 +311,46 @@ def test_deleted_records_are_gone_on_every_replica_that_is_up_before_the_answer(
         stage.broker.call(lose)
         (told,) = client.receive(21, 2, sent)["topics"][0]["partitions"]
         assert (told["error_code"], told["low_watermark"]) == (0, 4), "who is down does not count"
+
+
+def test_who_asks_a_broker_that_leads_no_more_is_told_where_the_leader_is(stage: Stage) -> None:
+    node = stage.broker.broker
+    stage.add_follower(1)
+    stage.wait_until_in_sync(1)
+
+    def move() -> None:
+        node.cluster_state.apply(
+            RegisterBroker(
+                1, 71, "inner", 1, None, 0, 0, (("OTHER", "x", 2), ("PLAINTEXT", "leader.host", 3))
+            )
+        )
+        node.live_broker_ids = lambda: frozenset({0, 1})  # type: ignore[method-assign]
+        stage.groups[0].decide(Elect(stage.groups[0].state.partition_epoch, 1, 71))
+
+    stage.broker.call(move)
+    endpoint = {"node_id": 1, "host": "leader.host", "port": 3, "rack": None}
+    leader = {"leader_id": 1, "leader_epoch": stage.groups[0].state.leader_epoch}
+    with stage.broker.requester() as client:
+        for version, is_told in ((9, False), (10, True), (11, True)):
+            answer = client.ask(0, version, produce_body(TOPIC, batch_of(b"b")))
+            (told,) = answer["responses"][0]["partition_responses"]
+            assert told["error_code"] == ErrorCode.NOT_LEADER_OR_FOLLOWER
+            if is_told:
+                assert told["current_leader"] == leader
+                assert answer["node_endpoints"] == [endpoint]
+            else:
+                assert answer["node_endpoints"] == [], "there was no field for it yet"
+        for version, session_epoch in ((11, -1), (12, -1), (12, 0), (16, -1), (17, 0)):
+            body = fetch_body(TOPIC, 0, session_epoch=session_epoch)
+            body["topics"][0]["topic_id"] = stage.topic_id
+            answer = client.ask(1, version, body)
+            (told,) = answer["responses"][0]["partitions"]
+            assert told["error_code"] == ErrorCode.NOT_LEADER_OR_FOLLOWER
+            if version >= 12:
+                assert told["current_leader"] == leader
+            if version >= 16:
+                assert answer["node_endpoints"] == [endpoint]
+            else:
+                assert answer["node_endpoints"] == [], "there was no field for it yet"
+        answer = client.ask(0, 11, produce_body(TOPIC, batch_of(b"x"), partition=1))
+        assert answer["node_endpoints"] == [], "it is led here"
