@@ -49,3 +49,20 @@ def test_applied_election_is_known_again_after_a_clean_stop(tmp_path: Path) -> N
         assert state.leader_epoch >= told["leader_epoch"]
         if state.leader_epoch == told["leader_epoch"]:
             assert state.leader == told["leader_id"]
+
+
+def test_two_brokers_keep_it_as_well_though_one_decides_alone_on_the_cluster(
+    tmp_path: Path,
+) -> None:
+    with ClusterProcesses(tmp_path, count=2) as cluster:
+        cluster.create_topic("clicks")
+        first = cluster.leader_of("clicks")
+        first_epoch = cluster.partitions("clicks")[0]["leader_epoch"]
+        assert cluster.stop(first) == 0  # it gives its leadership away before it goes
+        (other,) = cluster.running
+        wait_until(lambda: cluster.leader_of("clicks") == other, "the other one leads")
+        (told,) = cluster.partitions("clicks")
+        assert told["leader_epoch"] > first_epoch
+        assert cluster.stop(other) == 0
+        state = stored_state(cluster.brokers[other].data)
+        assert (state.leader, state.leader_epoch) == (other, told["leader_epoch"])

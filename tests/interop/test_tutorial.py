@@ -13,6 +13,8 @@ from headrace.api.cli.__main__ import main as headrace
 from headrace.api.cli.processes import process_holding, wait_for_exit
 from headrace.api.cli.server import stop_process
 from tests.support.broker_process import free_port
+from tests.support.cluster_processes import wait_until
+from tests.support.requests import Requester
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -178,6 +180,7 @@ def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
     for number in (1, 2):
         edit_copy(shell, number)
         shell.expect(f"kafka-server-start.sh -daemon $KAFKA_HOME/config/server-{number}.properties")
+    wait_until(lambda: brokers_told_by(shell) == {0, 1, 2}, "three brokers")
     topic = "--bootstrap-server localhost:9092 --topic clickstream"
     created = shell.expect(
         f"kafka-topics.sh --create {topic} --replication-factor 3 --partitions 1"
@@ -216,6 +219,12 @@ def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
     )
     assert consume(shell, others, 20) == sorted(messages)
     consume_with_a_group(shell, "clickstream", messages, server="localhost:9093")
+
+
+def brokers_told_by(shell: Shell) -> set[int]:
+    """The brokers that the first one tells its clients of."""
+    with Requester(int(shell.stand_in("9092"))) as requester:
+        return {each["node_id"] for each in requester.ask(3, 12, {"topics": []})["brokers"]}
 
 
 def describe(

@@ -30,14 +30,24 @@ def free_port() -> int:
 
 
 def _ports_in_turn() -> Iterator[int]:
-    """Each process begins somewhere else, so that test runs side by side seldom meet."""
+    """By blocks that belong to this process alone, so that test runs side by side never meet."""
     lowest_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    count = 12_000
-    first = max(1024, lowest_given - count)
-    for turn in itertools.count(os.getpid() * 53):
-        yield first + turn % count
+    first = max(1024, lowest_given - PORT_BLOCKS * PORTS_A_BLOCK)
+    for turn in itertools.count(os.getpid()):
+        start = first + turn % PORT_BLOCKS * PORTS_A_BLOCK
+        # An abstract name has one owner, and is free again when its process is gone.
+        mark = socket.socket(socket.AF_UNIX)
+        try:
+            mark.bind(f"\0headrace-test-ports-{start}")
+        except OSError:
+            mark.close()
+            continue
+        _MARKS.append(mark)
+        yield from range(start, start + PORTS_A_BLOCK)
 
 
+PORT_BLOCKS, PORTS_A_BLOCK = 240, 50
+_MARKS: list[socket.socket] = []
 _PORTS = _ports_in_turn()
 
 

@@ -1,21 +1,21 @@
 """TCP proxies in front of brokers on loopback: who may talk to whom is decided byte by byte.
 
-A connection is known by the process at its other end (`/proc/net/tcp`): a broker, or a client.
+A connection is known by the process at its other end: a broker, or a client.
 What is cut is held back, not refused, as a network does that drops packets: the bytes flow again
 once it heals.  `tear` resets connections in the middle of whatever they carry.
 """
 
 import asyncio
 import contextlib
-import os
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import uvloop
+
+from tests.support.socket_owner import inode_of_connection, socket_inodes
 
 CLIENT = -1
 CHUNK_BYTES = 1 << 16
@@ -138,7 +138,7 @@ class LinkProxies:
     async def _serve(
         self, target: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        source = self._who(writer.get_extra_info("peername")[1])
+        source = self._who(writer.get_extra_info("peername"), writer.get_extra_info("sockname"))
         pair = _Pair(source, target, [writer])
         self._pairs.add(pair)
         try:
@@ -193,37 +193,14 @@ class LinkProxies:
         while (source, target) in self._cut:
             await self._changed.wait()
 
-    def _who(self, port: int) -> int:
-        """The broker whose process has a socket bound to `port`, or CLIENT."""
-        inode = _inode_of(port)
+    def _who(self, dialler: tuple[str, int], here: tuple[str, int]) -> int:
+        """The broker whose process dialled this connection, or CLIENT."""
+        inode = inode_of_connection(dialler, here)
         for number in self._targets:
             pid = self._pid_of(number)
-            if pid is not None and inode in set(_socket_inodes(pid)):
+            if pid is not None and inode in set(socket_inodes(pid)):
                 return number
         return CLIENT
-
-
-def _inode_of(port: int) -> str:
-    """The inode of the socket on 127.0.0.1 with this local port; "" where there is none."""
-    local = f"0100007F:{port:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        columns = line.split()
-        if columns[1] == local:
-            return columns[9]
-    return ""
-
-
-def _socket_inodes(pid: int) -> Iterator[str]:
-    folder = Path(f"/proc/{pid}/fd")
-    try:
-        names = os.listdir(folder)
-    except OSError:  # killed since
-        return
-    for name in names:
-        with contextlib.suppress(OSError):
-            target = os.readlink(folder / name)
-            if target.startswith("socket:["):
-                yield target[8:-1]
 
 
 async def _as_coroutine(call: Callable[[], Any]) -> Any:
