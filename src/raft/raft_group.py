@@ -41,6 +41,8 @@ logger = logging.getLogger(__name__)
 QUIET_S = 0.5
 """A leader without news for this long lets its group sleep."""
 TRANSFER_S = 0.5
+PROBE_AGAIN_S = 1.0
+"""How long after it stepped back for a follower a leader steps back to the same entry again."""
 
 
 class RaftGroup(GroupVoter):
@@ -70,7 +72,7 @@ class RaftGroup(GroupVoter):
         self._transfer_until_s = 0.0
         self._was_controller = False
         self._sent = (0, 0)
-        self._probes: dict[Any, int] = {}
+        self._probes: dict[Any, tuple[int, float]] = {}
         self._open_journal(group_id, image, environment)
         super().__init__(group_id, broker_id, voters, environment)
 
@@ -414,9 +416,12 @@ class RaftGroup(GroupVoter):
         """
         if next_index <= self.match_index[node]:
             return False
-        if next_index >= self._probes.get(node, next_index + 1):
+        now_s = self.environment.monotonic_s()
+        probed_index, again_at_s = self._probes.get(node, (next_index + 1, 0.0))
+        # What was sent from there may have come where the group was not open yet, and be lost.
+        if next_index >= probed_index and now_s < again_at_s:
             return False
-        self._probes[node] = next_index
+        self._probes[node] = (next_index, now_s + PROBE_AGAIN_S)
         return True
 
     def _receive_snapshot(

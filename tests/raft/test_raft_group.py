@@ -184,6 +184,28 @@ def test_of_several_refusals_the_one_that_goes_back_furthest_counts() -> None:
     assert message[4] == last - 3
 
 
+def test_a_follower_that_lost_what_it_had_asked_for_gets_it_again() -> None:
+    """A leader once took the second refusal for an answer to what it had sent before the first."""
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other = next(b for b in cluster.voters if b != leader)
+    cluster.unlink(leader, other)
+    for number in range(6):
+        cluster.propose(leader, b"%d" % number)
+        cluster.settle()
+    cluster.link(leader, other)
+    term, last = cluster.group(leader).term, cluster.group(other).last_index
+    cluster.queues[leader, other].clear()
+    refusal = (GROUP_ID, GroupMessage.APPEND_REPLY, term, last + 1, True, False)
+    cluster.group(leader).receive(other, refusal)
+    cluster.members[leader].finish_turn()
+    # Its group was not open yet: the link stands, and nobody will tell the leader of the loss.
+    assert cluster.queues[leader, other]
+    cluster.queues[leader, other].clear()
+    cluster.run(5.0)
+    assert cluster.payloads(other) == [b"%d" % number for number in range(6)]
+
+
 def test_elections_that_nobody_wins_grow_rarer_until_somebody_leads() -> None:
     cluster = RaftCluster()
     leader = cluster.elect()

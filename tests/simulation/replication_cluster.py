@@ -302,11 +302,12 @@ class SimulatedBroker:
         if command is not None:
             self.decide(encode_partition_command(command), lambda outcome: None)
 
-    def take_posted(self) -> None:
+    def take_posted(self, after_each: Callable[[], None] = lambda: None) -> None:
         """The loop comes to what the Raft side has posted."""
         while self.posted:
             self.group.state = self.posted.popleft()
             self.partition.state_changed()
+            after_each()
 
     def append(self, value: bytes, on_done: Callable[[BaseException | None], None]) -> None:
         """One record with acks=all."""

@@ -282,7 +282,7 @@ class RaftCluster:
                 member.finish_turn()
 
     def isolate(self, broker_id: int) -> None:
-        for other in self.voters:
+        for other in self.members:
             if other != broker_id:
                 self.unlink(broker_id, other)
 
