@@ -32,6 +32,7 @@ class BrokerLink:
         "_sent_bytes",
         "fd",
         "is_dialed",
+        "is_excused",
         "is_up",
         "last_heard_s",
         "last_sent_s",
@@ -47,6 +48,8 @@ class BrokerLink:
         self.is_dialed = is_dialed
         self.is_up = False
         self.last_heard_s = now_s
+        self.is_excused = False
+        """Whether a pause of this broker was taken off its silence since it was heard last."""
         self.last_sent_s = 0.0
         self.wants_write = False
         """Whether the kernel took less than all: then the socket is polled for room."""
@@ -63,6 +66,7 @@ class BrokerLink:
         if count == 0:
             raise ConnectionResetError("closed by the peer")
         self.last_heard_s = now_s
+        self.is_excused = False
         return self._reader.feed(scratch[:count])
 
     def take_received(self, received: bytes, now_s: float) -> list[bytes]:

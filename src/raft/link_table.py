@@ -132,6 +132,17 @@ class LinkTable:
                 next_s = min(next_s, dial_at_s)
         return next_s
 
+    def excuse(self, paused_s: float) -> None:
+        """This broker did not run for so long: with the whole machine perhaps, and its peers too.
+
+        Then their silence is no sign of death.  Each is excused once until it is heard again, so
+        that a broker which stumbles all the time finds out about the dead all the same.
+        """
+        for link in [*self.links.values(), *self._unproven]:
+            if not link.is_excused:
+                link.is_excused = True
+                link.last_heard_s += paused_s
+
     def close(self) -> None:
         for link in [*self.links.values(), *self._unproven]:
             link.close()

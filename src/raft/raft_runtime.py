@@ -338,10 +338,14 @@ class RaftRuntime:
         self._mail.add(partial(self.on_fatal, reason))
 
     def _turn(self) -> None:
-        ready = self._links.wait(self._idle_s())
+        idle_s = self._idle_s()
+        ready = self._links.wait(idle_s)
         self._turns += 1
         with self._wal.lock:
-            self._now_s = now_s = self._clock.monotonic_ms() / 1000
+            last_s, self._now_s = self._now_s, self._clock.monotonic_ms() / 1000
+            now_s = self._now_s
+            if now_s - last_s - idle_s > self._timing.dead_after_s / 2:
+                self._links.excuse(now_s - last_s - idle_s)
             self._turn_ends_s = now_s + self._timing.turn_s
             self._links.serve(ready, now_s)
             self._run_calls()

@@ -93,6 +93,23 @@ def test_a_silent_peer_is_down_and_a_pinging_one_is_not(stages: Stages) -> None:
     assert [is_new for _, is_new in high.ups] == [True, False]
 
 
+def test_a_pause_of_this_broker_excuses_a_silent_peer_once(stages: Stages) -> None:
+    low, high = stages.add(1), stages.add(2)
+    connect(stages, high, low)
+    stages.turn(advance_ms=50)
+    stages.all.remove(low)
+    stages.clock.advance(5_000)
+    high.table.excuse(5.0)
+    stages.turn()
+    assert not high.downs
+    for _ in range(3):  # it stumbles again and again, and the peer is dead all the same
+        stages.clock.advance(300)
+        high.table.excuse(0.3)
+        stages.turn()
+    assert [broker_id for broker_id, _ in high.downs] == [1]
+    stages.all.append(low)
+
+
 def test_a_closed_link_is_dialed_again(stages: Stages) -> None:
     low, high = stages.add(1), stages.add(2)
     connect(stages, high, low)

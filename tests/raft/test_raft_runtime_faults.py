@@ -10,6 +10,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from headrace.core.clock import SystemClock
 from headrace.raft.link_frames import encode_link_frame
 from headrace.raft.link_hello import LinkHello, hello_request
 from headrace.raft.link_messages import LinkMessage
@@ -109,6 +110,31 @@ def test_a_stopped_peer_is_replaced_and_may_come_back(stage: RaftStage) -> None:
     may_go_on.set()
     assert stopped.propose("g", b"c")[1] == 3
     stage.wait_for_state("g", (b"a", b"b", b"c"))
+
+
+class PausedClock(SystemClock):
+    """The machine's clock; `paused_ms` pass for everybody at once, and nobody has run meanwhile."""
+
+    paused_ms = 0
+
+    def monotonic_ms(self) -> int:
+        return super().monotonic_ms() + self.paused_ms
+
+
+def test_a_pause_of_the_whole_machine_is_nobodys_silence(tmp_path: Path) -> None:
+    clock = PausedClock()
+    patient = RaftTiming(dead_after_s=60.0)  # no real pause of a busy machine is as long
+    with RaftStage(tmp_path, clock=clock, timing=patient) as stage:
+        seen: list[set[int]] = []
+        for node in stage.nodes.values():
+            node.runtime.on_peers_changed.append(lambda peers: seen.append(set(peers)))
+        clock.paused_ms = 600_000
+        for node in stage.nodes.values():
+            heard = statistics(node).frames_received
+            while statistics(node).frames_received < heard + 6:
+                with node.changed:
+                    node.changed.wait(0.05)
+        assert all(peers == {1, 2, 3} for peers in seen), seen  # the last one may be told late
 
 
 def test_a_follower_that_sleeps_alone_is_woken_by_the_digest(stage: RaftStage) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from headrace.core.clock import SystemClock
+from headrace.core.clock import Clock, SystemClock
 from headrace.raft.link_hello import read_hello_body
 from headrace.raft.liveness import RaftTiming
 from headrace.raft.raft_runtime import RaftRuntime
@@ -109,6 +109,7 @@ class RaftNode:
         port: int = 0,
         cluster_id: str = "c",
         timing: RaftTiming | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.broker_id = broker_id
         self.folder = folder
@@ -121,7 +122,7 @@ class RaftNode:
             broker_id=broker_id,
             incarnation=100 + broker_id,
             wal=self.wal,
-            clock=SystemClock(),
+            clock=clock or SystemClock(),
             post=self.loop.post,
             timing=timing,
             on_fatal=self.fatal.append,
@@ -215,9 +216,10 @@ class RaftStage:
         broker_ids: Sequence[int] = (1, 2, 3),
         *,
         timing: RaftTiming | None = None,
+        clock: Clock | None = None,
     ) -> None:
         self.folder = folder
-        self._timing = timing
+        self._timing, self._clock = timing, clock
         self.nodes: dict[int, RaftNode] = {}
         self._ports: dict[int, int] = {}
         for broker_id in broker_ids:
@@ -243,6 +245,7 @@ class RaftStage:
             self.folder / f"broker-{broker_id}",
             port=self._ports.get(broker_id, 0),
             timing=self._timing,
+            clock=self._clock,
             **settings,
         )
         self._ports[broker_id] = node.port
