@@ -197,13 +197,7 @@ def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
         "\n".join(messages) + "\n",
     )
     assert consume(shell, topic, 20) == sorted(messages)
-    # The offsets of groups were on the first broker alone, and are copied as others join.
-    offsets = "--bootstrap-server localhost:9092 --topic __consumer_offsets"
-    describe(
-        shell,
-        offsets,
-        until=lambda rows: all(sorted(row["Isr"].split(",")) == ["0", "1", "2"] for row in rows),
-    )
+    wait_for_copies_of_offsets(shell)
     # The first broker of the cluster dies, which leads at least one of the partitions.
     pid = process_holding(tmp_path / "kafka-logs")
     assert pid is not None
@@ -219,6 +213,15 @@ def test_the_three_broker_part_runs_as_printed_and_outlives_its_leader(
     )
     assert consume(shell, others, 20) == sorted(messages)
     consume_with_a_group(shell, "clickstream", messages, server="localhost:9093")
+
+
+def wait_for_copies_of_offsets(shell: Shell) -> None:
+    """The offsets of groups were on the first broker alone, and are copied as others join."""
+    describe(
+        shell,
+        "--bootstrap-server localhost:9092 --topic __consumer_offsets",
+        until=lambda rows: all(sorted(row["Isr"].split(",")) == ["0", "1", "2"] for row in rows),
+    )
 
 
 def brokers_told_by(shell: Shell) -> set[int]:
