@@ -4,6 +4,7 @@ The cluster remembers where a partition is to go (`TopicImage.targets`); the par
 goes there step by step, new replicas in sync before old ones leave.
 """
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
@@ -14,6 +15,9 @@ from ...raft.errors import (
     InvalidReplicationFactorError,
     InvalidRequestError,
     NoReassignmentInProgressError,
+    NotControllerError,
+    ReplicationError,
+    UnknownOutcomeError,
     UnknownTopicOrPartitionError,
 )
 from ...raft.topic_image import TopicImage
@@ -23,6 +27,10 @@ from .error_mapping import error_code_of
 
 if TYPE_CHECKING:
     from ..broker import Broker
+
+# Clients wait 30 s by default.
+FORGET_WITHIN_S = 20.0
+FORGET_AGAIN_S = 0.2
 
 Body = dict[str, Any]
 Targets = tuple[int, ...]
@@ -148,19 +156,42 @@ async def handle_unregister_broker(
 
     Behaviour: BROKER_ID_NOT_REGISTERED for one it does not know; INVALID_REQUEST while it is up or
     holds partitions (Kafka forgets it even so): they are to be moved away before.  Where it votes
-    on the cluster, other brokers take its place first, as far as there are any.
+    on the cluster, other brokers take its place first, as far as there are any.  While links come
+    and go, what could not be decided is asked for again; REQUEST_TIMED_OUT, with the reason, if
+    that does not help either.
     """
-    broker_id = request["broker_id"]
     try:
-        _check_may_go(broker, broker_id)
-        voters = broker.cluster_state.voters
-        if broker_id in voters:
-            generation = broker.cluster_state.generation
-            await broker.propose(ChangeVoters(generation, _voters_without(broker, broker_id)))
-        await broker.propose(UnregisterBroker(broker_id))
+        await _forget(broker, request["broker_id"])
     except HeadraceError as error:
         return {"error_code": error_code_of(error), "error_message": str(error)}
     return {"error_code": ErrorCode.NONE, "error_message": None}
+
+
+async def _forget(broker: "Broker", broker_id: int) -> None:
+    """Have the cluster forget it: each try begins with what is known by then."""
+    state = broker.cluster_state
+    last: Exception = NotControllerError("nobody decides on the cluster")
+    tries = 0
+    try:
+        async with asyncio.timeout(FORGET_WITHIN_S):
+            while tries == 0 or broker_id in broker.cluster_state.brokers:
+                _check_may_go(broker, broker_id)
+                tries += 1
+                try:
+                    state = broker.cluster_state
+                    if broker_id in state.voters:
+                        voters = _voters_without(broker, broker_id)
+                        await broker.propose(ChangeVoters(state.generation, voters))
+                    await broker.propose(UnregisterBroker(broker_id))
+                    return
+                except ReplicationError as error:
+                    last = error  # the voters changed meanwhile, or nobody decided
+                await asyncio.sleep(FORGET_AGAIN_S)
+    except TimeoutError:
+        raise UnknownOutcomeError(
+            f"broker {broker_id} is not forgotten after {tries} tries: {last}; {len(state.voters)} "
+            f"brokers vote on the cluster, up are {sorted(broker.live_broker_ids())}"
+        ) from last
 
 
 def _check_may_go(broker: "Broker", broker_id: int) -> None:
