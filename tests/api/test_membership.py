@@ -1,0 +1,294 @@
+"""How a broker finds, forms, enters and leaves a cluster, with addresses that the test answers."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from headrace.api import membership
+from headrace.api.broker_config import BrokerConfig, Listener
+from headrace.api.membership import Membership
+from headrace.core.errors import InconsistentLogDirError
+from headrace.raft.cluster_commands import RegisterBroker, UnregisterBroker
+from headrace.raft.cluster_group import Standing
+from headrace.raft.errors import NotControllerError
+from headrace.raft.link_hello import LinkResult
+from tests.support.manual_clock import ManualClock
+
+OWN = Listener("PLAINTEXT", "localhost", 9092)
+OTHER = ("127.0.0.1", 9093)
+OTHERS_ANSWER = LinkResult(broker_id=1, session=5, cluster_id="theirs", is_reached=True)
+NOBODY = LinkResult(refusal="nobody listens")
+
+Answer = Callable[[tuple[str, int], int], LinkResult]
+
+
+class PlayedRuntime:
+    """Answers each dial by `answer(address, how often it was asked)`."""
+
+    answer: Answer = staticmethod(lambda _address, _count: NOBODY)
+
+    def __init__(self, **_: Any) -> None:
+        self.session = 7
+        self.cluster_id = ""
+        self.on_seed: Any = None
+        self.on_peers_changed: list[Any] = []
+        self.addresses: list[dict[int, tuple[str, int]]] = []
+        self.asked: list[tuple[str, int]] = []
+        self.is_started = False
+
+    def introduce(self, **_: Any) -> None: ...
+
+    def on_message(self, *_: Any) -> None: ...
+
+    def set_addresses(self, addresses: dict[int, tuple[str, int]]) -> None:
+        self.addresses.append(dict(addresses))
+
+    def dial(self, host: str, port: int, on_done: Callable[[LinkResult], None]) -> None:
+        self.asked.append((host, port))
+        answer = type(self).answer((host, port), self.asked.count((host, port)))
+        asyncio.get_running_loop().call_soon(on_done, answer)
+
+    def start(self) -> None:
+        self.is_started = True
+
+
+class PlayedGroup:
+    """The cluster's group: decides a registration after `refusals` of them."""
+
+    def __init__(self, standing: Standing, refusals: int = 0) -> None:
+        self.broker_id = 0
+        self.standing = standing
+        self.state = SimpleNamespace(brokers={})
+        self.refusals = refusals
+        self.proposed: list[Any] = []
+        self.listeners: list[Any] = []
+        self.is_formed = False
+
+    def add_listener(self, listener: Any) -> None:
+        self.listeners.append(listener)
+
+    def connect(self, *_: Any) -> None: ...
+
+    def form(self) -> None:
+        self.is_formed = True
+        self.standing = Standing.SOLO
+
+    def propose(self, command: Any, on_done: Any) -> None:
+        self.proposed.append(command)
+        late = len(self.proposed) <= self.refusals
+        on_done(NotControllerError("nobody decides yet") if late else command)
+
+
+class Stage:
+    """One broker; call within a loop."""
+
+    def __init__(
+        self,
+        *bootstrap: str,
+        standing: Standing = Standing.FOLLOWER,
+        cluster_id: str = "",
+        refusals: int = 0,
+        config: BrokerConfig | None = None,
+    ) -> None:
+        self.group = PlayedGroup(standing, refusals)
+        self.folders = SimpleNamespace(cluster_id=cluster_id, adopt_cluster_id=self._adopt)
+        self.led = 0
+        self.deletions = 0
+        self.replicas = SimpleNamespace(
+            seats=SimpleNamespace(stop_leading=self._hand_over),
+            connect=lambda *_, **__: None,
+            finish_deletions=self._finish,
+            led_count=lambda: self.led,
+            on_state_taken=None,
+        )
+        settings = config or BrokerConfig(
+            controller_quorum_bootstrap_servers=bootstrap,
+            listeners=(OWN,),
+            advertised_listeners=(OWN,),
+        )
+        parts: dict[str, Any] = {
+            "config": settings,
+            "identity": SimpleNamespace(incarnation=3, session=7, wal_id=9, has_kept_cache=True),
+            "wal": None,
+            "log_manager": self.folders,
+            "cluster_group": self.group,
+            "replicas": self.replicas,
+            "clock": ManualClock(),
+            "on_fatal": lambda _reason: None,
+        }
+        self.member = Membership(**parts)
+
+    def _adopt(self, cluster_id: str) -> None:
+        self.folders.cluster_id = cluster_id
+
+    def _finish(self) -> None:
+        self.deletions += 1
+
+    def _hand_over(self) -> None:
+        asyncio.get_running_loop().call_soon(self._one_less)
+
+    def _one_less(self) -> None:
+        self.led -= 1
+        self.replicas.on_state_taken(None)
+        if self.led:
+            asyncio.get_running_loop().call_soon(self._one_less)
+
+    @property
+    def runtime(self) -> Any:
+        return self.member.runtime
+
+
+@pytest.fixture(autouse=True)
+def _played(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(membership, "RaftRuntime", PlayedRuntime)
+    monkeypatch.setattr(membership, "ASK_AGAIN_S", 0)
+    monkeypatch.setattr(membership, "REGISTER_AGAIN_S", 0)
+
+
+def play(
+    monkeypatch: pytest.MonkeyPatch, answer: Answer, act: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    monkeypatch.setattr(PlayedRuntime, "answer", staticmethod(answer))
+    asyncio.run(asyncio.wait_for(act(), 30))
+
+
+def test_the_first_of_the_list_forms_a_cluster_where_nobody_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9092", "127.0.0.1:9093")  # it is advertised as localhost
+        await stage.member.join((OWN,))
+        assert stage.group.is_formed
+        assert stage.folders.cluster_id
+        assert stage.runtime.cluster_id == stage.folders.cluster_id
+        assert set(stage.runtime.asked) == {OTHER}, "not itself"
+        (registration,) = stage.group.proposed
+        assert (registration.broker_id, registration.incarnation) == (0, 3)
+        assert registration.listeners == (("PLAINTEXT", "localhost", 9092),)
+
+    play(monkeypatch, lambda _address, _count: NOBODY, act)
+
+
+def test_any_other_asks_on_until_somebody_tells_of_a_cluster(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093", "localhost:9092")
+        await stage.member.join((OWN,))
+        assert not stage.group.is_formed
+        assert stage.runtime.asked.count(OTHER) >= 9
+        assert stage.folders.cluster_id == stage.runtime.cluster_id == "theirs"
+        assert {1: OTHER} in stage.runtime.addresses
+        assert stage.deletions == 1
+
+    play(monkeypatch, lambda _, count: OTHERS_ANSWER if count >= 9 else NOBODY, act)
+
+
+def test_a_folder_of_a_cluster_is_not_formed_anew_by_the_first_of_the_list(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act() -> None:
+        stage = Stage("localhost:9092", "127.0.0.1:9093", cluster_id="theirs")
+        await stage.member.join((OWN,))
+        assert not stage.group.is_formed
+        assert stage.folders.cluster_id == "theirs"
+
+    play(monkeypatch, lambda _, count: OTHERS_ANSWER if count >= 4 else NOBODY, act)
+
+
+def test_without_others_in_the_list_a_cluster_is_formed_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act() -> None:
+        stage = Stage("localhost:9092")
+        await stage.member.join((OWN,))
+        assert stage.group.is_formed
+        assert stage.runtime is None, "no Raft thread"
+
+    play(monkeypatch, lambda _address, _count: NOBODY, act)
+
+
+def test_a_refusal_that_stays_is_told_with_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = LinkResult(broker_id=1, refusal="broker id 0 is taken", is_reached=True)
+
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093")
+        with pytest.raises(InconsistentLogDirError, match=r"127\.0\.0\.1:9093 refuses: broker id"):
+            await stage.member.join((OWN,))
+        assert len(stage.runtime.asked) == membership.REFUSED_TRIES + 1
+        assert not stage.group.proposed
+
+    play(monkeypatch, lambda _address, _count: refusal, act)
+
+
+def test_a_refusal_by_our_last_life_passes(monkeypatch: pytest.MonkeyPatch) -> None:
+    refusal = LinkResult(broker_id=1, refusal="broker id 0 is taken", is_reached=True)
+
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093", standing=Standing.VOTER)
+        await stage.member.join((OWN,))
+        assert len(stage.group.proposed) == 1
+
+    play(monkeypatch, lambda _, count: refusal if count < 3 else OTHERS_ANSWER, act)
+
+
+def test_it_registers_until_the_cluster_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093", refusals=4)
+        await stage.member.join((OWN,))
+        assert len(stage.group.proposed) == 5
+        assert all(isinstance(each, RegisterBroker) for each in stage.group.proposed)
+
+    play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
+
+
+def test_links_follow_registrations(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093")
+        await stage.member.join((OWN,))
+        (applied,) = stage.group.listeners
+        brokers = stage.group.state.brokers
+        for broker_id, port in ((0, 9092), (1, 9095)):
+            brokers[broker_id] = SimpleNamespace(broker_id=broker_id, host="h", port=port)
+        applied(RegisterBroker(1, 2, "h", 9095), None)
+        assert stage.runtime.addresses[-1] == {1: ("h", 9095)}, "no link to itself"
+        del brokers[1]
+        applied(UnregisterBroker(1), None)
+        assert stage.runtime.addresses[-1] == {}
+
+    play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
+
+
+def test_a_broker_leaves_once_others_lead_what_it_led(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093")
+        await stage.member.join((OWN,))
+        stage.led = 3
+        await stage.member.leave()
+        assert stage.led == 0
+
+    play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
+
+
+def test_a_broker_that_is_alone_or_told_not_to_hands_nothing_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def act() -> None:
+        alone = Stage("localhost:9092")
+        await alone.member.join((OWN,))
+        unasked = Stage(
+            config=BrokerConfig(
+                controller_quorum_bootstrap_servers=("127.0.0.1:9093",),
+                controlled_shutdown_enable=False,
+            )
+        )
+        await unasked.member.join((OWN,))
+        for stage in (alone, unasked):
+            stage.led = 1
+            await stage.member.leave()
+            assert stage.led == 1
+
+    play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
