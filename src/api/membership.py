@@ -23,6 +23,7 @@ from ..raft.broker_identity import BrokerIdentity
 from ..raft.cluster_commands import Command, RegisterBroker, UnregisterBroker
 from ..raft.cluster_group import CLUSTER_GROUP_ID, ClusterGroup, Standing
 from ..raft.link_hello import LinkResult
+from ..raft.liveness import RaftTiming
 from ..raft.quorum_link import QuorumLink
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal
@@ -96,6 +97,7 @@ class Membership:
             wal=self._wal,
             clock=self._clock,
             post=self._loop.call_soon_threadsafe,
+            timing=RaftTiming(dead_after_s=self._config.headrace_link_silence_ms / 1000),
             on_fatal=self._on_fatal,
         )
         self.runtime = runtime

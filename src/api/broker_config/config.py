@@ -36,6 +36,7 @@ class BrokerConfig:
     inter_broker_listener_name: str | None = None
     controller_quorum_bootstrap_servers: tuple[str, ...] = ()
     headrace_replication_factor_clamp: bool = False
+    headrace_link_silence_ms: int = 600
     num_partitions: int = 1
     default_replication_factor: int = 1
     auto_create_topics_enable: bool = True

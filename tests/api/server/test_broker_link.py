@@ -3,11 +3,13 @@
 import os
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace.raft.link_frames import encode_link_frame
 from headrace.raft.link_hello import (
     LinkAnswer,
     LinkHello,
@@ -15,6 +17,8 @@ from headrace.raft.link_hello import (
     hello_response,
     split_response,
 )
+from headrace.raft.link_messages import LinkMessage
+from headrace.raft.message_codec import encode_frame
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.raw_client import RawClient
 
@@ -125,3 +129,19 @@ def test_no_descriptor_is_left_behind(broker: InProcessBroker) -> None:
     broker.wait_until(lambda: len(broker.server.table) == 0)
     broker.wait_until(lambda: count() <= before)
     take_back(broker)
+
+
+def test_a_silent_link_is_given_up_after_as_long_as_the_settings_say(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    silence = {"headrace.link.silence.ms": "350"}
+    with (
+        InProcessBroker(tmp_path, config=silence) as broker,
+        RawClient(broker.port) as client,
+        caplog.at_level("INFO", logger="headrace"),
+    ):
+        hello = replace(HELLO, cluster_id=broker.broker.cluster_id)
+        client.send_bytes(hello_request(hello))
+        client.receive_frame()
+        client.send_bytes(encode_link_frame(encode_frame([("", int(LinkMessage.PING), 0, 0)])))
+        broker.wait_until(lambda: "broker 2 is down: silent for 0.35 s" in caplog.text)
