@@ -1,12 +1,14 @@
 """Rows of three brokers: what three replicas cost, and what a client sees when a broker goes.
 
 The load of the fail-over rows is one confluent-kafka producer, acks=all and idempotent, whose
-`socket.timeout.ms` is one second: what it waits for longer than that is the brokers' own.
+`socket.timeout.ms` is low: a broker that is stopped keeps it for that long, and for the second
+after which librdkafka looks again.
 """
 
 import signal
 import threading
 import time
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Self
@@ -29,7 +31,13 @@ PARTITIONS = {"smoke": 50, "quick": 1000, "full": 1000}
 IDLE_SECONDS = {"smoke": 1.0, "quick": 5.0, "full": 10.0}
 MISSED_BYTES = {"smoke": 20_000_000, "quick": 300_000_000, "full": 1_000_000_000}
 SETTLED_WITHIN_S = 120.0
+DECISIONS = {"smoke": 20, "quick": 300, "full": 2000}
 LOADED_S = 1.0
+# Above the silence after which others are elected (0.6 s), so that the client asks when they are.
+# librdkafka looks once a second for requests whose time is over: to this comes up to a second that
+# no broker can shorten.
+SOCKET_TIMEOUT_MS = 700
+TOPIC_RESOURCE = 2
 # Brokers that die are what these rows are about: librdkafka need not say so.
 SILENT = 0
 PAUSED_S = 4.0
@@ -78,12 +86,14 @@ def latency_replicated(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
 
 class Load:
-    """Numbers to one partition, one every two milliseconds; when each was acknowledged."""
+    """Numbers to one partition, one every two milliseconds; when each was acknowledged, and after
+    how long."""
 
     def __init__(self, peer: RunningPeer, topic: str) -> None:
         from confluent_kafka import Producer
 
         self.acknowledged_s: list[float] = []
+        self.latencies_s: list[float] = []
         self.errors: list[str] = []
         self._topic = topic
         self._stop = threading.Event()
@@ -92,7 +102,7 @@ class Load:
                 "bootstrap.servers": peer.bootstrap,
                 "enable.idempotence": True,
                 "linger.ms": 0,
-                "socket.timeout.ms": 1_000,
+                "socket.timeout.ms": SOCKET_TIMEOUT_MS,
                 "request.timeout.ms": 1_000,
                 "socket.connection.setup.timeout.ms": 1_000,
                 "reconnect.backoff.ms": 20,
@@ -106,9 +116,10 @@ class Load:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _note(self, error: Any, _: Any) -> None:
+    def _note(self, error: Any, message: Any) -> None:
         if error is None:
             self.acknowledged_s.append(time.perf_counter())
+            self.latencies_s.append(message.latency())
         else:
             self.errors.append(error.str())
 
@@ -152,7 +163,7 @@ class PartitionMetadata:
 
 def partitions_of(peer: RunningPeer, topic: str) -> dict[int, PartitionMetadata]:
     """Metadata's partitions of a topic, from the first broker that answers; {} where none does."""
-    asked = {"topics": [{"name": topic}], "allow_auto_topic_creation": False}
+    asked = _ask_for([topic])
     for port in peer.ports:
         try:
             connection = BrokerConnection("127.0.0.1", port, timeout_s=5)
@@ -181,6 +192,11 @@ def leader_of(peer: RunningPeer, topic: str) -> int:
         # Metadata has no way to wait for an election.
         time.sleep(0.01)
     raise PeerUnavailableError(f"{topic}: nobody leads it after {SETTLED_WITHIN_S:g} s")
+
+
+def _ask_for(topics: list[str]) -> dict[str, Any]:
+    named = [{"name": topic} for topic in topics]
+    return {"topics": named, "allow_auto_topic_creation": False}
 
 
 def wait_until_in_sync(peer: RunningPeer, topic: str, count: int, copies: int = 3) -> float:
@@ -260,24 +276,66 @@ def rolling_restart(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
 
 def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
-    """A follower that missed much, from the start of its process until it is in sync again."""
-    topic = f"rejoin-{turn}"
+    """A follower that missed much, from the start of its process until it is in sync again, while
+    a producer goes on with another topic."""
+    topic, other = f"rejoin-{turn}", f"rejoin-beside-{turn}"
     create_ready_topic(peer, topic, 1, replicas=3)
+    create_ready_topic(peer, other, 1, replicas=3)
     with Members(peer) as members:
-        follower = (leader_of(peer, topic) + 1) % 3
+        leaders = leader_of(peer, topic), leader_of(peer, other)
+        follower = next(number for number in range(3) if number not in leaders)
         members.end(follower)
         count = MISSED_BYTES[scale] // 1000
         run_loads([produce_command(peer, topic, count, 1000, "linger.ms=20", "acks=all")])
-        started_s = time.perf_counter()
-        members.start(follower)
-        wait_until_in_sync(peer, topic, 1)
-        taken_s = time.perf_counter() - started_s
+        with Load(peer, other) as load:
+            time.sleep(2 * LOADED_S)
+            before = len(load.latencies_s)
+            started_s = time.perf_counter()
+            members.start(follower)
+            wait_until_in_sync(peer, topic, 1)
+            taken_s = time.perf_counter() - started_s
+            load.finish()
+    beside = _p99(load.latencies_s[before:]) / _p99(load.latencies_s[before // 4 : before])
     return {
         "started and caught up with what was missed": (
             MISSED_BYTES[scale] / 1e6 / taken_s,
             "MB/s",
             "more",
-        )
+        ),
+        "p99 of another topic's producer meanwhile": (beside, "x", "less"),
+    }
+
+
+def _p99(taken: list[float]) -> float:
+    return sorted(taken)[int(0.99 * len(taken))]
+
+
+def decide(peer: RunningPeer, turn: int, scale: str) -> Figures:
+    """One decision at a time that a majority of brokers has on disk: a topic's setting, changed
+    over one connection to the controller."""
+    topic = f"decided-{turn}"
+    create_topic(peer, topic, 1, replicas=3)
+    wait_until_in_sync(peer, topic, 1)
+    with closing(BrokerConnection("127.0.0.1", peer.port, timeout_s=10)) as connection:
+        controller = connection.request(ApiKey.METADATA, _ask_for([]))["controller_id"]
+    taken_ms = []
+    with closing(BrokerConnection("127.0.0.1", peer.ports[controller], timeout_s=10)) as connection:
+        for number in range(DECISIONS[scale]):
+            config = {"name": "retention.ms", "config_operation": 0, "value": str(10**9 + number)}
+            resource = {
+                "resource_type": TOPIC_RESOURCE,
+                "resource_name": topic,
+                "configs": [config],
+            }
+            asked = {"resources": [resource], "validate_only": False}
+            started_s = time.perf_counter()
+            (told,) = connection.request(ApiKey.INCREMENTAL_ALTER_CONFIGS, asked)["responses"]
+            taken_ms.append(1000 * (time.perf_counter() - started_s))
+            if told["error_code"]:
+                raise PeerUnavailableError(f"not decided: {told['error_message']}")
+    return {
+        "a decision of three brokers, p50": (sorted(taken_ms)[len(taken_ms) // 2], "ms", "less"),
+        "a decision of three brokers, p99": (_p99(taken_ms), "ms", "less"),
     }
 
 
@@ -323,5 +381,6 @@ ROWS = {
     "failover": Row(fail_over, brokers=3, ends_brokers=True),
     "rolling-restart": Row(rolling_restart, brokers=3, ends_brokers=True),
     "rejoin": Row(rejoin, brokers=3, ends_brokers=True),
+    "decision": Row(decide, brokers=3),
     "replicated-partitions": Row(replicated_partitions, brokers=3, ends_brokers=True),
 }

@@ -64,6 +64,8 @@ INTERNAL_REPLICATION_FACTOR = 3
 ELECTION_TRIES = 5
 PROPOSE_TRIES = 50
 PROPOSE_AGAIN_S = 0.1
+MISSING_NAMED_MS = 9_000
+"""How long a broker that went down is still named: Kafka's broker.session.timeout.ms."""
 
 Call = Callable[[], None]
 
@@ -111,6 +113,8 @@ class Broker:
         self.leader_quota = self._replication_quota(is_leaders=True)
         self.follower_quota = self._replication_quota(is_leaders=False)
         self._fetch_turn = 0
+        self._went_ms: dict[int, int] = {}
+        self._seen: frozenset[int] = frozenset()
         self._is_open = False
         self._is_growing = False
         self.on_peers_changed: list[Callable[[Mapping[int, Any]], None]] = []
@@ -192,6 +196,9 @@ class Broker:
 
     def _peers_changed(self, peers: Mapping[int, Any]) -> None:
         """Brokers came or went; `replicas` and `cluster_group` know by themselves."""
+        now_ms = self.clock.monotonic_ms()
+        self._went_ms |= dict.fromkeys(self._seen.difference(peers), now_ms)
+        self._seen = frozenset(peers)
         if self.fetchers is not None:
             for broker_id in peers:
                 self.fetchers.leader_is_reachable(broker_id)
@@ -347,20 +354,28 @@ class Broker:
         """`host:port` of the first listener, as clients are told it."""
         return self.advertised_listeners[0].address
 
-    def describe_brokers(self, listener_name: str) -> list[dict[str, Any]]:
+    def describe_brokers(
+        self, listener_name: str, *, names_missing: bool = False
+    ) -> list[dict[str, Any]]:
         """Every live broker at the address that clients of `listener_name` reach it by.
 
         Without a majority of those that agree on the cluster, this broker cannot tell who lives:
-        then every registered one, so that its clients find the others.
+        then every registered one, so that its clients find the others.  `names_missing`: also who
+        went down a moment ago.  Kafka names it until its session is over; librdkafka gives up at
+        once what it had with a broker that is not named any more, and looks for the new leader of
+        its partitions a second later.
         """
         told = {listener.name: listener for listener in self.advertised_listeners}
         own = told.get(listener_name, self.advertised_listeners[0])
         brokers = []
-        live = self.live_broker_ids()
+        named = live = self.live_broker_ids()
         voters = self.cluster_group.voters
         is_cut_off = 2 * len(live.intersection(voters)) <= len(voters)
+        if names_missing:
+            since_ms = self.clock.monotonic_ms() - MISSING_NAMED_MS
+            named |= {each for each, went_ms in self._went_ms.items() if went_ms > since_ms}
         for registration in self.cluster_state.brokers.values():
-            if registration.broker_id not in live and not is_cut_off:
+            if registration.broker_id not in named and not is_cut_off:
                 continue
             is_self = registration.broker_id == self.node_id
             if not is_self:

@@ -45,7 +45,9 @@ class AdminBroker:
         birth = self.cluster_state.topics[topic].birth_of(index)
         return None if birth is None else birth[0]
 
-    def describe_brokers(self, listener_name: str) -> list[dict[str, Any]]:
+    def describe_brokers(
+        self, listener_name: str, *, names_missing: bool = False
+    ) -> list[dict[str, Any]]:
         return [{"node_id": NODE_ID, "host": "localhost", "port": 9092, "rack": None}]
 
 

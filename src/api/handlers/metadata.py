@@ -7,7 +7,8 @@ Behaviour: the brokers at the address advertised for the listener that was asked
 Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (KIP-430), which are
     all of them while there is no authorizer; 10 topic ids (KIP-516); 12 asks by id; 13 has an error
     of its own.
-A leader whose broker is not up counts as none, until another one is elected.
+A leader whose broker is not up counts as none, until another one is elected.  The broker itself
+    stays in the list for a while (`Broker.describe_brokers`).
 """
 
 from collections.abc import Awaitable
@@ -151,7 +152,7 @@ def describe_topic(broker: "Broker", image: "TopicImage") -> Body:
 def _describe_partition(
     broker: "Broker", image: "TopicImage", index: int, live: frozenset[int]
 ) -> Body:
-    state = broker.replicas.seats.state_of(image, index)
+    state = broker.partition_state(image.name, index)
     replicas = image.assignments[index] if state is None else state.replicas
     offline = [broker_id for broker_id in replicas if broker_id not in live]
     own = broker.replicas.find(image.topic_id, index)
@@ -178,7 +179,7 @@ def _answer(broker: "Broker", context: RequestContext, request: Body, topics: li
         for topic in topics:
             topic["topic_authorized_operations"] = ALL_TOPIC_OPERATIONS
     body = {
-        "brokers": broker.describe_brokers(context.listener_name),
+        "brokers": broker.describe_brokers(context.listener_name, names_missing=True),
         "cluster_id": broker.cluster_id,
         "controller_id": broker.controller_id,
         "topics": topics,

@@ -63,7 +63,9 @@ class GroupBroker:
         self.exists = True
         self.groups.on_partition_online(self.replicas.partition("__consumer_offsets", 0))
 
-    def describe_brokers(self, listener_name: str) -> list[dict[str, Any]]:
+    def describe_brokers(
+        self, listener_name: str, *, names_missing: bool = False
+    ) -> list[dict[str, Any]]:
         return [{"node_id": 5, "host": f"{listener_name}.local", "port": 9092, "rack": None}]
 
     def start(self, key: ApiKey, version: int, body: dict[str, Any]) -> Any:

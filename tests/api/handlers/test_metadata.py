@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from headrace.raft.cluster_commands import RegisterBroker
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
@@ -116,3 +117,22 @@ def test_operations_are_told_where_they_are_asked_for(client: Requester, topic: 
     answer = ask(client, topic, api_version=8, **fields)
     assert answer["topics"][0]["topic_authorized_operations"] == 0b110111111000
     assert answer["cluster_authorized_operations"] > 0
+
+
+def test_a_broker_that_went_down_is_named_for_a_while_to_those_who_produce_there(
+    broker: InProcessBroker, client: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node, gone = broker.broker, RegisterBroker(7, 1, "127.0.0.1", 1)
+    broker.call(node.cluster_group.propose, gone)
+
+    def named() -> list[int]:
+        return [each["node_id"] for each in ask(client)["brokers"]]
+
+    assert named() == [1]
+    for peers in ({1: None, 7: None}, {1: None}):
+        broker.call(node._peers_changed, peers)
+    assert sorted(named()) == [1, 7]
+    cluster = client.ask(60, 1, {"include_cluster_authorized_operations": False})
+    assert [each["broker_id"] for each in cluster["brokers"]] == [1]
+    monkeypatch.setattr("headrace.api.broker.MISSING_NAMED_MS", 0)
+    assert named() == [1]
