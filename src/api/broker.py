@@ -42,6 +42,7 @@ from ..raft.errors import (
     UnknownTopicOrPartitionError,
 )
 from ..raft.fetch_sessions import FetchSessions
+from ..raft.log_dir_moves import LogDirMoves
 from ..raft.partition_state import Outcome, PartitionState
 from ..raft.placement import grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
@@ -103,6 +104,7 @@ class Broker:
         self.wal: RaftWal
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager
+        self.log_dir_moves: LogDirMoves
         self.producer_ids: ProducerIdManager
         self.groups: GroupCoordinator
         self.send_fetch: SendFetch | None = None  # set before `start`
@@ -112,6 +114,7 @@ class Broker:
         )
         self.leader_quota = self._replication_quota(is_leaders=True)
         self.follower_quota = self._replication_quota(is_leaders=False)
+        self.log_dirs_quota = self._replication_quota(is_leaders=False)
         self._fetch_turn = 0
         self._went_ms: dict[int, int] = {}
         self._seen: frozenset[int] = frozenset()
@@ -167,6 +170,14 @@ class Broker:
             clock=self.clock,
             default_config=self.config.log_config,
             incarnation=identity.incarnation,
+        )
+        self.log_dir_moves = LogDirMoves(
+            self.log_manager,
+            self.replicas,
+            self.worker,
+            at_once=self.config.num_replica_alter_log_dirs_threads or len(self.config.log_dirs),
+            quota=self.log_dirs_quota,
+            schedule=self._schedule,
         )
         self.membership = Membership(
             config=self.config,
@@ -241,6 +252,7 @@ class Broker:
         )
         self.leader_quota.bytes_per_s = self.config.leader_replication_throttled_rate
         self.follower_quota.bytes_per_s = self.config.follower_replication_throttled_rate
+        self.log_dirs_quota.bytes_per_s = self.config.replica_alter_log_dirs_io_max_bytes_per_second
 
     def _on_command_applied(self, command: Command, result: Any) -> None:
         if isinstance(command, AlterConfigs) and command.resource_type == RESOURCE_BROKER:
@@ -297,6 +309,7 @@ class Broker:
         """
         self.log_manager.check_dirs()
         self.replicas.retry_unopened()
+        self.log_dir_moves.retry()
         has_none = len(self.log_manager.offline_dirs) == len(self.log_manager.log_dirs)
         if has_none and self.on_fatal is not None:
             self.on_fatal("every folder of log.dirs is offline")
@@ -311,6 +324,8 @@ class Broker:
                 self.fetchers.close()
             if hasattr(self, "membership"):
                 self.membership.close()
+            if hasattr(self, "log_dir_moves"):
+                self.log_dir_moves.close()
             if hasattr(self, "replicas"):
                 self.replicas.close()
             self.log_manager.close(clean=clean and self._decisions_are_kept())

@@ -136,6 +136,10 @@ class KafkaStorageError(HeadraceError):
         return isinstance(cause, OSError) and cause.errno in PASSING_REFUSALS
 
 
+class LogDirNotFoundError(HeadraceError):
+    """A folder that log.dirs does not name (LOG_DIR_NOT_FOUND)."""
+
+
 class LogDirLockedError(HeadraceError):
     """Another process holds `.lock` of the folder; `pid` is 0 where it cannot be told."""
 

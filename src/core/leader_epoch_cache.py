@@ -93,6 +93,10 @@ class LeaderEpochCache:
         kept = [(self._entries[slot][0], start_offset), *self._entries[slot + 1 :]]
         self._replace_and_save(kept, save=save)
 
+    def take_over(self, other: "LeaderEpochCache") -> None:
+        """Hold what the cache of another copy of the same log holds."""
+        self._replace_and_save(other.entries, save=True)
+
     def clear(self) -> None:
         """Forget everything, on disk too."""
         self._replace_and_save([], save=True)

@@ -89,6 +89,10 @@ class LogCleaner:
         """Where the log's dirty part begins; None where it was never compacted."""
         return self._offsets.get((log.topic, log.partition))
 
+    def has_offset_of(self, key: TopicPartition) -> bool:
+        """Whether the log may have been compacted: offsets may be missing from it."""
+        return key in self._offsets
+
     def is_cleaning(self, log: Log) -> bool:
         """Whether its old segments are being read: nobody else may drop them."""
         return self._run is not None and self._run.log is log

@@ -9,6 +9,7 @@
     cleaner-offset-checkpoint          per compacted partition: where its uncompacted part begins
     <topic>-<partition>/               a log
     <topic>-<partition>.<hex>-delete/  what is left of a deleted one
+    <topic>-<partition>.<hex>-future/  a log on its way here from another folder (future_logs.py)
 
 All names and formats are Kafka's.
 """
@@ -43,9 +44,11 @@ LOCK_NAME = ".lock"
 CLEAN_SHUTDOWN_NAME = ".kafka_cleanshutdown"
 CLEANER_OFFSET_NAME = "cleaner-offset-checkpoint"
 DELETED_SUFFIX = "-delete"
+FUTURE_SUFFIX = "-future"
 
 _log = logging.getLogger(__name__)
 _FOLDER_NAME = re.compile(r"([a-zA-Z0-9._-]+)-(0|[1-9][0-9]{0,9})")
+_FUTURE_NAME = re.compile(_FOLDER_NAME.pattern + r"\.[0-9a-f]{32}-future")
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of Linux: type, whence, start, len, pid
 _CLEAN_SHUTDOWN_CONTENT = b'{"version":0,"brokerEpoch":-1}'
 # Kafka keeps its own metadata in a folder that looks like a partition's.
@@ -225,11 +228,21 @@ class LogDir:
 
     def partition_folders(self) -> list[tuple[TopicPartition, Path]]:
         """The folders of logs, by name; what else lies here is left alone."""
+        return self._folders_called(_FOLDER_NAME)
+
+    def future_folders(self) -> list[tuple[TopicPartition, Path]]:
+        """The folders of logs on their way here."""
+        return self._folders_called(_FUTURE_NAME)
+
+    def _folders_called(self, pattern: re.Pattern[str]) -> list[tuple[TopicPartition, Path]]:
         found = []
         with os.scandir(self.path) as entries:
             for entry in entries:
-                key = parse_folder_name(entry.name)
-                if key is not None and key not in _NOT_OURS and entry.is_dir():
+                match = pattern.fullmatch(entry.name)
+                if match is None or not entry.is_dir():
+                    continue
+                key = (match[1], int(match[2]))
+                if key not in _NOT_OURS:
                     found.append((key, Path(entry.path)))
         return sorted(found)
 
@@ -264,6 +277,11 @@ def parse_folder_name(name: str) -> TopicPartition | None:
 def deleted_folder_name(name: str, unique: bytes) -> str:
     """What the folder `name` is called from its deletion on, cut to what file systems take."""
     return f"{name[: 255 - 1 - 32 - len(DELETED_SUFFIX)]}.{unique.hex()}{DELETED_SUFFIX}"
+
+
+def future_folder_name(key: TopicPartition, unique: bytes) -> str:
+    """What the folder of a log is called while it is on its way; never cut short."""
+    return f"{key[0]}-{key[1]}.{unique.hex()}{FUTURE_SUFFIX}"
 
 
 def _take_lock(descriptor: int, folder: Path) -> None:

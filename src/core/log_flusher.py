@@ -87,6 +87,16 @@ class LogFlusher:
         if not self._is_in_flight:
             self._start()
 
+    @property
+    def is_in_flight(self) -> bool:
+        """Whether the worker has a sync of this log to do."""
+        return self._is_in_flight
+
+    def take_waiters(self) -> list[tuple[OnFlushed, OnError]]:
+        """Who waits for the sync after the one in flight; from now on the caller serves them."""
+        waiters, self._waiters = self._waiters, []
+        return waiters
+
     def _start(self) -> None:
         waiters, self._waiters = self._waiters, []
         try:

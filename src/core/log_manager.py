@@ -19,13 +19,11 @@ from .checkpoint_file import (
     LOG_START_OFFSET_NAME,
     RECOVERY_POINT_NAME,
     TopicPartition,
-    check_room,
     write_new_partition_metadata,
     write_partition_metadata,
 )
 from .clock import Clock
 from .errors import (
-    PASSING_REFUSALS,
     CorruptIndexError,
     CorruptRecordError,
     HeadraceError,
@@ -34,20 +32,25 @@ from .errors import (
     LogCorruptedError,
 )
 from .folder_keeper import FolderKeeper
+from .future_log import FutureLog
+from .future_logs import FutureLogs, give_up_copy, is_replacing, reaches_further
 from .kafka_uuid import ZERO_UUID, uuid_to_text
 from .log import Log
+from .log_checkpoints import LogCheckpoints
 from .log_cleaner import LogCleaner
 from .log_config import LogConfig
 from .log_dir import CLEANER_OFFSET_NAME, Checkpoints, LogDir, deleted_folder_name
 from .log_dir_identity import agree_on_identity
+from .log_dirs import LogDirs
 from .log_manager_settings import LogManagerSettings
+from .log_opener import LogOpener
 from .log_retention import enforce_retention
 from .worker import Worker
 
 _log = logging.getLogger(__name__)
 
-# What is said of a log whose folder or file somebody has removed.
-_FILE_GONE = frozenset((errno.ENOENT, errno.ESTALE))
+# Partitions that this node does not hold (yet), whose folder somebody has chosen.
+MAX_PREFERRED_DIRS = 10_000
 # What a new log takes at once: its folder, partition.metadata, and the first page of its files.
 _NEW_LOG_BYTES = 16 * 1024
 # What is wrong with one log alone, and is no failure of its disk.
@@ -68,9 +71,7 @@ class LogManager:
         cluster_id: str | None = None,
         node_id: int = 1,
     ) -> None:
-        if not log_dirs:
-            raise InconsistentLogDirError("log.dirs names no folder; name at least one")
-        self._dirs = [LogDir(path.absolute()) for path in dict.fromkeys(log_dirs)]
+        self._dirs = LogDirs(log_dirs, on_offline=self._dir_went_offline)
         self._clock = clock
         self._worker = worker
         self._default_config = default_config or LogConfig()
@@ -89,6 +90,22 @@ class LogManager:
             on_progress=self._checkpoint_cleaner_offsets,
             on_storage_failure=self._on_log_failure,
         )
+        expiration_ms = self._settings.producer_id_expiration_ms
+        self._opener = LogOpener(clock, worker, expiration_ms, self._cleaner.has_offset_of)
+        self.future_logs = FutureLogs(
+            clock, worker, self._folders, self._opener, self._dirs.storage_failed
+        )
+        self._checkpoints = LogCheckpoints(
+            worker,
+            self._dirs,
+            logs_in=self._logs_in,
+            offline_in=lambda log_dir: (
+                key for key in self._offline_logs if self._dir_of[key] is log_dir
+            ),
+            cleaner_offset_of=self._cleaner.offset_of,
+            on_error=self._dirs.worker_failed,
+        )
+        self._preferred_dirs: dict[TopicPartition, LogDir] = {}
         self.cluster_id = cluster_id or ""
         self.node_id = node_id
         self.on_dir_offline: Callable[[Path], None] | None = None
@@ -128,11 +145,20 @@ class LogManager:
         choose_config = config_of or (lambda _topic: self._default_config)
         try:
             for log_dir in self._dirs:
-                self._try_dir(log_dir, log_dir.lock)
+                self._dirs.attempt(log_dir, log_dir.lock)
             self.adopt_cluster_id(self.cluster_id)
-            for log_dir in self._online_dirs():
-                self._try_dir(log_dir, partial(self._load_dir, log_dir, choose_config))
-            self._online_dirs()
+            for log_dir in self._dirs.online():
+                # Of all folders first: a log that moved was perhaps compacted in another one.
+                self._dirs.attempt(log_dir, partial(self._restore_cleaner_offsets, log_dir))
+            for log_dir in self._dirs.online():
+                self._dirs.attempt(log_dir, partial(self._load_dir, log_dir, choose_config))
+            for log_dir in self._dirs.online():
+                load = partial(
+                    self.future_logs.load, log_dir, self._dir_of, self._logs, self._default_config
+                )
+                self._dirs.attempt(log_dir, load)
+            if len(self._dirs.online()) == len(self.log_dirs) > 1:
+                self.future_logs.forget_marks(self._logs.values())
             self._checkpoint_cleaner_offsets()
         except BaseException:
             self._abandon()
@@ -141,7 +167,7 @@ class LogManager:
     def adopt_cluster_id(self, cluster_id: str) -> None:
         """Tie the folders to a cluster; "": to the one they name, else as the settings say."""
         self.cluster_id = agree_on_identity(
-            self._online_dirs(),
+            self._dirs.online(),
             cluster_id=cluster_id or None,
             node_id=self.node_id,
             clock=self._clock,
@@ -161,23 +187,33 @@ class LogManager:
         return self._dir_of[log.topic, log.partition].path
 
     def get_or_create_log(
-        self, topic: str, partition: int, *, topic_id: bytes, config: LogConfig
+        self,
+        topic: str,
+        partition: int,
+        *,
+        topic_id: bytes,
+        config: LogConfig,
+        is_new: bool = True,
     ) -> Log:
-        """The partition's log under `config`, made in the folder with the fewest where it is new.
+        """The partition's log under `config`, made in the preferred folder or the one with the
+        fewest where it is not there.
 
         Raises InconsistentLogDirError where the log on disk belongs to another topic of that name,
-        KafkaStorageError where no folder is usable, and what kept the log offline at the start.
+        KafkaStorageError where no folder is usable, or where one is offline and may hold the log
+        (not `is_new`), and what kept the log offline at the start.
         """
         key = (topic, partition)
         if key in self._waiting:
-            self._check_online(self._dir_of[key])
+            self._dirs.check_online(self._dir_of[key])
             self._waiting[key]()
         if key in self._offline_logs:
             raise self._offline_logs[key]
         log = self._logs.get(key)
         if log is None:
+            if not is_new:
+                self._dirs.check_all_online(f"{topic}-{partition} may be there")
             return self._create_log(key, topic_id, config)
-        self._check_online(self._dir_of[key])
+        self._dirs.check_online(self._dir_of[key])
         if log.config != config:
             log.update_config(config)
         if topic_id not in (ZERO_UUID, log.topic_id):
@@ -195,23 +231,11 @@ class LogManager:
 
         Asked before a topic is decided on, so that a full disk leaves nothing half made.
         """
-        failure: OSError | None = None
-        for log_dir in self._online_dirs():
-            try:
-                check_room(log_dir.path, log_count * _NEW_LOG_BYTES)
-            except OSError as error:
-                failure = error
-                self._on_storage_failure(log_dir, log_dir.path, error)
-            else:
-                return
-        assert failure is not None
-        raise KafkaStorageError(Path(failure.filename or self._dirs[0].path), str(failure))
+        self._dirs.check_room(log_count * _NEW_LOG_BYTES)
 
     def check_dirs(self) -> None:
         """Take folders offline that were removed: what is appended there would be lost."""
-        for log_dir in self._dirs:
-            if not log_dir.is_offline:
-                self._try_dir(log_dir, log_dir.check_in_place)
+        self._dirs.check_in_place()
 
     def delete_log(self, topic: str, partition: int) -> None:
         """Take the log out of use at once; its files go after file.delete.delay.ms.
@@ -219,6 +243,9 @@ class LogManager:
         Nothing happens where there is no such log.
         """
         key = (topic, partition)
+        self.future_logs.drop(key)
+        self.future_logs.finish_replacing(key)
+        self._preferred_dirs.pop(key, None)
         if key in self._offline_logs:
             self._delete_offline_log(key)
             return
@@ -234,7 +261,7 @@ class LogManager:
             if isinstance(error.__cause__, FileNotFoundError) and log_dir.path.is_dir():
                 _log.warning("%s was removed by somebody else", log.path)
             else:
-                self._take_offline(log_dir, OSError(errno.EIO, str(error)))
+                self._dirs.take_offline(log_dir, OSError(errno.EIO, str(error)))
             return
         self._folders.remove_later(folder, delay_ms)
 
@@ -247,7 +274,7 @@ class LogManager:
         try:
             folder.rename(doomed)
         except OSError as error:
-            self._take_offline(log_dir, error)
+            self._dirs.take_offline(log_dir, error)
             return
         self._folders.remove(doomed)
 
@@ -257,15 +284,15 @@ class LogManager:
 
     def checkpoint_recovery_points(self) -> None:
         """Write, on the worker, up to where each log is on disk for certain."""
-        self._checkpoint(RECOVERY_POINT_NAME, _recovery_point_of)
+        self._checkpoints.write(RECOVERY_POINT_NAME)
 
     def checkpoint_log_start_offsets(self) -> None:
         """Write, on the worker, the log starts that the segments alone do not tell."""
-        self._checkpoint(LOG_START_OFFSET_NAME, _log_start_offset_of)
+        self._checkpoints.write(LOG_START_OFFSET_NAME)
 
     def checkpoint_high_watermarks(self) -> None:
         """Write each log's high watermark, on the worker."""
-        self._checkpoint(HIGH_WATERMARK_NAME, _high_watermark_of)
+        self._checkpoints.write(HIGH_WATERMARK_NAME)
 
     def enforce_retention(self) -> int:
         """Drop segments that are too old or too much; how many."""
@@ -281,7 +308,9 @@ class LogManager:
         """Start compacting the log with the most to gain, on the worker; False if none has."""
         if not self._settings.log_cleaner_enable:
             return False
-        return self._cleaner.compact_filthiest(self._online_logs())
+        future_of = self.future_logs.get
+        staying = [log for log in self._online_logs() if not future_of((log.topic, log.partition))]
+        return self._cleaner.compact_filthiest(staying)
 
     def abort_compaction(self) -> None:
         """Let a running compaction end soon, without effect; call it before closing the worker."""
@@ -311,25 +340,74 @@ class LogManager:
         """
         self._cleaner.abort()
         for log_dir in self._dirs:
-            logs = [log for log in self._logs.values() if self._dir_of_log(log) is log_dir]
+            logs = self._logs_in(log_dir)
             if clean and not log_dir.is_offline:
-                self._try_dir(log_dir, partial(self._close_dir, log_dir, logs))
+                self._dirs.attempt(log_dir, partial(self._close_dir, log_dir, logs))
             else:
                 for log in logs:
                     _try_close(log, clean=False)
-            log_dir.unlock()
-        self._logs.clear()
-        self._dir_of.clear()
+        if clean and not self.offline_dirs:
+            self.future_logs.finish_all()
+        self._let_go()
+
+    # -- from one folder to another -------------------------------------------------------------
+
+    def online_dir_at(self, path: str) -> LogDir:
+        """The folder of `log.dirs` at an absolute path.
+
+        Raises LogDirNotFoundError, and KafkaStorageError where it is offline.
+        """
+        log_dir = self._dirs.at(path)
+        self._dirs.check_online(log_dir)
+        return log_dir
+
+    def prefer_dir(self, topic: str, partition: int, log_dir: LogDir) -> None:
+        """Make the partition's log there, should it be made (again)."""
+        key = (topic, partition)
+        if log_dir not in (self._dir_of.get(key), self.future_logs.dir_of(key)):
+            while len(self._preferred_dirs) >= MAX_PREFERRED_DIRS:
+                del self._preferred_dirs[next(iter(self._preferred_dirs))]
+            self._preferred_dirs[key] = log_dir
+
+    def begin_future_log(self, current: Log, log_dir: LogDir) -> FutureLog | None:
+        """An empty copy of a log in another folder, to be filled; None where it is there already.
+
+        Raises KafkaStorageError, also while any folder is offline: there may be a copy in it.
+        """
+        key = (current.topic, current.partition)
+        if self._dir_of[key] is log_dir:
+            return None
+        self._dirs.check_all_online("it may hold a copy of the log")
+        self._preferred_dirs.pop(key, None)
+        if self._cleaner.is_cleaning(current):
+            self._cleaner.abort()
+        try:
+            return self.future_logs.create(log_dir, current)
+        except OSError as error:
+            self._dirs.storage_failed(log_dir, log_dir.path, error)
+            raise KafkaStorageError(log_dir.path, str(error)) from error
+
+    def replace_with_future(self, current: Log) -> Log:
+        """Put the copy in the place of a log that ends where it does; raises KafkaStorageError."""
+        key = (current.topic, current.partition)
+        log, log_dir = self.future_logs.replace(key, current, self._checkpoints.write_all)
+        self._adopt_log(log_dir, key, log)
+        return log
 
     # -- loading --------------------------------------------------------------------------------
+
+    def _restore_cleaner_offsets(self, log_dir: LogDir) -> None:
+        self._cleaner.restore_offsets(log_dir.read_checkpoints().cleaner_offsets or {})
 
     def _load_dir(self, log_dir: LogDir, config_of: Callable[[str], LogConfig]) -> None:
         for folder in log_dir.deleted_folders():
             self._folders.remove(folder)
         is_clean = log_dir.take_clean_marker()
         checkpoints = log_dir.read_checkpoints()
-        self._cleaner.restore_offsets(checkpoints.cleaner_offsets or {})
         for key, folder in log_dir.partition_folders():
+            if key in self._logs and self._may_replace(key, folder):
+                self._load_copy(log_dir, key, folder, checkpoints)
+                continue
             if key in self._dir_of:
                 raise InconsistentLogDirError(
                     f"{folder} and {self._dir_of[key].path / folder.name} hold the same "
@@ -339,6 +417,30 @@ class LogManager:
             load = partial(self._load_log, log_dir, key, folder, config, checkpoints, is_clean)
             self._waiting[key] = load
             load()
+
+    def _may_replace(self, key: TopicPartition, folder: Path) -> bool:
+        """Whether one of the two folders of this partition was to take the other's place."""
+        return is_replacing(folder) or is_replacing(self._logs[key].path)
+
+    def _load_copy(
+        self, log_dir: LogDir, key: TopicPartition, folder: Path, checkpoints: Checkpoints
+    ) -> None:
+        """Open a log of which another folder holds a copy, and keep the better one."""
+        known = self._logs[key]
+        try:
+            log = self._opener.open_log(Log, key, folder, known.config, checkpoints, is_clean=False)
+        except _LOG_FAULTS as error:
+            _log.error("%s-%d stays offline, and so does its copy: %s", *key, error)
+            self._offline_logs[key] = error
+            self._logs.pop(key).close(clean=False)
+            return
+        is_better = reaches_further(log, known) or (
+            is_replacing(folder) and not reaches_further(known, log)
+        )
+        if is_better:
+            log.increment_log_start_offset(min(known.log_start_offset, log.log_end_offset))
+            self._adopt_log(log_dir, key, log)
+        give_up_copy(known if is_better else log)
 
     def _load_log(
         self,
@@ -352,7 +454,7 @@ class LogManager:
         """Open a log that is on disk; where it stays offline, _offline_logs has the reason."""
         self._dir_of[key] = log_dir
         try:
-            log = self._open_log(log_dir, key, folder, config, checkpoints, is_clean=is_clean)
+            log = self._opener.open_log(Log, key, folder, config, checkpoints, is_clean=is_clean)
         except KafkaStorageError as error:
             if not error.is_passing:
                 raise
@@ -369,57 +471,28 @@ class LogManager:
                 self._cleaner.restore_offsets({key: log.log_start_offset})
         del self._waiting[key]
 
-    def _open_log(
-        self,
-        log_dir: LogDir,
-        key: TopicPartition,
-        folder: Path,
-        config: LogConfig,
-        checkpoints: Checkpoints | None,
-        *,
-        is_clean: bool,
-    ) -> Log:
-        starts = checkpoints.log_start_offsets if checkpoints else {}
-        points = checkpoints.recovery_points if checkpoints else {}
-        log = Log.open(
-            folder,
-            topic=key[0],
-            partition=key[1],
-            config=config,
-            clock=self._clock,
-            worker=self._worker,
-            is_clean=is_clean,
-            is_new=checkpoints is None,
-            recovery_point=points.get(key, 0),
-            log_start_offset=starts.get(key, 0),
-            producer_id_expiration_ms=self._settings.producer_id_expiration_ms,
-            allows_gaps=checkpoints is not None and checkpoints.may_have_gaps(key),
-        )
-        committed = checkpoints.high_watermarks.get(key, 0) if checkpoints else 0
-        log.update_high_watermark(min(max(committed, log.log_start_offset), log.log_end_offset))
-        return log
-
     def _adopt_log(self, log_dir: LogDir, key: TopicPartition, log: Log) -> None:
-        log.on_storage_failure = partial(self._on_storage_failure, log_dir)
+        log.on_storage_failure = partial(self._dirs.storage_failed, log_dir)
         self._logs[key] = log
         self._dir_of[key] = log_dir
 
     def _create_log(self, key: TopicPartition, topic_id: bytes, config: LogConfig) -> Log:
-        online = self._online_dirs()
+        online = self._dirs.online()
         if len(online) > 1:
             counts = Counter(self._dir_of.values())
-            online.sort(key=lambda each: counts[each])
+            preferred = self._preferred_dirs.pop(key, None)
+            online.sort(key=lambda each: (each is not preferred, counts[each]))
         failures = []
         for log_dir in online:
             folder = log_dir.path / f"{key[0]}-{key[1]}"
             try:
                 log = self._create_log_in(log_dir, folder, key, topic_id, config)
             except OSError as error:
-                self._on_storage_failure(log_dir, folder, error)
+                self._dirs.storage_failed(log_dir, folder, error)
                 failures.append(KafkaStorageError(folder, str(error)))
                 continue
             self._adopt_log(log_dir, key, log)
-            self._folders.sync_new(folder, partial(self._on_worker_error, log_dir))
+            self._folders.sync_new(folder, partial(self._dirs.worker_failed, log_dir))
             return log
         raise failures[-1]
 
@@ -441,7 +514,7 @@ class LogManager:
         try:
             if topic_id != ZERO_UUID:
                 write_new_partition_metadata(folder, topic_id)
-            log = self._open_log(log_dir, key, folder, config, None, is_clean=True)
+            log = self._opener.open_log(Log, key, folder, config, None, is_clean=True)
             log.topic_id = topic_id
             return log
         except (OSError, KafkaStorageError) as error:
@@ -453,54 +526,23 @@ class LogManager:
 
     # -- folders --------------------------------------------------------------------------------
 
-    def _online_dirs(self) -> list[LogDir]:
-        online = [log_dir for log_dir in self._dirs if not log_dir.is_offline]
-        if not online:
-            failed = self._dirs[0]
-            raise KafkaStorageError(failed.path, f"no folder of log.dirs works: {failed.failure}")
-        return online
-
-    def _check_online(self, log_dir: LogDir) -> None:
-        if log_dir.is_offline:
-            raise KafkaStorageError(log_dir.path, f"the folder is offline: {log_dir.failure}")
-
     def _online_logs(self) -> list[Log]:
         return [log for log in self._logs.values() if not self._dir_of_log(log).is_offline]
 
     def _dir_of_log(self, log: Log) -> LogDir:
         return self._dir_of[log.topic, log.partition]
 
-    def _try_dir(self, log_dir: LogDir, action: Callable[[], None]) -> None:
-        try:
-            action()
-        except OSError as error:
-            self._take_offline(log_dir, error)
-        except KafkaStorageError as error:
-            self._take_offline(log_dir, OSError(errno.EIO, str(error)))
-
-    def _on_storage_failure(self, log_dir: LogDir, path: Path, error: OSError) -> None:
-        if error.errno in PASSING_REFUSALS:
-            _log.error("%s: %s; appends are refused until that is mended", path, error)
-            return
-        if error.errno in _FILE_GONE and path != log_dir.path and log_dir.is_in_place():
-            _log.error("%s: %s; somebody has removed it, this log alone is offline", path, error)
-            return
-        self._take_offline(log_dir, error)
-
     def _on_log_failure(self, log: Log, error: OSError) -> None:
-        self._on_storage_failure(self._dir_of_log(log), Path(log.path), error)
+        self._dirs.storage_failed(self._dir_of_log(log), Path(log.path), error)
 
     def _checkpoint_cleaner_offsets(self) -> None:
-        self._checkpoint(CLEANER_OFFSET_NAME, self._cleaner.offset_of)
+        self._checkpoints.write(CLEANER_OFFSET_NAME)
 
-    def _take_offline(self, log_dir: LogDir, error: OSError) -> None:
-        if log_dir.is_offline:
-            return
-        log_dir.failure = error
+    def _dir_went_offline(self, log_dir: LogDir) -> None:
         for log in self._logs.values():
             if self._cleaner.is_cleaning(log) and self._dir_of_log(log) is log_dir:
                 self._cleaner.abort()
-        _log.error("%s goes offline until the next start: %s", log_dir.path, error)
+        self.future_logs.forget_dir(log_dir)
         if self.on_dir_offline is not None:
             self.on_dir_offline(log_dir.path)
 
@@ -514,34 +556,9 @@ class LogManager:
             _log.error("%s", error)
         return 0
 
-    def _checkpoint(self, name: str, offset_of: Callable[[Log], int | None]) -> None:
-        for log_dir in self._dirs:
-            if log_dir.is_offline:
-                continue
-            offsets = self._gather(log_dir, name, offset_of)
-            generation = log_dir.generation
-            self._worker.submit(
-                partial(log_dir.write_checkpoint, name, offsets, generation=generation),
-                None,
-                partial(self._on_worker_error, log_dir),
-            )
-
-    def _gather(
-        self, log_dir: LogDir, name: str, offset_of: Callable[[Log], int | None]
-    ) -> dict[TopicPartition, int]:
-        gathered = {}
-        for key, log in self._logs.items():
-            if self._dir_of[key] is log_dir and (offset := offset_of(log)) is not None:
-                gathered[key] = offset
-        for key in self._offline_logs:
-            if self._dir_of[key] is log_dir and (kept := log_dir.written_offset(name, key)) >= 0:
-                gathered[key] = kept
-        return gathered
-
-    def _on_worker_error(self, log_dir: LogDir, error: BaseException) -> None:
-        if not isinstance(error, OSError):
-            raise error
-        self._on_storage_failure(log_dir, log_dir.path, error)
+    def _logs_in(self, log_dir: LogDir) -> list[Log]:
+        current = [log for key, log in self._logs.items() if self._dir_of[key] is log_dir]
+        return [*current, *self.future_logs.logs_in(log_dir)]
 
     # -- closing --------------------------------------------------------------------------------
 
@@ -550,25 +567,20 @@ class LogManager:
         all_closed = all(self._dir_of[key] is not log_dir for key in self._offline_logs)
         for log in logs:
             all_closed = not log.is_offline and _try_close(log) and all_closed
-        log_dir.retire_checkpoints()
-        for name, offset_of in (
-            (RECOVERY_POINT_NAME, _recovery_point_of),
-            (LOG_START_OFFSET_NAME, _log_start_offset_of),
-            (HIGH_WATERMARK_NAME, _high_watermark_of),
-        ):
-            log_dir.write_checkpoint(
-                name, self._gather(log_dir, name, offset_of), generation=log_dir.generation
-            )
+        self._checkpoints.write_last(log_dir)
         if all_closed:
             log_dir.leave_clean_marker()
 
     def _abandon(self) -> None:
         """Leave the folders of a start that failed as they were found."""
         for log_dir in self._dirs:
-            logs = [log for log in self._logs.values() if self._dir_of_log(log) is log_dir]
-            is_closed = [_try_close(log) for log in logs].count(False) == 0
+            is_closed = [_try_close(log) for log in self._logs_in(log_dir)].count(False) == 0
             if log_dir.was_clean and is_closed and not log_dir.is_offline:
-                self._try_dir(log_dir, log_dir.leave_clean_marker)
+                self._dirs.attempt(log_dir, log_dir.leave_clean_marker)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        for log_dir in self._dirs:
             log_dir.unlock()
         self._logs.clear()
         self._dir_of.clear()
@@ -581,19 +593,3 @@ def _try_close(log: Log, *, clean: bool = True) -> bool:
         _log.error("%s was not closed cleanly: %s", log.path, error)
         return False
     return True
-
-
-def _recovery_point_of(log: Log) -> int:
-    return log.recovery_point
-
-
-def _log_start_offset_of(log: Log) -> int | None:
-    """The start, where the segments do not tell it by themselves."""
-    segments = log.segments
-    if segments and log.log_start_offset <= segments[0].base_offset:
-        return None
-    return log.log_start_offset
-
-
-def _high_watermark_of(log: Log) -> int:
-    return log.high_watermark

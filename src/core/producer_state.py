@@ -160,6 +160,12 @@ class ProducerStateManager:
         self._ongoing.clear()
         self._unreplicated.clear()
 
+    def take_over(self, other: "ProducerStateManager") -> None:
+        """Remember what the producers of another copy of the same log are; that copy ends."""
+        self._entries = other._entries
+        self._ongoing = other._ongoing
+        self._unreplicated = other._unreplicated
+
     def take_snapshot(self, offset: int) -> None:
         """Write the state below `offset`, unless that is there; without a sync."""
         if offset == self.snapshot_offset:

@@ -13,6 +13,10 @@ class NotLeaderOrFollowerError(ReplicationError):
     """This broker does not lead the partition (NOT_LEADER_OR_FOLLOWER)."""
 
 
+class ReplicaNotAvailableError(ReplicationError):
+    """This broker has no copy of the partition (yet)."""
+
+
 class FencedLeaderEpochError(ReplicationError):
     """The request's leader epoch is older than ours (FENCED_LEADER_EPOCH)."""
 

@@ -413,6 +413,12 @@ class Partition(Replica):
         self.offline_reason = ""
         self.high_watermark = max(log.log_start_offset, log.high_watermark)
 
+    def replace_log(self, log: ReplicaLog) -> None:
+        """The same records are in another folder now."""
+        assert self.log is not None, self
+        assert log.log_end_offset == self.log.log_end_offset, (log.path, self.log.path)
+        self.log = log
+
     def state_changed(self) -> None:
         """Take the role that the group's present state gives this broker."""
         state = self._group.state

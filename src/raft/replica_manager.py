@@ -46,7 +46,7 @@ from .partition_group import (
 from .partition_state import Elect, ElectKind, Form, Outcome, PartitionState
 from .placement import choose_voters
 from .raft_wal import RaftWal
-from .replica_log import LogKeeper
+from .replica_log import LogKeeper, ReplicaLog
 from .runtime_contract import Runtime, Schedule
 from .seed_sender import base_id_of_seed
 from .topic_image import TopicImage
@@ -93,6 +93,8 @@ class ReplicaManager:
         self.on_role_changed: PartitionHook | None = None
         # Told of each new state of a partition that several brokers hold.
         self.on_state_taken: PartitionHook | None = None
+        # Told of each partition whose log was opened; set before `start`.
+        self.on_log_opened: PartitionHook | None = None
         # Gives, for a log's folder, what to call when more of it is committed; set before `start`.
         self.committed_hook_of: Callable[[Path], Callable[[], None] | None] | None = None
         self._log_manager = log_manager
@@ -356,6 +358,17 @@ class ReplicaManager:
             partition.take_log(log)
             if self.committed_hook_of is not None:
                 partition.on_committed = self.committed_hook_of(log.path)
+            if self.on_log_opened is not None:
+                self.on_log_opened(partition)
+
+    def replace_log(self, partition: Partition, log: ReplicaLog) -> None:
+        """Another copy of its log, in another folder, is its log from now on."""
+        told = partition.on_committed
+        partition.replace_log(log)
+        if self.committed_hook_of is not None:
+            partition.on_committed = self.committed_hook_of(log.path)
+        if told is not None:
+            told()  # who looks at the old folder sees that it is gone
 
     def retry_unopened(self) -> None:
         """Try again what storage refused to open: the disk may have room by now."""

@@ -71,6 +71,8 @@ class BrokerConfig:
     replication_quota_window_size_seconds: int = 1
     leader_replication_throttled_rate: int = LONG_MAX
     follower_replication_throttled_rate: int = LONG_MAX
+    replica_alter_log_dirs_io_max_bytes_per_second: int = LONG_MAX
+    num_replica_alter_log_dirs_threads: int | None = None
     producer_id_expiration_ms: int = 86_400_000
     producer_id_expiration_check_interval_ms: int = 600_000
     group_min_session_timeout_ms: int = 6_000

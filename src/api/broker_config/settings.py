@@ -94,6 +94,14 @@ _REPLICATION_ROWS: tuple[_Row, ...] = (
         "How often that is looked at.",
     ),
     (
+        "num.replica.alter.log.dirs.threads",
+        "int",
+        None,
+        _POSITIVE,
+        READ_ONLY,
+        "How many replicas are moved between log.dirs at once; unset: as many as there are.",
+    ),
+    (
         "replication.quota.window.num",
         "int",
         "11",
@@ -127,6 +135,14 @@ _THROTTLE_ROWS: tuple[_Row, ...] = (
         _NATURAL,
         CLUSTER_WIDE,
         "Bytes a second that throttled replicas of this broker may fetch, while out of sync.",
+    ),
+    (
+        "replica.alter.log.dirs.io.max.bytes.per.second",
+        "long",
+        str(LONG_MAX),
+        _NATURAL,
+        CLUSTER_WIDE,
+        "Bytes a second that replicas may bring from one folder of log.dirs to another.",
     ),
 )
 _BROKER_ROWS: tuple[_Row, ...] = (

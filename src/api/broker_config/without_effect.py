@@ -59,7 +59,6 @@ _ROWS: tuple[_Row, ...] = (
     ("num.io.threads", "int", 1, ()),
     ("num.network.threads", "int", 1, ()),
     ("num.recovery.threads.per.data.dir", "int", 1, ()),
-    ("num.replica.alter.log.dirs.threads", "int", None, ()),
     ("num.replica.fetchers", "int", 1, ()),
     ("offsets.load.buffer.size", "int", 1, ()),
     ("offsets.topic.compression.codec", "int", None, ()),

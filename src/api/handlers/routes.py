@@ -34,7 +34,7 @@ from .groups import (
     handle_sync_group,
 )
 from .list_offsets import handle_list_offsets
-from .log_dirs import handle_describe_log_dirs
+from .log_dirs import handle_alter_replica_log_dirs, handle_describe_log_dirs
 from .metadata import handle_metadata
 from .offset_for_leader_epoch import handle_offset_for_leader_epoch
 from .produce import handle_produce
@@ -90,6 +90,7 @@ _ROWS = (
     Route(ApiKey.OFFSET_FOR_LEADER_EPOCH, 2, 4, handle_offset_for_leader_epoch),
     Route(ApiKey.DESCRIBE_CONFIGS, 1, 4, handle_describe_configs),
     Route(ApiKey.ALTER_CONFIGS, 0, 2, handle_alter_configs),
+    Route(ApiKey.ALTER_REPLICA_LOG_DIRS, 1, 2, handle_alter_replica_log_dirs),
     Route(ApiKey.DESCRIBE_LOG_DIRS, 1, 5, handle_describe_log_dirs),
     Route(ApiKey.CREATE_PARTITIONS, 0, 3, handle_create_partitions),
     Route(ApiKey.INCREMENTAL_ALTER_CONFIGS, 0, 1, handle_incremental_alter_configs),

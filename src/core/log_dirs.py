@@ -1,0 +1,112 @@
+"""All `log.dirs` of one node: which of them work, and what a failure means for one."""
+
+import errno
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from .checkpoint_file import check_room
+from .errors import (
+    PASSING_REFUSALS,
+    InconsistentLogDirError,
+    KafkaStorageError,
+    LogDirNotFoundError,
+)
+from .log_dir import LogDir
+
+_log = logging.getLogger(__name__)
+
+# What is said of a log whose folder or file somebody has removed.
+_FILE_GONE = frozenset((errno.ENOENT, errno.ESTALE))
+
+
+class LogDirs:
+    """The folders in the order of the setting; `on_offline` is told of one whose disk failed."""
+
+    def __init__(self, paths: Sequence[Path], *, on_offline: Callable[[LogDir], None]) -> None:
+        if not paths:
+            raise InconsistentLogDirError("log.dirs names no folder; name at least one")
+        self._dirs = [LogDir(path.absolute()) for path in dict.fromkeys(paths)]
+        self._on_offline = on_offline
+
+    def __iter__(self) -> Iterator[LogDir]:
+        return iter(self._dirs)
+
+    def online(self) -> list[LogDir]:
+        """Those that work; raises KafkaStorageError where none does."""
+        online = [log_dir for log_dir in self._dirs if not log_dir.is_offline]
+        if not online:
+            failed = self._dirs[0]
+            raise KafkaStorageError(failed.path, f"no folder of log.dirs works: {failed.failure}")
+        return online
+
+    def at(self, path: str) -> LogDir:
+        """The folder at an absolute path; raises LogDirNotFoundError."""
+        for log_dir in self._dirs:
+            if str(log_dir.path) == path:
+                return log_dir
+        raise LogDirNotFoundError(f"log.dirs does not name {path}")
+
+    def check_online(self, log_dir: LogDir) -> None:
+        """Raise KafkaStorageError where it is offline."""
+        if log_dir.is_offline:
+            raise KafkaStorageError(log_dir.path, f"the folder is offline: {log_dir.failure}")
+
+    def check_all_online(self, why: str) -> None:
+        """Raise KafkaStorageError where one is offline, of which nobody knows what it has."""
+        for log_dir in self._dirs:
+            if log_dir.is_offline:
+                raise KafkaStorageError(log_dir.path, f"the folder is offline, {why}")
+
+    def check_room(self, size_bytes: int) -> None:
+        """Raise KafkaStorageError unless one of those that work has room for so much."""
+        failure: OSError | None = None
+        for log_dir in self.online():
+            try:
+                check_room(log_dir.path, size_bytes)
+            except OSError as error:
+                failure = error
+                self.storage_failed(log_dir, log_dir.path, error)
+            else:
+                return
+        assert failure is not None
+        raise KafkaStorageError(Path(failure.filename or self._dirs[0].path), str(failure))
+
+    def check_in_place(self) -> None:
+        """Take offline what was removed: what is appended there would be lost."""
+        for log_dir in self._dirs:
+            if not log_dir.is_offline:
+                self.attempt(log_dir, log_dir.check_in_place)
+
+    def attempt(self, log_dir: LogDir, action: Callable[[], None]) -> None:
+        """Do it; a failing disk takes the folder offline."""
+        try:
+            action()
+        except OSError as error:
+            self.take_offline(log_dir, error)
+        except KafkaStorageError as error:
+            self.take_offline(log_dir, OSError(errno.EIO, str(error)))
+
+    def storage_failed(self, log_dir: LogDir, path: Path, error: OSError) -> None:
+        """Something below the folder could not be read or written."""
+        if error.errno in PASSING_REFUSALS:
+            _log.error("%s: %s; appends are refused until that is mended", path, error)
+            return
+        if error.errno in _FILE_GONE and path != log_dir.path and log_dir.is_in_place():
+            _log.error("%s: %s; somebody has removed it, this log alone is offline", path, error)
+            return
+        self.take_offline(log_dir, error)
+
+    def worker_failed(self, log_dir: LogDir, error: BaseException) -> None:
+        """A job of the worker on the folder itself failed."""
+        if not isinstance(error, OSError):
+            raise error
+        self.storage_failed(log_dir, log_dir.path, error)
+
+    def take_offline(self, log_dir: LogDir, error: OSError) -> None:
+        """It serves no more until the next start."""
+        if log_dir.is_offline:
+            return
+        log_dir.failure = error
+        _log.error("%s goes offline until the next start: %s", log_dir.path, error)
+        self._on_offline(log_dir)
