@@ -178,6 +178,7 @@ class History:
                 for _ in range(len(queue)):
                     if queue is cluster.queues[pair] and queue:
                         cluster.deliver(*pair)
+                        self.invariants.check()
             for pair in cluster.raft.queues:
                 cluster.raft.deliver(*pair)
             for broker in self._running():
