@@ -2,8 +2,12 @@
 
 import logging
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...core.errors import HeadraceError
+
+if TYPE_CHECKING:
+    from .refused_batches import RefusedBatches
 
 
 class CloseConnectionError(HeadraceError):
@@ -29,7 +33,7 @@ class RequestContext:
     """Who asks, through which door, and in which version of the API.
 
     One context serves every request of a connection that agrees in these fields, so a handler
-    reads it and never writes to it.
+    reads it; `refused_batches` alone is written to, by Produce, for the connection's next requests.
     """
 
     __slots__ = (
@@ -39,6 +43,7 @@ class RequestContext:
         "client_id",
         "listener_name",
         "principal",
+        "refused_batches",
     )
 
     def __init__(
@@ -57,3 +62,4 @@ class RequestContext:
         self.client_host = client_host
         self.principal = principal
         self.listener_name = listener_name
+        self.refused_batches: RefusedBatches | None = None

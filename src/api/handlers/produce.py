@@ -4,7 +4,7 @@ Behaviour: each partition is appended and answered by itself; one that fails fai
     is not answered, and an error closes the connection, the only sign there is.  acks=1 is answered
     when the records are in the leader's log, acks=all when the high watermark has passed them or
     timeout_ms has (REQUEST_TIMED_OUT: they may still be committed).  Internal topics refuse
-    clients.
+    clients.  A batch behind one that is refused for now is refused, too (refused_batches.py).
 Versions: 3 record batches of magic 2; 5 log_start_offset; 7 zstd; 8 record_errors, error_message
     (KIP-467); 10 current_leader and node_endpoints (KIP-951).
 Not done: transactions (a transactional batch is refused), versions 12 (KIP-890) and 13 (topic ids).
@@ -20,6 +20,7 @@ from ..wire.error_codes import ErrorCode
 from .context import CloseConnectionError, RequestContext
 from .error_mapping import error_code_of
 from .leader_hints import MOVED, describe_endpoints, describe_leader
+from .refused_batches import TRANSIENT, RefusedBatches
 
 if TYPE_CHECKING:
     from ...core.append_info import AppendInfo
@@ -51,6 +52,12 @@ def handle_produce(
         answers = []
         for data in topic["partition_data"]:
             index = data["index"]
+            if context.refused_batches is not None:
+                held_back = _hold_back(broker, context.refused_batches, name, data)
+                if held_back is not None:
+                    failures += 1
+                    answers.append(held_back)
+                    continue
             try:
                 partition = broker.replicas.partition(name, index)
                 if is_internal:
@@ -58,7 +65,7 @@ def handle_produce(
                 info = append_batch(partition, data["records"], acks, api_version)
             except Exception as error:
                 failures += 1
-                answers.append(_describe_failure(broker, name, index, error))
+                answers.append(_refuse(broker, context, name, data, error))
                 continue
             answer = {
                 "index": index,
@@ -95,6 +102,29 @@ def append_batch(
         records, required_acks=acks, produce_version=api_version
     )
     return info
+
+
+def _hold_back(
+    broker: "Broker", refused_batches: RefusedBatches, name: str, data: Body
+) -> Body | None:
+    """The answer for a batch that may not be tried before another one; None where it may."""
+    index = data["index"]
+    reason = refused_batches.reason_to_wait(name, index, data["records"])
+    return None if reason is None else _describe_refusal(broker, name, index, *reason)
+
+
+def _refuse(
+    broker: "Broker", context: RequestContext, name: str, data: Body, error: Exception
+) -> Body:
+    """The answer for a batch that was refused, which its connection remembers if it may pass."""
+    index = data["index"]
+    answer = _describe_failure(broker, name, index, error)
+    if answer["error_code"] in TRANSIENT:
+        if context.refused_batches is None:
+            context.refused_batches = RefusedBatches()
+        reason = answer["error_code"], answer["error_message"]
+        context.refused_batches.note_refused(name, index, data["records"], reason)
+    return answer
 
 
 class _CommitWait:
@@ -151,22 +181,32 @@ class _CommitWait:
 
 
 def _mark_failed(answer: Body, error: BaseException) -> None:
-    answer["error_code"] = error_code_of(error)
-    answer["error_message"] = str(error)
-    answer["base_offset"] = -1
-    answer["log_start_offset"] = -1
+    answer.update(_refusal(error_code_of(error), str(error)))
+
+
+def _refusal(code: int, message: str) -> Body:
+    return {
+        "error_code": code,
+        "error_message": message,
+        "base_offset": -1,
+        "log_start_offset": -1,
+    }
 
 
 def _describe_failure(broker: "Broker", name: str, index: int, error: Exception) -> Body:
     """The answer for a partition that refused: the code, and which records were at fault."""
-    answer: Body = {"index": index}
-    _mark_failed(answer, error)
+    answer = _describe_refusal(broker, name, index, error_code_of(error), str(error))
     if isinstance(error, InvalidRecordError):
         answer["record_errors"] = [
             {"batch_index": batch_index, "batch_index_error_message": message}
             for batch_index, message in error.record_errors
         ]
-    if answer["error_code"] in MOVED:
+    return answer
+
+
+def _describe_refusal(broker: "Broker", name: str, index: int, code: int, message: str) -> Body:
+    answer = {"index": index, **_refusal(code, message)}
+    if code in MOVED:
         leader = describe_leader(broker, name, index)
         if leader is not None:
             answer["current_leader"] = leader

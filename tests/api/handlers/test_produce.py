@@ -168,3 +168,62 @@ def test_transactional_batch_is_refused_so_that_no_reader_waits_for_its_end(
     )
     assert ask(client, produce_body(topic, batch))["error_code"] == 48
     assert ask(client, produce_body(topic, batch_of(b"v")))["base_offset"] == 0
+
+
+def sequence_of(*sequences: int, producer_id: int, producer_epoch: int = 0) -> list[bytes]:
+    return [
+        batch_of(
+            b"%d" % sequence,
+            producer_id=producer_id,
+            producer_epoch=producer_epoch,
+            base_sequence=sequence,
+        )
+        for sequence in sequences
+    ]
+
+
+def test_what_follows_a_refused_batch_waits_for_that_batch(
+    broker: InProcessBroker, client: Requester
+) -> None:
+    first, second, third = sequence_of(0, 1, 2, producer_id=6000)
+
+    def codes(*batches: bytes) -> list[int]:
+        return [ask(client, produce_body("comes-later", each))["error_code"] for each in batches]
+
+    assert codes(first) == [3]
+    broker.create_topic("comes-later", 1)
+    # The log remembers nothing of this producer: it would take the second, and never the first.
+    assert codes(second, third) == [3, 3]
+    assert codes(first, second, third, second) == [0, 0, 0, 0]
+    end = client.ask(2, 1, list_end("comes-later"))["topics"][0]["partitions"][0]["offset"]
+    assert end == 3
+
+
+def test_refused_batch_that_its_client_gave_up_holds_nothing_back(
+    broker: InProcessBroker, client: Requester
+) -> None:
+    first, second, third = sequence_of(5, 6, 7, producer_id=6001)
+    (renewed,) = sequence_of(0, producer_id=6001, producer_epoch=1)
+    (stranger,) = sequence_of(3, producer_id=6002)
+
+    def code(batch: bytes) -> int:
+        answer: int = ask(client, produce_body("given-up", batch))["error_code"]
+        return answer
+
+    assert code(first) == 3
+    broker.create_topic("given-up", 1)
+    assert code(stranger) == 0
+    assert [code(second), code(third)] == [3, 3]
+    assert [code(second), code(third)] == [0, 0]  # again, and without the first
+    assert code(first) == 45
+    assert code(renewed) == 0
+
+
+def test_new_epoch_is_not_held_back_by_a_batch_of_the_old_one(
+    broker: InProcessBroker, client: Requester
+) -> None:
+    (old,) = sequence_of(5, producer_id=6003)
+    (renewed,) = sequence_of(0, producer_id=6003, producer_epoch=1)
+    assert ask(client, produce_body("renewed", old))["error_code"] == 3
+    broker.create_topic("renewed", 1)
+    assert ask(client, produce_body("renewed", renewed))["error_code"] == 0
