@@ -10,6 +10,8 @@ from .admin_client import AdminClient, TopicInfo
 from .cluster_moves import (
     MoveWatch,
     check_brokers,
+    check_log_dirs,
+    move_to_log_dirs,
     spread_replicas,
     targets_without,
 )
@@ -25,6 +27,7 @@ from .common import (
     print_json,
     print_table,
 )
+from .replica_log_dirs import Replica
 
 HELP = "show a cluster, elect leaders, move replicas, remove a broker"
 EXAMPLES = """examples:
@@ -33,6 +36,7 @@ EXAMPLES = """examples:
   headrace cluster elect clicks:0 --unclean      a replica out of sync may lead: may lose records
   headrace cluster reassign clicks --to 1,2,3
   headrace cluster reassign clicks --replication-factor 3 --throttle 10000000
+  headrace cluster reassign clicks:0 --to 1,2 --log-dirs /disk2/headrace,any
   headrace cluster remove-broker 2
 """
 _PLACE = re.compile(r"(?P<topic>[^:]+)(?::(?P<partition>\d+))?")
@@ -63,6 +67,11 @@ def register(subparsers: Any) -> None:
         type=_rate,
         metavar="BYTES",
         help="copy at most so many bytes a second from and to each broker",
+    )
+    reassign.add_argument(
+        "--log-dirs",
+        metavar="PATH,PATH",
+        help="the folder of log.dirs on each broker of --to, or `any`",
     )
     remove = verbs.add_parser("remove-broker", help="move everything off a broker and forget it")
     remove.add_argument("broker_id", type=int, metavar="ID")
@@ -132,26 +141,32 @@ def _as_json(row: cluster_admin.Refusal) -> dict[str, Any]:
 def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
     if args.throttle is not None and (args.cancel or args.no_wait):
         raise CliError("--throttle is lifted when the move is done: it needs to wait", EXIT_USAGE)
+    if args.log_dirs is not None and args.to is None:
+        raise CliError("--log-dirs names a folder for each broker of --to", EXIT_USAGE)
     chosen = selected(client, args.places)
     brokers = sorted(row["broker_id"] for row in cluster_admin.describe_cluster(client)["brokers"])
     targets: dict[cluster_admin.Place, Sequence[int] | None]
+    log_dirs: dict[Replica, str] = {}
     if args.cancel:
         targets = {(topic.name, index): None for topic, index in chosen}
     elif args.to is not None:
         replicas = check_brokers(args.to, brokers)
         targets = {(topic.name, index): replicas for topic, index in chosen}
+        if args.log_dirs is not None:
+            log_dirs = check_log_dirs(args.log_dirs, list(targets), replicas)
     else:
         targets = dict(spread_replicas(chosen, brokers, args.replication_factor))
     if args.throttle is None:
-        return _move(client, args, targets)
+        return _move(client, args, targets, log_dirs)
     current = {(topic.name, index): topic.partitions[index].replicas for topic, index in chosen}
-    return _move_throttled(client, args, targets, current)
+    return _move_throttled(client, args, targets, log_dirs, current)
 
 
 def _move_throttled(
     client: AdminClient,
     args: argparse.Namespace,
     targets: dict[cluster_admin.Place, Sequence[int] | None],
+    log_dirs: dict[Replica, str],
     current: Mapping[cluster_admin.Place, Sequence[int]],
 ) -> int:
     """Throttle, move, and lift the throttle, also after Ctrl-C: then the move goes on without."""
@@ -160,7 +175,7 @@ def _move_throttled(
     brokers = sorted({each for move in moves.values() for held in move for each in held})
     replication_throttles.limit(client, moves, args.throttle)
     try:
-        return _move(client, args, targets)
+        return _move(client, args, targets, log_dirs)
     finally:
         replication_throttles.clear_brokers(client, brokers)
         replication_throttles.clear_topics(client, {topic for topic, _ in targets})
@@ -182,7 +197,7 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
         targets_without(topics, args.broker_id, usable)
     )
     if targets:
-        code = _move(client, args, targets)
+        code = _move(client, args, targets, {})
         if code != EXIT_OK or args.no_wait:
             return code
     if args.broker_id in {
@@ -203,8 +218,10 @@ def _move(
     client: AdminClient,
     args: argparse.Namespace,
     targets: dict[cluster_admin.Place, Sequence[int] | None],
+    log_dirs: dict[Replica, str],
 ) -> int:
     cluster_admin.raise_refusals(cluster_admin.reassign(client, targets))
+    move_to_log_dirs(client, log_dirs, must_wait=not args.no_wait)
     if not args.no_wait:
         MoveWatch(client, list(targets), is_silent=args.json).wait()
     if args.json:

@@ -3,11 +3,12 @@
 import select
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from .admin_client import AdminClient, TopicInfo
 from .cluster_admin import Moving, Place, reassignments
 from .common import EXIT_USAGE, CliError
+from .replica_log_dirs import ANY_LOG_DIR, Replica, find_log_dirs, start_moves
 
 _LOOK_EVERY_S = 0.25
 _BAR_CELLS = 20
@@ -23,6 +24,34 @@ def check_brokers(text: str, brokers: Sequence[int]) -> list[int]:
     if unknown or len(set(replicas)) < len(replicas):
         raise CliError(f"--to {text}: each a different one of {list(brokers)}", EXIT_USAGE)
     return replicas
+
+
+def check_log_dirs(
+    text: str, places: Sequence[Place], brokers: Sequence[int]
+) -> dict[Replica, str]:
+    """`/disk/one,any` as the folder of each replica on those brokers; CliError otherwise."""
+    paths = text.split(",")
+    if len(paths) != len(brokers):
+        raise CliError(f"--log-dirs {text}: one for each broker of --to, or `any`", EXIT_USAGE)
+    return {
+        Replica(*place, broker): path
+        for place in places
+        for broker, path in zip(brokers, paths, strict=True)
+        if path != ANY_LOG_DIR
+    }
+
+
+def move_to_log_dirs(
+    client: AdminClient, wanted: Mapping[Replica, str], *, must_wait: bool
+) -> None:
+    """Has brokers keep these replicas in those folders, if it must until they are there."""
+    pending = start_moves(
+        client, wanted, timeout_s=client.timeout_s, on_started=lambda _replica, _path: None
+    )
+    if pending:
+        raise CliError(f"not on their brokers yet: {', '.join(map(str, pending))}")
+    while must_wait and any(at.future for at in find_log_dirs(client, wanted).values()):
+        select.select([], [], [], _LOOK_EVERY_S)
 
 
 def spread_replicas(

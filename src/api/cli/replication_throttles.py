@@ -58,6 +58,12 @@ def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) ->
         client.alter_configs(BROKER_RESOURCE, str(broker), sets=rates)
 
 
+def limit_log_dirs(client: AdminClient, brokers: Iterable[int], bytes_per_s: int) -> None:
+    """Throttles what brokers copy from one of their log directories to another."""
+    for broker in sorted(brokers):
+        client.alter_configs(BROKER_RESOURCE, str(broker), sets={LOG_DIR_RATE: str(bytes_per_s)})
+
+
 def _listed(brokers: Iterable[tuple[int, frozenset[int]]]) -> str:
     """`partition:broker` pairs in the order of their text, as Kafka's tool writes them."""
     return ",".join(sorted(f"{index}:{broker}" for index, held in brokers for broker in held))

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.api.cli.kafka_scripts import reassignment_files as files
 from headrace.api.cli.kafka_scripts.leader_election import read_places
+from headrace.api.cli.replica_log_dirs import Replica
 from headrace.core.errors import HeadraceError
 
 ROW = {"topic": "foo", "partition": 1, "replicas": [2, 0]}
@@ -26,6 +27,14 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     assert text.startswith('{"version":1,"partitions":[{"topic":"bar","partition":0,"replicas":[1]')
 
 
+def test_folders_that_are_written_are_read_again(tmp_path: Path) -> None:
+    log_dirs = {Replica("foo", 1, 0): "/disk/two"}
+    text = files.as_json({("foo", 1): [2, 0]}, log_dirs)
+    assert '"log_dirs":["any","/disk/two"]' in text
+    assert files.read_log_dirs(written(tmp_path, text)) == log_dirs
+    assert files.read_log_dirs(written(tmp_path, {"version": 1, "partitions": [ROW]})) == {}
+
+
 @pytest.mark.parametrize(
     ("document", "reason"),
     [
@@ -36,6 +45,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         ({"version": 1, "partitions": [ROW, ROW]}, "duplicate topic partitions: foo-1"),
         ({"version": 1, "partitions": [{**ROW, "replicas": [3, 3]}]}, "multiple entries for 3"),
         ({"version": 1, "partitions": [{"topic": "foo"}]}, "no reassignment"),
+        ({"version": 1, "partitions": [{**ROW, "log_dirs": 7}]}, "no reassignment"),
+        (
+            {"version": 1, "partitions": [{**ROW, "log_dirs": ["any"]}]},
+            r"replicas list \[2, 0\] is different from size of log dirs list \[any\] for .* foo-1",
+        ),
     ],
     ids=lambda value: str(value)[:30],
 )

@@ -9,7 +9,7 @@ from ...wire.error_codes import ErrorCode
 from .. import cluster_admin, replication_throttles
 from ..admin_client import AdminClient, AdminError
 from ..cluster_admin import Place, Refusal
-from . import reassignment_files
+from . import log_dir_moves, reassignment_files
 from .options import KafkaParser, admin, exception_name, make_parser
 from .reassignment_files import joined, name_of
 
@@ -23,10 +23,6 @@ _EXISTING = (
 _MUST_VERIFY = (
     "Warning: You must run --verify periodically, until the reassignment completes, to ensure the "
     "throttle is removed."
-)
-_NO_LOG_DIR_MOVES = (
-    "The replica-alter-dir throttle of {} B/s was not set, it has nothing to act on: no replica of "
-    "this reassignment moves from one log directory to another"
 )
 
 
@@ -74,7 +70,7 @@ def main(argv: list[str]) -> int:
             f"{error.message}"
         )
         return 1
-    except _TerseError as error:
+    except (_TerseError, log_dir_moves.MovesTimedOutError) as error:
         print(error)
         return 1
     except HeadraceError as error:
@@ -118,14 +114,17 @@ def _generate(client: AdminClient, args: argparse.Namespace) -> None:
             )
         order = [brokers[(start + number + step) % len(brokers)] for step in range(count)]
         proposed[place] = order
+    log_dirs = log_dir_moves.current_log_dirs(client, current)
+    told = reassignment_files.as_json(current, log_dirs)
     print(
-        "Current partition replica assignment\n" + reassignment_files.as_json(current) + "\n\n"
+        f"Current partition replica assignment\n{told}\n\n"
         "Proposed partition reassignment configuration\n" + reassignment_files.as_json(proposed)
     )
 
 
 def _execute(client: AdminClient, args: argparse.Namespace) -> None:
     targets = reassignment_files.read_targets(args.reassignment_json_file)
+    log_dirs = reassignment_files.read_log_dirs(args.reassignment_json_file)
     under_way = cluster_admin.reassignments(client)
     if under_way and not args.additional:
         raise _TerseError(_EXISTING)
@@ -135,21 +134,35 @@ def _execute(client: AdminClient, args: argparse.Namespace) -> None:
         if (topic, partition) not in everything:
             raise HeadraceError(f"Unable to find partition: {topic}-{partition}")
     current = {place: everything[place] for place in targets}
+    told = reassignment_files.as_json(current, log_dir_moves.current_log_dirs(client, current))
     print(
-        f"Current partition replica assignment\n\n{reassignment_files.as_json(current)}\n\n"
+        f"Current partition replica assignment\n\n{told}\n\n"
         "Save this to use as the --reassignment-json-file option during rollback"
     )
-    if args.throttle >= 0 or args.replica_alter_log_dirs_throttle >= 0:
-        print(_MUST_VERIFY)
-    if args.throttle >= 0:
-        moves = replication_throttles.moves_of(under_way, current, targets)
-        replication_throttles.limit(client, moves, args.throttle)
-        print(f"The inter-broker throttle limit was set to {args.throttle} B/s")
-    if args.replica_alter_log_dirs_throttle >= 0:
-        print(_NO_LOG_DIR_MOVES.format(args.replica_alter_log_dirs_throttle))
+    moves = replication_throttles.moves_of(under_way, current, targets)
+    _limit(client, args, moves, {replica.broker for replica in log_dirs})
     rows = cluster_admin.reassign(client, targets)
     _raise_refused(rows, "Error reassigning partition(s):")
     print(f"Successfully started partition reassignment{_s(rows)} for {joined(sorted(targets))}")
+    log_dir_moves.execute_moves(client, log_dirs, args.timeout)
+
+
+def _limit(
+    client: AdminClient,
+    args: argparse.Namespace,
+    moves: dict[Place, replication_throttles.Move],
+    brokers: set[int],
+) -> None:
+    """Sets the rates that are asked for; `brokers` move replicas between their log directories."""
+    if args.throttle >= 0 or args.replica_alter_log_dirs_throttle >= 0:
+        print(_MUST_VERIFY)
+    if args.throttle >= 0:
+        replication_throttles.limit(client, moves, args.throttle)
+        print(f"The inter-broker throttle limit was set to {args.throttle} B/s")
+    if args.replica_alter_log_dirs_throttle >= 0:
+        rate = args.replica_alter_log_dirs_throttle
+        replication_throttles.limit_log_dirs(client, brokers, rate)
+        print(f"The replica-alter-dir throttle limit was set to {rate} B/s")
 
 
 def _check_brokers(client: AdminClient, targets: dict[Place, list[int]]) -> None:
@@ -186,9 +199,10 @@ def _verify(client: AdminClient, args: argparse.Namespace) -> None:
                 f"There is no active reassignment of partition {name}, but replica set is "
                 f"{','.join(map(str, replicas))} rather than {','.join(map(str, targets[place]))}."
             )
-    print()
+    log_dirs = reassignment_files.read_log_dirs(args.reassignment_json_file)
+    has_moves = log_dir_moves.verify_moves(client, log_dirs)
     # As in Kafka also for moves that the file does not name: they share the brokers' rates.
-    if not moving and not args.preserve_throttles:
+    if not moving and not has_moves and not args.preserve_throttles:
         _clear_throttles(client, targets)
 
 
@@ -212,7 +226,12 @@ def _cancel(client: AdminClient, args: argparse.Namespace) -> None:
         print(f"Successfully cancelled partition reassignment{_s(active)} for: {joined(active)}")
     else:
         print("None of the specified partition reassignments are active.")
-    print("None of the specified partition moves are active.", end="")  # Kafka ends no line here
+    log_dirs = reassignment_files.read_log_dirs(args.reassignment_json_file)
+    back = log_dir_moves.active_moves(client, log_dirs)
+    if back:
+        log_dir_moves.execute_moves(client, back, args.timeout)
+    else:
+        print("None of the specified partition moves are active.", end="")  # nor does Kafka's
     if not args.preserve_throttles:
         _clear_throttles(client, targets)
 

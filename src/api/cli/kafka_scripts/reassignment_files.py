@@ -7,6 +7,7 @@ from typing import Any
 
 from ....core.errors import HeadraceError
 from ..cluster_admin import Place
+from ..replica_log_dirs import ANY_LOG_DIR, Replica
 
 _VERSION = 1
 
@@ -31,15 +32,44 @@ def _document(path: Path) -> Any:
     return document
 
 
+def _rows(path: Path) -> list[tuple[Place, list[int], list[str]]]:
+    """Each partition with its brokers and, a broker, the folder named for it."""
+    try:
+        rows = []
+        for row in _document(path)["partitions"]:
+            replicas = [int(each) for each in row["replicas"]]
+            log_dirs = row.get("log_dirs", [ANY_LOG_DIR] * len(replicas))
+            rows.append(
+                (
+                    (str(row["topic"]), int(row["partition"])),
+                    replicas,
+                    [str(each) for each in log_dirs],
+                )
+            )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise HeadraceError(f"{path} is no reassignment: {error!r}") from None
+    for place, replicas, log_dirs in rows:
+        if len(replicas) != len(log_dirs):
+            raise HeadraceError(
+                f"Size of replicas list {replicas} is different from size of log dirs list "
+                f"[{', '.join(log_dirs)}] for partition {name_of(place)}"
+            )
+    return rows
+
+
+def read_log_dirs(path: Path) -> dict[Replica, str]:
+    """Replica -> the folder it shall be in, for those that may not be in any."""
+    return {
+        Replica(*place, broker): log_dir
+        for place, replicas, log_dirs in _rows(path)
+        for broker, log_dir in zip(replicas, log_dirs, strict=True)
+        if log_dir != ANY_LOG_DIR
+    }
+
+
 def read_targets(path: Path) -> dict[Place, list[int]]:
     """Partition -> the brokers that shall hold it; raises for what Kafka refuses."""
-    try:
-        rows = [
-            ((str(row["topic"]), int(row["partition"])), [int(each) for each in row["replicas"]])
-            for row in _document(path)["partitions"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise HeadraceError(f"{path} is no reassignment: {error!r}") from None
+    rows = [(place, replicas) for place, replicas, _ in _rows(path)]
     if not rows:
         raise HeadraceError("Partition reassignment list cannot be empty")
     if not all(replicas for _, replicas in rows):
@@ -88,14 +118,19 @@ def parse_brokers(text: str) -> list[int]:
     return brokers
 
 
-def as_json(assignment: Mapping[Place, list[int]]) -> str:
+def as_json(
+    assignment: Mapping[Place, list[int]], log_dirs: Mapping[Replica, str] | None = None
+) -> str:
     """In one line, the partitions in order, as Kafka prints it."""
+    named = log_dirs or {}
     rows = [
         {
             "topic": topic,
             "partition": partition,
             "replicas": replicas,
-            "log_dirs": ["any"] * len(replicas),
+            "log_dirs": [
+                named.get(Replica(topic, partition, broker), ANY_LOG_DIR) for broker in replicas
+            ],
         }
         for (topic, partition), replicas in sorted(assignment.items())
     ]
