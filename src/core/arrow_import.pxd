@@ -42,6 +42,7 @@ cdef class ArrowHeaders:
     cdef readonly int64_t count
     cdef ArrowColumn _names
     cdef ArrowColumn _values
+    cdef object _offsets             # a bytearray behind the offsets of chosen rows
 
     cdef int fill(
         self, const ArrowSchema* schema, const ArrowArray* array, int64_t row_offset, int64_t count,

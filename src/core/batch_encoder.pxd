@@ -34,6 +34,45 @@ ctypedef struct HeaderColumn:
     Column values
 
 
+cdef inline int64_t column_element(
+    const Column* column, int64_t index, const uint8_t** start
+) noexcept nogil:
+    """The size of element `index`, -1 for null; its first byte goes to `start`."""
+    cdef int64_t bit
+    if column.validity != NULL:
+        bit = column.validity_start + index
+        if not (column.validity[bit >> 3] >> (bit & 7)) & 1:
+            return -1
+    if column.kind == FIXED_COLUMN:
+        start[0] = column.data + index * column.stride
+        return column.width
+    if column.kind == OFFSETS_32_COLUMN:
+        start[0] = column.data + column.offsets_32[index]
+        return <int64_t>column.offsets_32[index + 1] - column.offsets_32[index]
+    if column.kind == OFFSETS_64_COLUMN:
+        start[0] = column.data + column.offsets_64[index]
+        return column.offsets_64[index + 1] - column.offsets_64[index]
+    if column.kind == POINTERS_COLUMN:
+        start[0] = column.starts[index]
+        return column.sizes[index]
+    return -1
+
+
+cdef inline int64_t pairs_of(
+    const HeaderColumn* headers, int64_t index, int64_t* end
+) noexcept nogil:
+    """The first header of record `index`, and the one behind its last."""
+    cdef int64_t bit = headers.validity_start + index
+    if headers.validity != NULL and not (headers.validity[bit >> 3] >> (bit & 7)) & 1:
+        end[0] = 0
+        return 0
+    if headers.offsets_64 != NULL:
+        end[0] = headers.offsets_64[index + 1]
+        return headers.offsets_64[index]
+    end[0] = headers.offsets_32[index + 1]
+    return headers.offsets_32[index]
+
+
 cdef class BinaryColumn:
     cdef Column column               # points into the buffers below
     cdef Py_buffer _data

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from ...core.arrow_import import (
     ArrowBatch,
@@ -11,6 +11,7 @@ from ...core.arrow_import import (
     ArrowReader,
     encode_arrow,
 )
+from ...core.arrow_rows import rows_by_partition, take_headers, take_rows
 from .batching import cut_ranges
 
 if TYPE_CHECKING:
@@ -21,87 +22,119 @@ _DEFAULT_VALUE = "value"
 _TIMESTAMP_UNITS = {"tss:": "s", "tsm:": "ms", "tsu:": "us", "tsn:": "ns"}
 
 
-class ArrowColumns:
-    """One append's source, read to its end; raises ValueError for names that are not there.
+class ArrowRows(NamedTuple):
+    """Some records: their columns, equally long."""
 
-    The batches are held, not copied, until the append is done.
+    values: ArrowColumn
+    keys: ArrowColumn | None
+    headers: ArrowHeaders | None
+    timestamps: "NDArray[np.int64] | None"
+
+    def encode(self, start: int, end: int, *, timestamp: int, compression: str) -> bytearray:
+        """One batch of the records from `start` to `end` (exclusive)."""
+        return encode_arrow(
+            self.values,
+            self.keys,
+            start,
+            end,
+            timestamp=timestamp,
+            timestamps=None if self.timestamps is None else self.timestamps[start:end],
+            headers=self.headers,
+            compression=compression,
+        )
+
+    def taken(self, rows: bytearray) -> "ArrowRows":
+        """The records at these positions (int64)."""
+        stamps = self.timestamps
+        if stamps is not None:
+            import numpy as np
+
+            stamps = stamps[np.frombuffer(rows, np.int64)]
+        return ArrowRows(
+            take_rows(self.values, rows),
+            None if self.keys is None else take_rows(self.keys, rows),
+            None if self.headers is None else take_headers(self.headers, rows),
+            stamps,
+        )
+
+
+class ArrowColumns:
+    """What one append takes from an Arrow source; made by `read_columns`.
+
+    The source's buffers are held, not copied, until the append is done.
     """
 
-    def __init__(
-        self,
-        reader: ArrowReader,
-        *,
-        value: str | None,
-        key: str | None,
-        timestamp: str | None,
-        headers: str | None,
-    ) -> None:
-        self._value = value
-        self._key = key
-        self._timestamp = timestamp
-        self._headers = headers
-        names = reader.column_names
-        if value is None and names:
-            if len(names) > 1 and _DEFAULT_VALUE not in names:
-                raise ValueError(f"say which column holds the values: one of {', '.join(names)}")
-            self._value = _DEFAULT_VALUE if _DEFAULT_VALUE in names else names[0]
-        for name in (self._value, key, timestamp, headers):
-            if name is not None and name not in names:
-                known = ", ".join(names) or "none, it is a lone array"
-                raise ValueError(f"there is no column {name!r}; there are {known}")
-        # All of it, before the store's lock is taken: the producer may need the store itself, on
-        # whatever thread it reads.
-        self._batches = list(reader)
+    def __init__(self, parts: list[ArrowRows], *, has_timestamps: bool) -> None:
+        self.has_timestamps = has_timestamps
+        self._parts = parts
 
     def cut(self, *, timestamp: int, compression: str, max_bytes: int) -> Iterator[bytearray]:
         """One record batch after the other, as the source gives its rows."""
-        for rows in self._batches:
-            values = rows.only_column() if self._value is None else rows.column(self._value)
-            keys = None if self._key is None else rows.column(self._key)
-            headers = None if self._headers is None else rows.header_column(self._headers)
-            encode = partial(
-                _encode_range,
-                values,
-                keys,
-                headers,
-                self._timestamps_of(rows),
-                timestamp=timestamp,
-                compression=compression,
-            )
-            columns = (values, keys, headers)
+        for rows in self._parts:
+            encode = partial(rows.encode, timestamp=timestamp, compression=compression)
+            columns = (rows.values, rows.keys, rows.headers)
             mean_bytes = sum(each.mean_bytes for each in columns if each is not None)
-            yield from cut_ranges(encode, len(rows), mean_bytes, max_bytes)
+            yield from cut_ranges(encode, len(rows.values), mean_bytes, max_bytes)
 
-    def _timestamps_of(self, rows: ArrowBatch) -> "NDArray[np.int64] | None":
-        """int64 [ms], one a row."""
-        if self._timestamp is None:
-            return None
-        import numpy as np
+    def by_partition(
+        self, partition_count: int, without_key: int
+    ) -> "tuple[dict[int, ArrowColumns], int]":
+        """The rows of each partition, by murmur2 of their keys, and the first row's partition."""
+        found: dict[int, list[ArrowRows]] = {}
+        first_partition = without_key
+        for rows in reversed(self._parts):
+            assert rows.keys is not None
+            places = rows_by_partition(rows.keys, partition_count, without_key)
+            for index, chosen in places.items():
+                found.setdefault(index, []).insert(0, rows.taken(chosen))
+                if chosen[:8] == bytes(8):
+                    first_partition = index
+        spread = {
+            index: ArrowColumns(parts, has_timestamps=self.has_timestamps)
+            for index, parts in sorted(found.items())
+        }
+        return spread, first_partition
 
-        column = rows.column(self._timestamp)
-        stamps = np.frombuffer(column.int64_values(), dtype=np.int64)
-        unit = _TIMESTAMP_UNITS.get(column.format[:4], "ms")
-        return stamps.view(f"M8[{unit}]").astype("M8[ms]").astype(np.int64)
 
-
-def _encode_range(
-    values: ArrowColumn,
-    keys: ArrowColumn | None,
-    headers: ArrowHeaders | None,
-    timestamps: "NDArray[np.int64] | None",
-    start: int,
-    end: int,
+def read_columns(
+    source: ArrowReader,
     *,
-    timestamp: int,
-    compression: str,
-) -> bytearray:
-    return encode_arrow(
-        values,
-        keys,
-        start,
-        end,
-        timestamp=timestamp,
-        timestamps=None if timestamps is None else timestamps[start:end],
-        headers=headers,
-        compression=compression,
-    )
+    value: str | None,
+    key: str | None,
+    timestamp: str | None,
+    headers: str | None,
+) -> ArrowColumns:
+    """The columns of these names, read to the end; raises ValueError for a name that is not there.
+
+    All of it, before the store's lock is taken: the producer may need the store itself, on whatever
+    thread it reads.
+    """
+    names = source.column_names
+    if value is None and names:
+        if len(names) > 1 and _DEFAULT_VALUE not in names:
+            raise ValueError(f"say which column holds the values: one of {', '.join(names)}")
+        value = _DEFAULT_VALUE if _DEFAULT_VALUE in names else names[0]
+    for name in (value, key, timestamp, headers):
+        if name is not None and name not in names:
+            known = ", ".join(names) or "none, it is a lone array"
+            raise ValueError(f"there is no column {name!r}; there are {known}")
+    parts = [
+        ArrowRows(
+            rows.only_column() if value is None else rows.column(value),
+            None if key is None else rows.column(key),
+            None if headers is None else rows.header_column(headers),
+            None if timestamp is None else _timestamps_of(rows, timestamp),
+        )
+        for rows in list(source)
+    ]
+    return ArrowColumns(parts, has_timestamps=timestamp is not None)
+
+
+def _timestamps_of(rows: ArrowBatch, name: str) -> "NDArray[np.int64]":
+    """int64 [ms], one a row."""
+    import numpy as np
+
+    column = rows.column(name)
+    stamps = np.frombuffer(column.int64_values(), dtype=np.int64)
+    unit = _TIMESTAMP_UNITS.get(column.format[:4], "ms")
+    return stamps.view(f"M8[{unit}]").astype("M8[ms]").astype(np.int64)

@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
+from ...core.arrow_import import ArrowReader
 from ...core.partitioner import Partitioner
 from ...core.record_appender import TopicAppender
 from ...raft import Partition, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
+from .arrow_columns import read_columns
 from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability
 from .errors import refuse_transactions
-from .inputs import as_list, as_timestamps, check_lengths
+from .inputs import as_list, as_rows, as_timestamps, check_lengths
 from .node import Node
 from .receipt import Receipt
 from .topic_partition import DEFAULT_READ_BYTES, SCAN_BYTES, TopicPartition
@@ -71,15 +73,22 @@ class Topic(TopicAppender[TopicPartition]):
         partition: int | None = None,
         durability: str | None = None,
     ) -> Receipt:
-        """Append records to one partition, all or none; unpacks as (first offset, count).
+        """Append records, all or none a partition; unpacks as (first offset, count).
 
-        Without `partition`, records without keys go to the partition that is being filled; with
-        keys and more than one partition, say which, or use `append_by_key` to spread them.  See
+        Without `partition`, records without keys go to the partition that is being filled, and
+        those with keys each where its key belongs: the receipt then has `parts`.  See
         `TopicPartition.append_many`.
         """
-        if partition is None:
-            partition = self._one_partition(has_keys=keys is not None)
-        return self.partition(partition).append_many(
+        if keys is not None and self._spreads(partition):
+            value_list, key_list = as_list(values, "values"), as_list(keys, "keys")
+            if key_list:
+                return Receipt.spread(
+                    self.append_by_key(
+                        value_list, key_list, timestamps=timestamps, durability=durability
+                    ),
+                    self.partitioner.partition_of(key_list[0], 0),
+                )
+        return self._chosen(partition).append_many(
             values, keys, timestamps=timestamps, durability=durability
         )
 
@@ -122,13 +131,19 @@ class Topic(TopicAppender[TopicPartition]):
         partition: int | None = None,
         durability: str | None = None,
     ) -> Receipt:
-        """Append fixed-width records to one partition, all or none; unpacks as (first, count).
+        """Append fixed-width records, all or none a partition; unpacks as (first, count).
 
         See `TopicPartition.append_array`, and `append_many` for `partition`.
         """
-        if partition is None:
-            partition = self._one_partition(has_keys=keys is not None)
-        return self.partition(partition).append_array(
+        if keys is not None and self._spreads(partition):
+            value_rows, key_rows = as_rows(array, "array"), as_rows(keys, "keys")
+            return self.append_many(
+                [row.tobytes() for row in value_rows],
+                [row.tobytes() for row in key_rows],
+                timestamps=timestamps,
+                durability=durability,
+            )
+        return self._chosen(partition).append_array(
             array, keys, timestamps=timestamps, durability=durability
         )
 
@@ -143,20 +158,25 @@ class Topic(TopicAppender[TopicPartition]):
         partition: int | None = None,
         durability: str | None = None,
     ) -> Receipt:
-        """Append a row a record, to one partition, all or none; unpacks as (first, count).
+        """Append a row a record, all or none a partition; unpacks as (first, count).
 
         See `TopicPartition.append_arrow`, and `append_many` for `partition`.
         """
-        if partition is None:
-            partition = self._one_partition(has_keys=key is not None)
-        return self.partition(partition).append_arrow(
-            source,
-            value=value,
-            key=key,
-            timestamp=timestamp,
-            headers=headers,
-            durability=durability,
+        columns = read_columns(
+            ArrowReader(source), value=value, key=key, timestamp=timestamp, headers=headers
         )
+        if key is None or not self._spreads(partition):
+            return self._chosen(partition)._append_columns(columns, durability)
+        spread, first_partition = columns.by_partition(
+            len(self.partitions), self.partitioner.partition_of(None, 0)
+        )
+        if not spread:
+            return self._chosen(None)._append_columns(columns, durability)
+        parts = [
+            self.partitions[index]._append_columns(part, durability)
+            for index, part in spread.items()
+        ]
+        return Receipt.spread(parts, first_partition)
 
     def transaction(self, *_: object, **__: object) -> NoReturn:
         """Raises UnsupportedOperationError, which says what comes near a transaction."""
@@ -227,13 +247,15 @@ class Topic(TopicAppender[TopicPartition]):
         for each in self.partitions:
             each.flush()
 
-    def _one_partition(self, *, has_keys: bool) -> int:
-        if has_keys and len(self.partitions) > 1:
-            raise ValueError(
-                f"{self.name} has {len(self.partitions)} partitions: give partition=, or use "
-                "append_by_key to put each record where its key belongs"
-            )
-        return self.partitioner.partition_of(None, 1 << 20)
+    def _spreads(self, partition: int | None) -> bool:
+        """Whether keys decide where records go."""
+        return partition is None and len(self.partitions) > 1
+
+    def _chosen(self, partition: int | None) -> TopicPartition:
+        """The partition that was asked for, or that records without a key go to."""
+        if partition is None:
+            partition = self.partitioner.partition_of(None, 1 << 20)
+        return self.partition(partition)
 
     def _only_partition(self, instead: str) -> int:
         if len(self.partitions) > 1:

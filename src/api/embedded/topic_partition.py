@@ -10,7 +10,7 @@ from ...core.errors import KafkaStorageError
 from ...core.record_appender import RecordAppender
 from ...raft import Partition
 from ...raft.replica_log import ReplicaLog
-from .arrow_columns import ArrowColumns
+from .arrow_columns import ArrowColumns, read_columns
 from .batching import cut_array, cut_values, encode_record
 from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability, is_synced_by
@@ -166,9 +166,13 @@ class TopicPartition(RecordAppender):
         Raises what `append_many` raises, TypeError for columns of numbers, ValueError for names
         that are not there and for views that point outside of their buffers.
         """
-        columns = ArrowColumns(
+        columns = read_columns(
             ArrowReader(source), value=value, key=key, timestamp=timestamp, headers=headers
         )
+        return self._append_columns(columns, durability)
+
+    def _append_columns(self, columns: ArrowColumns, durability: str | None) -> Receipt:
+        """What `append_arrow` does with columns that were read."""
         batches = columns.cut(
             timestamp=self._node.clock.now_ms(),
             compression=self._compression,
@@ -176,7 +180,7 @@ class TopicPartition(RecordAppender):
         )
         return self._append_batches(
             batches,
-            is_inspected=timestamp is not None or self._needs_keys,
+            is_inspected=columns.has_timestamps or self._needs_keys,
             is_synced=self._is_synced_by(durability),
         )
 

@@ -319,15 +319,6 @@ def test_of_many_chunks_none_is_left_where_one_is_refused(
     assert len(clicks) == len(latest) == 0
 
 
-def test_a_keyed_table_needs_a_partition(store: headrace.LogStore) -> None:
-    spread = store.topic("spread", partitions=2)
-    table = pa.table({"value": [b"a"], "key": [b"k"]})
-    with pytest.raises(ValueError, match="partition="):
-        spread.append_arrow(table, key="key")
-    assert spread.append_arrow(table, key="key", partition=1).partition == 1
-    assert spread.append_arrow(table).record_count == 1
-
-
 def test_neither_pyarrow_nor_numpy_is_needed_to_hand_a_table_over() -> None:
     program = (
         "import sys, tempfile, headrace\n"
