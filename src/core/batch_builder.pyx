@@ -17,7 +17,7 @@ from .record_batch cimport (
 from .varint cimport varint_size, write_varint
 
 from .compression import CODEC_IDS, compress
-from .errors import RecordBatchTooLargeError, UnsupportedCompressionTypeError
+from .errors import RecordBatchTooLargeError, RecordTypeError, UnsupportedCompressionTypeError
 
 cdef enum:
     FIRST_CAPACITY_BYTES = 512
@@ -161,9 +161,7 @@ cdef bytes as_bytes(content, str what):
     try:
         return bytes(memoryview(content))
     except TypeError:
-        raise TypeError(
-            f"a record's {what} must be bytes-like or None, not {type(content).__name__}"
-        ) from None
+        raise RecordTypeError(what, None, type(content).__name__) from None
 
 
 cdef bytes encode_headers(headers):

@@ -26,7 +26,7 @@ from .record_batch cimport BATCH_HEADER_BYTES, BatchHeader, write_batch_header
 from .varint cimport varint_size
 
 from .compression import CODEC_IDS, compress
-from .errors import RecordBatchTooLargeError, UnsupportedCompressionTypeError
+from .errors import RecordBatchTooLargeError, RecordTypeError, UnsupportedCompressionTypeError
 
 cdef extern from *:
     """
@@ -450,5 +450,4 @@ cdef bytes bytes_of(element, int64_t index, str what):
     try:
         return bytes(memoryview(element))
     except TypeError:
-        raise TypeError(
-            f"{what} {index} must be bytes-like or None, not {type(element).__name__}") from None
+        raise RecordTypeError(what, index, type(element).__name__) from None

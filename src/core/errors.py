@@ -52,6 +52,21 @@ class InvalidTimestampError(InvalidRecordError):
     """A timestamp outside message.timestamp.before.max.ms / after.max.ms (INVALID_TIMESTAMP)."""
 
 
+class RecordTypeError(HeadraceError, TypeError):
+    """A key or value that is not bytes-like: `what` is "key" or "value".
+
+    `index` is the record's among those of the call, None where it takes one; `type_name` what was
+    given.
+    """
+
+    def __init__(self, what: str, index: int | None, type_name: str) -> None:
+        name = f"a record's {what}" if index is None else f"{what} {index}"
+        super().__init__(f"{name} must be bytes-like or None, not {type_name}")
+        self.what = what
+        self.index = index
+        self.type_name = type_name
+
+
 class RecordTooLargeError(RecordError):
     """A batch above the topic's max.message.bytes (MESSAGE_TOO_LARGE)."""
 

@@ -68,9 +68,9 @@ cdef class RecordAppender:
     def append(self, value, *, key=None, headers=None, timestamp=None, durability=None):
         """Append one record; its offset.
 
-        `timestamp` [ms since the epoch], now where it is None.  Raises TypeError for a key or value
-        that is not bytes-like, RecordTooLargeError above max.message.bytes, InvalidRecordError for
-        a missing key in a compacted topic, InvalidTimestampError.
+        `timestamp` [ms since the epoch], now where it is None.  Raises RecordTypeError (TypeError)
+        for a key or value that is not bytes-like, RecordTooLargeError above max.message.bytes,
+        InvalidRecordError for a missing key in a compacted topic, InvalidTimestampError.
         """
         return self.append_record(value, key, headers, timestamp, durability)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from kafka.record import MemoryRecords
 
 from headrace.core import BatchBuilder, Record, RecordBatch, inspect_records
-from headrace.core.errors import RecordError, UnsupportedCompressionTypeError
+from headrace.core.errors import RecordError, RecordTypeError, UnsupportedCompressionTypeError
 from tests.support.foreign_batches import CODECS, ROWS, Row, foreign_batch
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "record_batches"
@@ -138,7 +138,7 @@ def test_a_wrong_type_is_refused_and_nothing_is_appended() -> None:
     builder = BatchBuilder()
     with pytest.raises(TypeError, match="value must be bytes-like or None, not str"):
         builder.append_record(timestamp=0, key=None, value="text")  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="key must be bytes-like or None, not int"):
+    with pytest.raises(RecordTypeError, match="key must be bytes-like or None, not int"):
         builder.append_record(timestamp=0, key=7, value=None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="header's key must be str, not bytes"):
         builder.append_record(

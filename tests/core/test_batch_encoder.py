@@ -15,7 +15,11 @@ from headrace.core.batch_encoder import (
     encode_columns,
     encode_values,
 )
-from headrace.core.errors import RecordBatchTooLargeError, UnsupportedCompressionTypeError
+from headrace.core.errors import (
+    RecordBatchTooLargeError,
+    RecordTypeError,
+    UnsupportedCompressionTypeError,
+)
 
 NOW = 1_700_000_000_000
 blobs = st.binary(max_size=300)
@@ -182,8 +186,9 @@ def test_no_records_and_unequal_columns_are_refused() -> None:
 def test_an_element_of_another_type_is_named() -> None:
     with pytest.raises(TypeError, match="value 1 must be bytes-like or None, not str"):
         encode_values([b"a", "b"], timestamp=NOW)  # type: ignore[list-item]
-    with pytest.raises(TypeError, match="key 0 must be bytes-like or None, not int"):
+    with pytest.raises(RecordTypeError, match="key 0 must be bytes-like") as raised:
         encode_values([b"a"], [7], timestamp=NOW)  # type: ignore[list-item]
+    assert (raised.value.what, raised.value.index, raised.value.type_name) == ("key", 0, "int")
 
 
 def test_other_shapes_are_refused() -> None:
