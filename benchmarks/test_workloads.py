@@ -61,6 +61,7 @@ def test_the_drivers_ask_for_what_openmessagings_do() -> None:
     once, latency = read_driver("exactly-once"), read_driver("latency")
     assert (once.replicas, latency.replicas) == (3, 3)
     assert "max.in.flight.requests.per.connection=1" in once.producer
+    assert "batch.size=1048576" in once.producer
     assert latency.topic == {"min.insync.replicas": "2"}
     assert "enable.auto.commit=false" in latency.consumer
 
