@@ -311,6 +311,7 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
     connected_nodes: Any = _field("connectedNodes")
     match_index: Any = _field("raftMatchIndex")
     next_index: Any = _field("raftNextIndex")
+    response_times: Any = _field("lastResponseTime")
     no_op_index: Any = _field("noopIDx")
     waiting_commands: Any = _field("commandsWaitingCommit")
     is_transfer_due: Any = _field("transferInProgress")

@@ -72,6 +72,9 @@ class WatchedGroup(Protocol):
     @property
     def leader_id(self) -> int | None: ...
 
+    @property
+    def sleeping_voters(self) -> tuple[int, ...]: ...
+
 
 class WakeLists:
     """Which groups have a broker among their voters: whoever is told when it comes or goes."""
@@ -116,7 +119,7 @@ class QuiesceDigest:
         leader_id = group.leader_id
         if leader_id is None:
             return
-        noted = (leader_id, group.term, group.voters)
+        noted = (leader_id, group.term, group.sleeping_voters)
         self._noted[group.group_id] = noted
         self._add(group.group_id, noted, 1)
 

@@ -40,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 QUIET_S = 0.5
 """A leader without news for this long lets its group sleep."""
+SILENT_S = 1.0
+"""A voter that answered no heartbeat for this long is not waited for: its broker is up, but may not
+have opened the group."""
 TRANSFER_S = 0.5
 PROBE_AGAIN_S = 1.0
 """How long after it stepped back for a follower a leader steps back to the same entry again."""
@@ -55,6 +58,8 @@ class RaftGroup(GroupVoter):
     max_entries = 256
     kept_entries = 64
     """A journal longer than `max_entries` is cut to the last applied ones, in memory."""
+    _left_out: frozenset[int] = frozenset()
+    """Linked voters that a leader sleeps without, until they say something."""
 
     def __init__(
         self,
@@ -240,7 +245,7 @@ class RaftGroup(GroupVoter):
             self._active_s = now_s
             self.send_appends()
         self._cut_journal()
-        if now_s - self._active_s >= QUIET_S and self._may_sleep():
+        if now_s - self._active_s >= QUIET_S and self._may_sleep(now_s):
             self._fall_asleep()
 
     def _cut_journal(self) -> None:
@@ -271,18 +276,41 @@ class RaftGroup(GroupVoter):
     def _has_proposals(self) -> bool:
         return bool(self._proposals)
 
-    def _may_sleep(self) -> bool:
+    @property
+    def sleeping_voters(self) -> tuple[int, ...]:
+        """Whoever sleeps, or is down, while this copy leads asleep."""
+        if not self._left_out:
+            return self.voters
+        return tuple([voter for voter in self.voters if voter not in self._left_out])
+
+    def _may_sleep(self, now_s: float) -> bool:
+        """Whether every linked voter has everything, but for those that do not answer at all."""
         last = self.last_index
         if self._proposals or self.applied_index != last:
             return False
         matched = self.match_index
-        return all(matched[node] == last for node in self.connected_nodes)
+        behind = [node for node in self.connected_nodes if matched[node] != last]
+        for node in behind:
+            is_silent = now_s - self.response_times[node] >= SILENT_S
+            if not is_silent and node.id not in self._left_out:
+                return False
+        self._left_out = frozenset([node.id for node in behind])
+        return True
 
     def _fall_asleep(self) -> None:
         last, last_term = self.journal.last_index, self.journal.last_term
         for node in self.connected_nodes:
-            self._send(node, GroupMessage.QUIESCE, self.raft_term, last, last_term)
+            if node.id not in self._left_out:
+                self._send(node, GroupMessage.QUIESCE, self.raft_term, last, last_term)
         self._sleep()
+
+    def _take_back_in(self, broker_id: int) -> None:
+        """A voter that was left out has something to say: wait for it again."""
+        self._left_out -= {broker_id}
+        if self.raft_state == LEADER:
+            self._wake()
+            self._must_send = True
+            self.environment.mark_dirty(self)
 
     def transfer_to(self, broker_id: int) -> None:
         """Let another voter that has everything lead; best effort, and no proposals meanwhile."""
@@ -297,6 +325,7 @@ class RaftGroup(GroupVoter):
     def state_changed(self, old_state: int, new_state: int) -> None:
         """The library's role changed."""
         self._active_s = self.environment.monotonic_s()
+        self._left_out = frozenset()
         if old_state == LEADER:
             self._transfer_until_s = 0.0
             for callback in self.drain_commands():
@@ -311,7 +340,11 @@ class RaftGroup(GroupVoter):
 
     def peer_up(self, broker_id: int, is_new_session: bool) -> None:
         """A link to another voter stands; a new session is another life of its process."""
-        self._probes.pop(self._others.get(broker_id), None)
+        node = self._others.get(broker_id)
+        self._probes.pop(node, None)
+        self._left_out -= {broker_id}
+        if node in self.response_times:
+            self.response_times[node] = self.environment.monotonic_s()
         super().peer_up(broker_id, is_new_session)
 
     def close(self) -> None:
@@ -330,6 +363,8 @@ class RaftGroup(GroupVoter):
         if node is None or self._is_closed:
             return
         set_library_clock(self.environment.monotonic_s())
+        if from_id in self._left_out:
+            self._take_back_in(from_id)
         getattr(self, _RECEIVERS[message[1]])(node, *message[2:])
 
     def _receive_append(

@@ -11,6 +11,11 @@ class Sleeper:
     voters: tuple[int, ...] = (1, 2, 3)
     term: int = 4
     leader_id: int | None = 1
+    left_out: tuple[int, ...] = ()
+
+    @property
+    def sleeping_voters(self) -> tuple[int, ...]:
+        return tuple(voter for voter in self.voters if voter not in self.left_out)
 
 
 def test_a_leader_and_its_follower_agree_on_what_sleeps() -> None:
@@ -32,6 +37,16 @@ def test_a_difference_of_one_group_or_of_one_term_shows() -> None:
     follows.note_asleep(Sleeper("a"))
     assert leads.digest(1, 2) == follows.digest(1, 2)
     assert leads.asleep(1, 2) == follows.asleep(1, 2) == {"a": 4}
+
+
+def test_a_voter_that_was_left_out_is_not_asked_what_sleeps() -> None:
+    leads = QuiesceDigest(1)
+    leads.note_asleep(Sleeper("a", left_out=(3,)))
+    assert leads.digest(1, 2)[0] == 1
+    assert leads.digest(1, 3) == (0, 0)
+    assert leads.asleep(1, 3) == {}
+    leads.note_awake("a")
+    assert leads.digest(1, 2) == (0, 0)
 
 
 def test_what_wakes_leaves_no_trace() -> None:

@@ -42,6 +42,89 @@ def test_a_quiet_group_sleeps_and_costs_nothing() -> None:
     assert cluster.payloads(1) == cluster.payloads(2) == cluster.payloads(3) == [b"awake"]
 
 
+def counted_costs(cluster: RaftCluster) -> list[tuple[int, int, int]]:
+    return [(m.tick_count, m.sent_count, m.sync_count) for m in cluster.members.values()]
+
+
+def late_opener() -> tuple[RaftCluster, int]:
+    """Broker 3 is linked and votes in the group, and has not opened it; who leads without it."""
+    cluster = RaftCluster(is_started=False)
+    for broker_id in (1, 2):
+        cluster.members[broker_id].start()
+    cluster.members[3].is_running = True
+    cluster.heal()
+    cluster.run(3.0)
+    (leader,) = (b for b in (1, 2) if cluster.group(b).is_controller)
+    return cluster, leader
+
+
+def test_a_group_sleeps_without_a_voter_that_has_not_opened_it() -> None:
+    cluster, leader = late_opener()
+    assert all(cluster.group(b).is_quiesced for b in (1, 2))
+    before = counted_costs(cluster)
+    cluster.run(60.0)
+    assert counted_costs(cluster) == before
+    cluster.propose(leader, b"news")
+    cluster.run(0.8)  # what is known of broker 3 need not be found out again
+    assert all(cluster.group(b).is_quiesced for b in (1, 2))
+    assert cluster.payloads(1) == cluster.payloads(2) == [b"news"]
+
+
+def test_a_voter_that_opens_its_group_late_wakes_the_leader_and_deposes_nobody() -> None:
+    cluster, leader = late_opener()
+    cluster.propose(leader, b"news")
+    cluster.run(2.0)
+    term = cluster.group(leader).term
+    assert cluster.group(leader).is_quiesced
+    cluster.members[3].start()
+    cluster.members[3].finish_turn()
+    cluster.run(2.0)
+    assert cluster.payloads(3) == [b"news"]
+    assert cluster.leaders() == [leader]
+    assert cluster.group(leader).term == cluster.group(3).term == term
+    assert all(cluster.group(b).is_quiesced for b in cluster.voters)
+    assert cluster.group(leader).sleeping_voters == (1, 2, 3)
+
+
+def test_an_answer_that_comes_late_wakes_a_leader_that_sleeps_without_it() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    other, late = [b for b in cluster.voters if b != leader]
+    cluster.propose(leader, b"one")
+    for _ in range(40):
+        cluster.now_s += 0.05
+        for broker_id in (leader, other):
+            cluster.tick(broker_id)
+            cluster.deliver(leader, other)
+            cluster.deliver(other, leader)
+    assert cluster.group(leader).is_quiesced
+    assert cluster.group(other).is_quiesced
+    assert late not in cluster.group(leader).sleeping_voters
+    cluster.deliver(leader, late, 1)
+    cluster.deliver(late, leader)
+    assert not cluster.group(leader).is_quiesced
+    cluster.run(2.0)
+    assert cluster.payloads(late) == [b"one"]
+    assert all(cluster.group(b).is_quiesced for b in cluster.voters)
+    assert cluster.group(leader).sleeping_voters == cluster.voters
+
+
+def test_two_of_three_sleep_while_a_broker_is_dead_and_all_do_once_it_is_back() -> None:
+    cluster = RaftCluster()
+    dead = cluster.elect()
+    cluster.crash(dead)
+    cluster.propose(cluster.elect(), b"while it was away")
+    cluster.run(2.0)
+    before = counted_costs(cluster)
+    cluster.run(60.0)
+    assert counted_costs(cluster) == before
+    assert all(cluster.group(b).is_quiesced for b in cluster.voters if b != dead)
+    cluster.restart(dead)
+    cluster.run(2.0)
+    assert cluster.payloads(dead) == [b"while it was away"]
+    assert all(cluster.group(b).is_quiesced for b in cluster.voters)
+
+
 def test_a_dead_leader_is_replaced_within_a_fifth_of_a_second() -> None:
     cluster = RaftCluster()
     old = cluster.elect()

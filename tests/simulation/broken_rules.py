@@ -102,3 +102,14 @@ class AsksNobody(SmallGroup):
 
     def _receive_vote(self, node: Any, term: int, index: int, entry: int, is_moved: bool) -> None:
         super()._receive_vote(node, term, index, entry, True)
+
+
+class SleepsThroughQuestions(SmallGroup):
+    """Without waking for the questions of a voter that the leader sleeps without."""
+
+    def _take_back_in(self, broker_id: int) -> None:
+        """It may ask as long as it likes."""
+
+    def _receive_pre_vote(self, node: Any, term: int, *fields: Any) -> None:
+        if not self.is_leader:
+            super()._receive_pre_vote(node, term, *fields)

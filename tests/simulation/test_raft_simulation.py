@@ -51,6 +51,7 @@ def has_violation(group_class: type[Any], invariant: str) -> bool:
         (broken_rules.CommitsUnverified, "StateMachineSafety"),
         (broken_rules.TruncatesAgain, "DurableAcknowledgement"),
         (broken_rules.VotesForAnybody, "LeaderCompleteness"),
+        (broken_rules.SleepsThroughQuestions, "Liveness"),
     ],
     ids=lambda value: getattr(value, "__name__", value),
 )
