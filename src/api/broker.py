@@ -44,7 +44,7 @@ from ..raft.errors import (
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.log_dir_moves import LogDirMoves
 from ..raft.partition_state import Outcome, PartitionState
-from ..raft.placement import grown_assignments, place_partitions
+from ..raft.placement import enough_brokers, grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
@@ -387,8 +387,7 @@ class Broker:
         voters = self.cluster_group.voters
         is_cut_off = 2 * len(live.intersection(voters)) <= len(voters)
         if names_missing:
-            since_ms = self.clock.monotonic_ms() - MISSING_NAMED_MS
-            named |= {each for each, went_ms in self._went_ms.items() if went_ms > since_ms}
+            named |= self._missing_broker_ids()
         for registration in self.cluster_state.brokers.values():
             if registration.broker_id not in named and not is_cut_off:
                 continue
@@ -405,6 +404,11 @@ class Broker:
                 }
             )
         return brokers
+
+    def _missing_broker_ids(self) -> set[int]:
+        """Who went down so short a time ago that Kafka's session timeout would not be over."""
+        since_ms = self.clock.monotonic_ms() - MISSING_NAMED_MS
+        return {each for each, went_ms in self._went_ms.items() if went_ms > since_ms}
 
     def live_broker_ids(self) -> frozenset[int]:
         """This broker and those whose links are up."""
@@ -479,10 +483,11 @@ class Broker:
         """Create a topic, with this broker's defaults where nothing is said."""
         validate_topic_name(name)
         if assignments is None:
+            factor = replication_factor or self.config.default_replication_factor
             assignments = place_partitions(
-                self.live_registrations(),
+                enough_brokers(self.live_registrations(), self.missing_registrations(), factor),
                 partition_count=partition_count or self.config.num_partitions,
-                replication_factor=replication_factor or self.config.default_replication_factor,
+                replication_factor=factor,
                 start_index=int(self.clock.random_float() * len(self.cluster_state.brokers)),
             )
         command = CreateTopic(name, random_uuid(self.clock), assignments, tuple(configs))
@@ -518,6 +523,11 @@ class Broker:
         """The brokers that new partitions may be placed on."""
         live = self.live_broker_ids()
         return [b for b in self.cluster_state.brokers.values() if b.broker_id in live]
+
+    def missing_registrations(self) -> list[BrokerRegistration]:
+        """The brokers that went down a moment ago, or whose links only fell silent for it."""
+        missing = self._missing_broker_ids() - self.live_broker_ids()
+        return [b for b in self.cluster_state.brokers.values() if b.broker_id in missing]
 
     # ---- what the group coordinator is given
 

@@ -43,6 +43,19 @@ def place_partitions(
     )
 
 
+def enough_brokers(
+    live: Collection["BrokerRegistration"],
+    missing: Collection["BrokerRegistration"],
+    replication_factor: int,
+) -> list["BrokerRegistration"]:
+    """`live`, and as many of the missing as `replication_factor` needs.
+
+    A link that is silent for half a second counts as a broker that is down.  Kafka waits for its
+    session (9 s) and places partitions there meanwhile; refusing would fail topics by chance.
+    """
+    return [*live, *list(missing)[: max(replication_factor - len(live), 0)]]
+
+
 def grown_assignments(
     assignments: Assignments, brokers: Collection["BrokerRegistration"], replication_factor: int
 ) -> tuple[tuple[int, tuple[int, ...]], ...]:

@@ -28,6 +28,7 @@ class AdminBroker:
         self.cluster_state = ClusterState()
         self.replicas = _NoReplicas()
         self.proposed: list[Command] = []
+        self.missing_ids: set[int] = set()
         self.producer_ids = ProducerIdManager(NODE_ID, self.propose)
         self.cluster_state.apply(RegisterBroker(NODE_ID, 1, "localhost", 9092))
 
@@ -39,7 +40,11 @@ class AdminBroker:
         return frozenset((NODE_ID,))
 
     def live_registrations(self) -> list[Any]:
-        return list(self.cluster_state.brokers.values())
+        brokers = self.cluster_state.brokers
+        return [brokers[each] for each in brokers if each not in self.missing_ids]
+
+    def missing_registrations(self) -> list[Any]:
+        return [self.cluster_state.brokers[each] for each in sorted(self.missing_ids)]
 
     def partition_state(self, topic: str, index: int) -> Any:
         birth = self.cluster_state.topics[topic].birth_of(index)

@@ -19,7 +19,7 @@ from ...raft.errors import (
     InvalidTopicError,
     TopicExistsError,
 )
-from ...raft.placement import place_partitions
+from ...raft.placement import enough_brokers, place_partitions
 from ...raft.topic_image import BrokerRegistration, TopicImage
 from ...raft.topic_names import validate_topic_name
 
@@ -44,12 +44,14 @@ def plan_topic(
     *,
     topic_id: bytes,
     brokers: Collection[BrokerRegistration],
+    missing: Collection[BrokerRegistration] = (),
     start_index: int = 0,
 ) -> CreateTopic:
     """The command that creates the topic of one CreateTopics entry.
 
-    Partitions are placed on `brokers`, who are up; `start_index`, any number, chooses the one that
-    leads the first partition.
+    Partitions are placed on `brokers`, who are up, and where they are too few also on those of
+    `missing`, who may be back at once; `start_index`, any number, chooses the one that leads the
+    first partition.
     Raises a ClusterStateError or InvalidConfigError that says what is wrong with the entry.
     """
     name = spec["name"]
@@ -62,7 +64,7 @@ def plan_topic(
     if spec["assignments"]:
         assignments = _given_assignments(state, spec)
     else:
-        assignments = _placed_assignments(brokers, spec, defaults, start_index)
+        assignments = _placed_assignments(brokers, missing, spec, defaults, start_index)
     overrides = _overrides(spec["configs"])
     parse_topic_configs(overrides, defaults.log_config)
     return CreateTopic(name, topic_id, assignments, tuple(sorted(overrides.items())))
@@ -79,6 +81,7 @@ def _overrides(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _placed_assignments(
     brokers: Collection[BrokerRegistration],
+    missing: Collection[BrokerRegistration],
     spec: Mapping[str, Any],
     defaults: TopicDefaults,
     start_index: int,
@@ -94,6 +97,7 @@ def _placed_assignments(
         )
     if defaults.clamps_replication_factor:
         factor = min(factor, len(brokers))
+    brokers = enough_brokers(brokers, missing, factor)
     check_replication_factor(brokers, factor)
     return place_partitions(
         brokers,
@@ -150,6 +154,7 @@ def plan_partitions(
     topic: TopicImage,
     spec: Mapping[str, Any],
     brokers: Collection[BrokerRegistration],
+    missing: Collection[BrokerRegistration] = (),
 ) -> CreatePartitions:
     """The command that grows `topic` as one CreatePartitions entry asks; raises as `plan_topic`."""
     have, wanted = topic.partition_count, spec["count"]
@@ -162,6 +167,7 @@ def plan_partitions(
         raise InvalidPartitionsError(f"Topic already has {have} partition(s).")
     factor = len(topic.assignments[0])
     if spec["assignments"] is None:
+        brokers = enough_brokers(brokers, missing, factor)
         added = place_partitions(
             brokers,
             partition_count=wanted - have,

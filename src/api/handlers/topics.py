@@ -66,6 +66,7 @@ async def _create_topic(
             _topic_defaults(broker.config),
             topic_id=random_uuid(broker.clock),
             brokers=broker.live_registrations(),
+            missing=broker.missing_registrations(),
             start_index=int(broker.clock.random_float() * len(broker.cluster_state.brokers)),
         )
         if validate_only:
@@ -180,7 +181,11 @@ async def handle_create_partitions(
                 raise InvalidRequestError(f"topic '{name}' is named twice in the request")
             topic = _known_topic(broker, name)
             command = plan_partitions(
-                broker.cluster_state, topic, spec, broker.live_registrations()
+                broker.cluster_state,
+                topic,
+                spec,
+                broker.live_registrations(),
+                broker.missing_registrations(),
             )
             if not request["validate_only"]:
                 await broker.propose(command)

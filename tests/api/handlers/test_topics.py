@@ -11,6 +11,7 @@ from headrace.api.handlers.topics import (
     handle_delete_topics,
 )
 from headrace.api.wire.error_codes import ErrorCode
+from headrace.raft.cluster_commands import RegisterBroker
 from tests.support.admin_broker import AdminBroker, ask_now
 
 
@@ -53,6 +54,24 @@ def test_clamp_takes_scripts_that_ask_for_three_copies() -> None:
     broker = AdminBroker(make_broker_config({"headrace.replication.factor.clamp": "true"}))
     (answer,) = create(broker, spec("clicks", 1, 3))
     assert (answer["error_code"], answer["replication_factor"]) == (0, 1)
+
+
+def test_a_broker_that_went_a_moment_ago_gets_a_copy_only_where_the_others_are_too_few() -> None:
+    broker = AdminBroker()
+    for broker_id in (2, 3):
+        broker.cluster_state.apply(RegisterBroker(broker_id, 1, "localhost", 9092))
+    broker.missing_ids = {2}
+    codes = [each["error_code"] for each in create(broker, spec("two", 3, 2), spec("three", 1, 3))]
+    assert codes == [ErrorCode.NONE, ErrorCode.NONE]
+    topics = broker.cluster_state.topics
+    assert [sorted(each) for each in topics["two"].assignments] == [[1, 3]] * 3
+    assert sorted(topics["three"].assignments[0]) == [1, 2, 3]
+    assert [
+        e["error_code"] for e in grow(broker, {"name": "three", "count": 2, "assignments": None})
+    ] == [ErrorCode.NONE]
+    assert sorted(topics["three"].assignments[1]) == [1, 2, 3]
+    (refused,) = create(broker, spec("four", 1, 4))
+    assert refused["error_code"] == ErrorCode.INVALID_REPLICATION_FACTOR
 
 
 def test_settings_of_the_topic_are_kept_and_told_with_their_source() -> None:
