@@ -12,21 +12,17 @@ from typing import Any
 
 from .cluster_commands import FinishReassignment
 from .cluster_group import ClusterGroup
-from .errors import (
-    ElectionNotNeededError,
-    EligibleLeadersNotAvailableError,
-    PreferredLeaderNotAvailableError,
-    ReplicationError,
-)
+from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, ReplicationError
 from .group_machines import generation_group_id, split_group_id
 from .leader_contact import LeaderContact, is_cut_off
+from .offline_replicas import OfflineReplicas
 from .partition import Partition
 from .partition_controller import (
     ControllerView,
     LiveBroker,
     LogReport,
-    election_by_hand,
-    is_needed_by_hand,
+    decide_by_hand,
+    has_moved,
     next_decision,
 )
 from .partition_group import (
@@ -93,8 +89,9 @@ class GroupSeats:
         self.wal_id = 0
         self.has_kept_cache = False
         self.news: PartitionNews | None = None
+        self.offline = OfflineReplicas(broker_id, self._offline_changed)
         self.live: dict[int, LiveBroker] = {}
-        self.on_peers: Callable[[], None] | None = None
+        self.on_peers: Callable[[], None] = lambda: None
         self._wal = wal
         self._cluster_group = cluster_group
         self._on_changed = on_changed
@@ -228,6 +225,7 @@ class GroupSeats:
                 self._runtime.close_group(seat.group.group_id, forget=True)
         if self.news is not None:
             self.news.forget(base_ids)
+        self.offline.forget(base_ids)
         self.drop_seeds(base_ids)
         self._wal.forget_groups(alone)
 
@@ -244,6 +242,7 @@ class GroupSeats:
         self.news = PartitionNews(
             runtime, on_report=self._reported, on_stopping=self._stopping_said
         )
+        self.offline.connect(runtime)
         runtime.on_peers_changed.append(self._peers_changed)
         self._peers_changed(runtime.live_brokers())
         for seat in list(self._seats.values()):
@@ -397,7 +396,7 @@ class GroupSeats:
         target = topic.targets.get(seat.index, ())
         if group.is_alone and not target:
             return  # alone, the broker that holds it elects itself when it starts
-        if target and _has_moved(group.state, target):
+        if target and has_moved(group.state, target):
             self._finish_move(seat, topic, target)
             return
         command = next_decision(group.state, self._view(seat, target))
@@ -419,6 +418,7 @@ class GroupSeats:
         return ControllerView(
             live=self.live,
             stopping=news.stopping,
+            offline=self.offline.brokers_of(seat.group.base_id),
             reports=reports,
             allows_unclean=self._allows_unclean(seat.topic),
             is_balance_due=self._is_balance_due,
@@ -468,25 +468,22 @@ class GroupSeats:
             on_done(EligibleLeadersNotAvailableError("no other broker is up"))
             return
         base_id = partition_group_id(topic.topic_id, index)
-        reports = self.news.reports_of(base_id)
-        view = ControllerView(live=self.live, stopping=self.news.stopping, reports=reports)
-        if not is_needed_by_hand(state, view, is_unclean=is_unclean):
-            on_done(ElectionNotNeededError(f"{topic.name}-{index} is led as it should be"))
+        view = ControllerView(
+            live=self.live,
+            stopping=self.news.stopping,
+            offline=self.offline.brokers_of(base_id),
+            reports=self.news.reports_of(base_id),
+        )
+        name = f"{topic.name}-{index}"
+        try:
+            command = decide_by_hand(state, view, is_unclean=is_unclean, name=name)
+        except ReplicationError as error:
+            on_done(error)
             return
-        command = election_by_hand(state, view, is_unclean=is_unclean)
-        if command is not None:
-            group_id = generation_group_id(base_id, state.generation)
-            self._runtime.propose(
-                group_id, encode_partition_command(command), partial(tell_outcome, on_done)
-            )
-        elif is_unclean:
-            on_done(EligibleLeadersNotAvailableError(f"no replica of {topic.name}-{index} is up"))
-        else:
-            on_done(
-                PreferredLeaderNotAvailableError(
-                    f"broker {state.replicas[0]} is down or not in sync with {topic.name}-{index}"
-                )
-            )
+        group_id = generation_group_id(base_id, state.generation)
+        self._runtime.propose(
+            group_id, encode_partition_command(command), partial(tell_outcome, on_done)
+        )
 
     def balance(self) -> None:
         """Give partitions back to their preferred leaders where those are fit."""
@@ -515,10 +512,10 @@ class GroupSeats:
         self._contact.peers_changed(self.live, self._schedule)
         come = [b for b, peer in self.live.items() if before.get(b) != peer]
         seats = list(self._seats.values())
+        self.offline.peers_changed(peers, come)
         self._tell_outsiders(seats, come)
         self._report(seats, come)
-        if self.on_peers is not None:
-            self.on_peers()
+        self.on_peers()
         self._evaluate_all()
 
     def _reported(self, base_id: str) -> None:
@@ -527,9 +524,23 @@ class GroupSeats:
             self.evaluate(seat)
 
     def _stopping_said(self, _broker_id: int) -> None:
-        if self.on_peers is not None:
-            self.on_peers()
+        self.on_peers()
         self._evaluate_all()
+
+    def _offline_changed(self, base_ids: Iterable[str]) -> None:
+        """Replicas of these groups went offline, or came back."""
+        self.on_peers()
+        for base_id in base_ids:
+            self._reported(base_id)
+
+    def note_offline(self, partitions: Iterable[Partition], *, is_offline: bool) -> None:
+        """Logs here cannot be used, or can be used again: tell everybody, who elect others."""
+        base_ids = [partition_group_id(each.topic_id, each.index) for each in partitions]
+        changed = self.offline.note_own(base_ids, is_offline=is_offline)
+        if not is_offline:
+            self._report([self._seats[each] for each in changed if each in self._seats], self.live)
+        for base_id in changed:
+            self._reported(base_id)
 
     def stop_leading(self) -> None:
         """Tell everybody that this broker stops, so that others lead what it leads."""
@@ -586,8 +597,3 @@ class GroupSeats:
                     reports[broker_id].append(report)
         for broker_id, told in reports.items():
             self.news.report(broker_id, told, has_kept_cache=self.has_kept_cache)
-
-
-def _has_moved(state: PartitionState, target: tuple[int, ...]) -> bool:
-    """Whether the target's brokers, and no others, hold the partition, all of them in sync."""
-    return state.replicas == target and {member[0] for member in state.isr}.issuperset(target)

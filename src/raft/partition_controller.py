@@ -2,7 +2,7 @@
 
 The Raft leader of a partition's group is its controller.  It proposes at most one command at a
 time, each a compare-and-set on partition_epoch, so a decision that was made on an old state does
-nothing.  In this order:
+nothing.  A replica whose log its broker cannot serve (`offline`) is not there.  In this order:
 
     1  a leader is missing         elect an in-sync replica of this very incarnation, replicas in
                                    their order; a broker that is stopping only if it leads already
@@ -10,7 +10,8 @@ nothing.  In this order:
                                    (leader epoch, log end): at once among those that kept their page
                                    cache, else once all of them have reported
     3  none of those is there      where the topic allows to lose records: any replica
-    4  a follower restarted or stops  take it out of the isr; who is gone, the leader asks out
+    4  a follower restarted or stops, or its log is offline
+                                   take it out of the isr; who is gone, the leader asks out
     5  a voter lost its log, left the cluster, or one more is to be had: a new generation
     6  a move is wanted            add the new replicas; once they are in sync, drop the old ones
     7  the preferred leader is fit, and it is time to balance: elect it
@@ -19,6 +20,11 @@ nothing.  In this order:
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
+from .errors import (
+    ElectionNotNeededError,
+    EligibleLeadersNotAvailableError,
+    PreferredLeaderNotAvailableError,
+)
 from .partition_state import (
     AlterIsr,
     Elect,
@@ -61,6 +67,7 @@ class ControllerView:
 
     live: Mapping[int, LiveBroker]
     stopping: Collection[int] = ()
+    offline: Collection[int] = ()
     reports: Mapping[int, LogReport] = field(default_factory=dict)
     allows_unclean: bool = False
     is_balance_due: bool = False
@@ -96,6 +103,26 @@ def election_by_hand(
     return _prefer(state, replace(view, is_balance_due=True))
 
 
+def decide_by_hand(
+    state: PartitionState, view: ControllerView, *, is_unclean: bool, name: str
+) -> PartitionCommand:
+    """As `election_by_hand` for the partition called `name`.
+
+    Raises ElectionNotNeededError, EligibleLeadersNotAvailableError,
+    PreferredLeaderNotAvailableError.
+    """
+    if not is_needed_by_hand(state, view, is_unclean=is_unclean):
+        raise ElectionNotNeededError(f"{name} is led as it should be")
+    command = election_by_hand(state, view, is_unclean=is_unclean)
+    if command is not None:
+        return command
+    if is_unclean:
+        raise EligibleLeadersNotAvailableError(f"no replica of {name} is up")
+    raise PreferredLeaderNotAvailableError(
+        f"broker {state.replicas[0]} is down, or not in sync with {name}"
+    )
+
+
 def is_needed_by_hand(state: PartitionState, view: ControllerView, *, is_unclean: bool) -> bool:
     """Whether the election would change anything."""
     if not is_led(state, view):
@@ -104,14 +131,21 @@ def is_needed_by_hand(state: PartitionState, view: ControllerView, *, is_unclean
 
 
 def is_led(state: PartitionState, view: ControllerView) -> bool:
-    """Whether the process that was elected is still there."""
+    """Whether the process that was elected is still there, and can serve its log."""
     broker = view.live.get(state.leader)
-    return broker is not None and broker.session == state.leader_session
+    if broker is None or state.leader in view.offline:
+        return False
+    return broker.session == state.leader_session
+
+
+def has_moved(state: PartitionState, target: tuple[int, ...]) -> bool:
+    """Whether the target's brokers, and no others, hold the partition, all of them in sync."""
+    return state.replicas == target and {member[0] for member in state.isr}.issuperset(target)
 
 
 def _is_there(member: IsrMember, view: ControllerView) -> bool:
     broker = view.live.get(member[0])
-    return broker is not None and broker.incarnation == member[1]
+    return broker is not None and broker.incarnation == member[1] and member[0] not in view.offline
 
 
 def _is_in_sync(state: PartitionState, broker: LiveBroker) -> bool:
@@ -138,7 +172,11 @@ def _elect(
 
 
 def _elect_someone(state: PartitionState, view: ControllerView) -> Elect | None:
-    present = [view.live[broker_id] for broker_id in state.replicas if broker_id in view.live]
+    present = [
+        view.live[broker_id]
+        for broker_id in state.replicas
+        if broker_id in view.live and broker_id not in view.offline
+    ]
     fit = [broker for broker in present if _is_in_sync(state, broker)]
     staying = [broker for broker in fit if broker.broker_id not in view.stopping]
     if staying:
@@ -156,6 +194,7 @@ def _elect_restarted(state: PartitionState, view: ControllerView) -> Elect | Non
         broker_id: view.reports[broker_id]
         for broker_id in held_all
         if broker_id in view.live
+        and broker_id not in view.offline
         and broker_id in view.reports
         and view.reports[broker_id].incarnation == view.live[broker_id].incarnation
     }
@@ -195,7 +234,7 @@ def _is_lost(member: IsrMember, state: PartitionState, view: ControllerView) -> 
     broker_id, incarnation = member
     if broker_id == state.leader:
         return False
-    if broker_id in view.stopping:
+    if broker_id in view.stopping or broker_id in view.offline:
         return True
     broker = view.live.get(broker_id)
     return broker is not None and broker.incarnation != incarnation
@@ -257,6 +296,7 @@ def _prefer(state: PartitionState, view: ControllerView) -> Elect | None:
     preferred = view.live.get(state.replicas[0])
     if not view.is_balance_due or preferred is None or preferred.broker_id == state.leader:
         return None
-    if preferred.broker_id in view.stopping or not _is_in_sync(state, preferred):
+    is_leaving = preferred.broker_id in view.stopping or preferred.broker_id in view.offline
+    if is_leaving or not _is_in_sync(state, preferred):
         return None
     return _elect(state, view, preferred)

@@ -5,7 +5,8 @@ occasion (the start of the broker, a new topic) are journaled in one batch.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,15 @@ class ReplicaManager:
         state = self.state_of(topic, index) if own is None else own.group.state
         if state is None or not self.is_live(state.leader):
             return None
+        image = self._cluster_group.state.topics[topic]
+        if state.leader in self.offline_replicas(image.topic_id, index):
+            return None
         return state.leader, state.leader_epoch
+
+    def offline_replicas(self, topic_id: bytes, index: int) -> Collection[int]:
+        """The brokers that are up and cannot serve their copy of this partition."""
+        offline = self.seats.offline
+        return offline.brokers_of(partition_group_id(topic_id, index)) if offline else ()
 
     def state_of(self, topic: str, index: int) -> PartitionState | None:
         """The newest state of a partition that this broker knows, whoever holds it."""
@@ -278,7 +287,7 @@ class ReplicaManager:
             topic_id=topic.topic_id,
             broker_id=self.broker_id,
             group=seat.group,
-            incarnation_of=self._incarnation_of,
+            incarnation_of=partial(self._incarnation_of, seat.group.base_id),
             clock=self._clock,
         )
         partition.on_role_changed = self.on_role_changed
@@ -286,16 +295,18 @@ class ReplicaManager:
         self._partitions_by_id[topic.topic_id, seat.index] = partition
         config, reason = self._config_of(topic)
         if config is None:
-            partition.go_offline(reason)
+            self._go_offline([partition], reason)
         else:
             self._open_log(partition, config)
         self.seats.replica_opened(seat)
         return partition
 
-    def _incarnation_of(self, broker_id: int) -> int | None:
-        """That of a broker which is up and stays so."""
+    def _incarnation_of(self, base_id: str, broker_id: int) -> int | None:
+        """That of a broker which is up, stays so, and can serve its copy of this partition."""
         news = self.seats.news
         if news is not None and broker_id in news.stopping:
+            return None
+        if broker_id in self.seats.offline.brokers_of(base_id):
             return None
         broker = self.seats.live.get(broker_id)
         return None if broker is None else broker.incarnation
@@ -350,12 +361,13 @@ class ReplicaManager:
             reason = str(error)
             if self._unopened.get(partition) != reason:
                 logger.error("%s-%d is offline: %s", partition.topic, partition.index, reason)
-            partition.go_offline(reason)
+            self._go_offline([partition], reason)
             if isinstance(error, KafkaStorageError):
                 self._unopened[partition] = reason
         else:
             self._unopened.pop(partition, None)
             partition.take_log(log)
+            self.seats.note_offline([partition], is_offline=False)
             if self.committed_hook_of is not None:
                 partition.on_committed = self.committed_hook_of(log.path)
             if self.on_log_opened is not None:
@@ -382,7 +394,7 @@ class ReplicaManager:
             self._elect(opened)
         except KafkaStorageError as error:
             for partition in opened:
-                partition.go_offline(str(error))
+                self._go_offline([partition], str(error))
                 self._unopened[partition] = str(error)
 
     def _config_of(self, topic: TopicImage) -> tuple[LogConfig | None, str]:
@@ -496,11 +508,23 @@ class ReplicaManager:
 
     def _on_dir_offline(self, path: Path) -> None:
         """A folder of log.dirs failed: its partitions go offline, the others serve."""
-        for partition in self._partitions.values():
-            log = partition.log
-            if log is not None and path in log.path.parents:
-                partition.go_offline(f"the log directory {path} failed; see the log of the broker")
+        self._go_offline(
+            [
+                partition
+                for partition in self._partitions.values()
+                if partition.log is not None and path in partition.log.path.parents
+            ],
+            f"the log directory {path} failed; see the log of the broker",
+        )
+
+    def _go_offline(self, partitions: Sequence[Partition], reason: str) -> None:
+        """Serve these no more, and tell the other brokers: who led them is replaced."""
+        for partition in partitions:
+            was_leader = partition.is_leader
+            partition.go_offline(reason)
+            if was_leader:
                 _call_each(self.on_partition_offline, partition)
+        self.seats.note_offline(partitions, is_offline=True)
 
 
 def _must_apply(outcome: Outcome) -> None:

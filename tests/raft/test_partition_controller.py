@@ -83,6 +83,49 @@ def test_a_stopping_leader_without_a_successor_goes_on() -> None:
     assert next_decision(alone, ControllerView(live(0, 1, 2), stopping={0})) is None
 
 
+def test_a_leader_whose_log_is_offline_is_replaced_and_leaves_the_isr() -> None:
+    view = ControllerView(live(0, 1, 2), offline={0})
+    assert next_decision(STATE, view) == Elect(7, 1, 101, ElectKind.CLEAN, 0, 201, lost=(0,))
+    view = ControllerView(live(0, 1, 2), offline={0, 1})
+    assert next_decision(STATE, view) == Elect(7, 2, 102, ElectKind.CLEAN, 0, 202, lost=(0, 1))
+
+
+def test_a_follower_whose_log_is_offline_leaves_the_isr() -> None:
+    view = ControllerView(live(0, 1, 2), offline={2})
+    assert next_decision(STATE, view) == AlterIsr(7, 4, ((0, 100), (1, 101)))
+
+
+@pytest.mark.parametrize("allows_unclean", [False, True])
+def test_the_last_of_the_isr_going_offline_leaves_nobody_unless_records_may_be_lost(
+    allows_unclean: bool,
+) -> None:
+    alone = replace(STATE, isr=((0, 100),))
+    view = ControllerView(live(0, 1, 2), offline={0}, allows_unclean=allows_unclean)
+    expected = Elect(7, 1, 101, ElectKind.UNCLEAN, 0, 201) if allows_unclean else None
+    assert next_decision(alone, view) == expected
+    # What it said of its log while that could be read makes it no leader either.
+    reports = {0: report(90, kept=True, incarnation=100)}
+    view = replace(view, reports=reports, allows_unclean=False)
+    assert next_decision(alone, view) is None
+
+
+def test_a_stopping_leader_hands_nothing_to_a_log_that_is_offline() -> None:
+    view = ControllerView(live(0, 1), stopping={0}, offline={1})
+    assert next_decision(STATE, view) == AlterIsr(7, 4, ((0, 100), (2, 102)))
+
+
+def test_an_offline_log_is_elected_neither_as_preferred_leader_nor_by_hand() -> None:
+    led_by_1 = replace(STATE, leader=1, leader_session=201)
+    view = ControllerView(live(0, 1, 2), offline={0}, is_balance_due=True)
+    shrunk, _ = led_by_1.apply(AlterIsr(7, 4, ((1, 101), (2, 102))))
+    assert next_decision(shrunk, view) is None
+    assert election_by_hand(led_by_1, view, is_unclean=False) is None
+    lost = replace(led_by_1, isr=((0, 100),))
+    view = ControllerView(live(0), offline={0})
+    assert is_needed_by_hand(lost, view, is_unclean=True)
+    assert election_by_hand(lost, view, is_unclean=True) is None
+
+
 def report(end: int, *, kept: bool, incarnation: int = 901, epoch: int = 4) -> LogReport:
     return LogReport(incarnation, epoch, end, kept)
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.core.errors import KafkaStorageError
 from headrace.raft.cluster_commands import (
     CreatePartitions,
     CreateTopic,
@@ -197,6 +198,83 @@ def test_leadership_moves_before_a_broker_stops(nodes: list[Node]) -> None:
     assert nodes[0].partition().is_follower
     assert nodes[1].state().isr == ((1, 101), (2, 102))
     assert nodes[1].state(1).isr == ((1, 101), (2, 102))
+
+
+def fail_logs(node: Node) -> None:
+    """As the log manager says when the disk of every log there fails."""
+    assert node.logs.on_dir_offline is not None
+    node.logs.on_dir_offline(Path("/"))
+    settle(node)
+
+
+def offline_at(nodes: list[Node]) -> list[list[int]]:
+    return [list(node.replicas.offline_replicas(ID_A, 0)) for node in nodes]
+
+
+def test_a_leader_whose_disk_fails_is_replaced_and_known_everywhere(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2), (2, 0, 1))))
+    led = nodes[0].partition()
+    fail_logs(nodes[0])
+    assert offline_at(nodes) == [[0], [0], [0]]
+    for node in nodes:
+        state = node.state()
+        assert (state.leader, state.leader_epoch, state.isr) == (1, 1, ((1, 101), (2, 102)))
+        assert node.replicas.leader_of("clicks", 0) == (1, 1)
+        assert node.state(1).isr == ((2, 102), (1, 101))  # where it followed
+    assert (led.is_leader, led.is_follower) == (False, False)
+    assert nodes[0].news[-1] == ("offline", "clicks", 0)
+    for node in nodes:
+        node.replicas.seats.balance()
+    settle(nodes[0])
+    assert isinstance(nodes[2].elect_by_hand(), PreferredLeaderNotAvailableError)
+    assert nodes[2].state().leader == 1
+
+
+def test_the_last_in_sync_whose_disk_fails_leaves_the_partition_unled(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    fail_logs(nodes[1])
+    fail_logs(nodes[2])
+    assert nodes[1].state().isr == ((0, 100),)
+    fail_logs(nodes[0])
+    for node in nodes:
+        assert node.state().isr == ((0, 100),)
+        assert node.replicas.leader_of("clicks", 0) is None
+    assert isinstance(nodes[2].elect_by_hand(), PreferredLeaderNotAvailableError)
+    assert isinstance(nodes[2].elect_by_hand(is_unclean=True), EligibleLeadersNotAvailableError)
+
+
+def test_who_was_away_hears_which_replicas_are_offline(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    fail_logs(nodes[0])
+    nodes[2].fallen()
+    nodes[2] = nodes[2].returned(is_clean=True)
+    settle(nodes[2])
+    assert offline_at(nodes) == [[0], [0], [0]]
+    nodes[0].fallen()
+    assert offline_at(nodes[1:]) == [[0], [0]]  # a broken link mends no disk
+    nodes[0] = nodes[0].returned(is_clean=False)
+    settle(nodes[0])
+    assert offline_at(nodes) == [[], [], []]
+    assert nodes[0].partition().is_follower
+
+
+def test_a_log_that_opens_later_is_told_too(nodes: list[Node]) -> None:
+    nodes[2].logs.faults["clicks", 0] = KafkaStorageError(Path("data"), "no space left")
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    assert offline_at(nodes) == [[2], [2], [2]]
+    assert nodes[0].state().isr == ((0, 100), (1, 101))
+    nodes[2].logs.faults.clear()
+    nodes[2].replicas.retry_unopened()
+    settle(nodes[2])
+    assert offline_at(nodes) == [[], [], []]
+    assert nodes[2].partition().is_follower
+
+
+def test_deleted_topics_are_offline_no_more(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    fail_logs(nodes[0])
+    nodes[1].decide(DeleteTopic(ID_A))
+    assert offline_at(nodes) == [[], [], []]
 
 
 def test_brokers_without_a_copy_hear_how_a_partition_stands(nodes: list[Node]) -> None:

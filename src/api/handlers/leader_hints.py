@@ -1,6 +1,7 @@
 """Where a partition's leader is, for answers that send a client there (KIP-951).
 
-A client that is told so moves at once, without a Metadata round trip.
+A client that is told so moves at once, without a Metadata round trip.  So it is where the log
+directory of the former leader failed: another replica leads by then.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,13 @@ if TYPE_CHECKING:
 
 Body = dict[str, Any]
 
-MOVED = frozenset((ErrorCode.NOT_LEADER_OR_FOLLOWER, ErrorCode.FENCED_LEADER_EPOCH))
+MOVED = frozenset(
+    (
+        ErrorCode.NOT_LEADER_OR_FOLLOWER,
+        ErrorCode.FENCED_LEADER_EPOCH,
+        ErrorCode.KAFKA_STORAGE_ERROR,
+    )
+)
 
 
 def describe_leader(broker: "Broker", topic: str, index: int) -> Body | None:

@@ -7,8 +7,8 @@ Behaviour: the brokers at the address advertised for the listener that was asked
 Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (KIP-430), which are
     all of them while there is no authorizer; 10 topic ids (KIP-516); 12 asks by id; 13 has an error
     of its own.
-A leader whose broker is not up counts as none, until another one is elected.  The broker itself
-    stays in the list for a while (`Broker.describe_brokers`).
+A leader whose broker is not up, or cannot serve its log, counts as none until another one is
+    elected.  A broker that went down stays in the list for a while (`Broker.describe_brokers`).
 """
 
 from collections.abc import Awaitable
@@ -154,12 +154,13 @@ def _describe_partition(
 ) -> Body:
     state = broker.partition_state(image.name, index)
     replicas = image.assignments[index] if state is None else state.replicas
-    offline = [broker_id for broker_id in replicas if broker_id not in live]
+    failed = broker.replicas.offline_replicas(image.topic_id, index)
     own = broker.replicas.find(image.topic_id, index)
-    if broker.node_id in replicas and (own is None or not own.is_online):
-        offline.append(broker.node_id)
+    if own is None or not own.is_online:
+        failed = {broker.node_id, *failed}
+    offline = [each for each in replicas if each in failed or each not in live]
     leader = NO_LEADER if state is None or state.leader not in live else state.leader
-    if own is not None and leader == broker.node_id and not own.is_leader:
+    if leader in failed or (own is not None and leader == broker.node_id and not own.is_leader):
         leader = NO_LEADER
     described: Body = {
         "error_code": ErrorCode.NONE if leader >= 0 else ErrorCode.LEADER_NOT_AVAILABLE,

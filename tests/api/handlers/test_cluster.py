@@ -23,6 +23,9 @@ class Replicas:
     def find(self, _topic_id: bytes, _index: int) -> Any:
         return SimpleNamespace(is_leader=True, is_online=True)
 
+    def offline_replicas(self, _topic_id: bytes, _index: int) -> tuple[int, ...]:
+        return ()
+
     def state_of(self, _topic: str, _index: int) -> PartitionState:
         return PartitionState((1,), (1,), leader=1, leader_epoch=3, isr=((1, 7),))
 
