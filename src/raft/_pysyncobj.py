@@ -9,11 +9,14 @@ not seen by a host program that uses PySyncObj too, and neither is what its impo
 `socket`.
 """
 
+import contextlib
 import importlib
+import math
 import operator
+import queue
 import socket
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 from types import ModuleType
 from typing import Any, NoReturn, Protocol
@@ -37,8 +40,7 @@ METHODS = (
     "_SyncObj__doApplyCommand",
     "_SyncObj__generateRaftTimeout",
     "_SyncObj__onMessageReceived",
-    "_SyncObj__onNodeConnected",
-    "_SyncObj__onNodeDisconnected",
+    "_SyncObj__onLeaderChanged",
     "_SyncObj__onSetCodeVersion",
     "_SyncObj__parseChangeClusterRequest",
     "_SyncObj__sendAppendEntries",
@@ -55,6 +57,8 @@ FIELDS = (
     "_SyncObj__connectedNodes",
     "_SyncObj__lastResponseTime",
     "_SyncObj__noopIDx",
+    "_SyncObj__otherNodes",
+    "_SyncObj__properies",
     "_SyncObj__raftCommitIndex",
     "_SyncObj__raftCurrentTerm",
     "_SyncObj__raftElectionDeadline",
@@ -69,6 +73,39 @@ FIELDS = (
     "_SyncObj__votedForNodeId",
     "_poller",
 )
+# Fields that never change here, because what they are for is not used: a value for all groups,
+# where the library keeps an object, or room for one, in each.
+CONSTANTS: dict[str, Any] = {
+    "_SyncObj__changeClusterIDx": None,
+    "_SyncObj__commandsLocalCounter": 0,
+    "_SyncObj__commandsWaitingReply": {},
+    "_SyncObj__consumers": (),
+    "_SyncObj__currentVersionFuncNames": {},
+    "_SyncObj__destroying": False,
+    "_SyncObj__enabledCodeVersion": 0,
+    "_SyncObj__encryptor": None,
+    "_SyncObj__forceLogCompaction": False,
+    "_SyncObj__initialised": None,
+    "_SyncObj__lastInitTryTime": 0,
+    "_SyncObj__lastReadonlyCheck": 0,
+    "_SyncObj__lastSerializedEntry": None,
+    "_SyncObj__lastSerializedTime": 0,
+    "_SyncObj__mainThread": None,
+    "_SyncObj__needLoadDumpFile": False,
+    "_SyncObj__nodeClass": None,
+    "_SyncObj__numOneSecondDumps": 0,
+    "_SyncObj__onReadyCalled": True,
+    "_SyncObj__onTickCallbacks": (),
+    "_SyncObj__onTickCallbacksLock": contextlib.nullcontext(),
+    "_SyncObj__readonlyNodes": frozenset(),
+    "_SyncObj__recvTransmission": "",
+    "_SyncObj__selfCodeVersion": 0,
+    "_SyncObj__startTime": math.inf,  # no second of it has passed: its journal is told of none
+    "_SyncObj__thread": None,
+    "_idToConsumer": {},
+    "_idToMethod": {},
+    "_methodToID": {},
+}
 
 
 class PickleRefusedError(RuntimeError):
@@ -115,18 +152,37 @@ def missing_names(library_class: Any) -> list[str]:
     """Which of the private names we rely on this PySyncObj does not have."""
     fields = library_class.__init__.__code__.co_names
     return [name for name in METHODS if not hasattr(library_class, name)] + [
-        name for name in FIELDS if name not in fields
+        name for name in (*FIELDS, *CONSTANTS) if name not in fields
     ]
 
 
 class _NothingToPoll:
-    """Stands in for the library's poller, serializer and journal factory."""
+    """Stands in for the library's poller and serializer, and its list of what not to serialize."""
+
+    def add(self, _name: str) -> None:
+        """Nothing of a group is serialized by the library."""
 
     def poll(self, _timeout: float) -> None:
         """The runtime's own loop waits; the library never does."""
 
     def cancelTransmisstion(self, _node: object) -> None:
         """No snapshot of the library's is ever under way."""
+
+
+class _Commands(list[Any]):
+    """The commands that wait for the next tick: the library's queue takes 0.8 KiB when empty."""
+
+    __slots__ = ()
+
+    def put_nowait(self, command: Any) -> None:
+        if len(self) >= MAX_QUEUED_COMMANDS:
+            raise queue.Full
+        self.append(command)
+
+    def get_nowait(self) -> Any:
+        if not self:
+            raise queue.Empty
+        return self.pop(0)
 
 
 MODULES = _load_private_copy()
@@ -140,6 +196,7 @@ _library.PIPE_NOTIFIER_ENABLED = False
 _library.createPoller = lambda _kind: _nothing
 _library.createJournal = lambda _path: None
 _library.Serializer = lambda *_arguments: _nothing
+_library.FastQueue = lambda _size: _Commands()
 
 _now_s = 0.0
 
@@ -189,13 +246,33 @@ class BrokerNode(_Node):  # type: ignore[misc]
         return f"broker {self.id}"
 
 
+Nodes = frozenset[Any]
+
+NO_NODES: Nodes = frozenset()
 _nodes: dict[int, BrokerNode] = {}
+_sets: dict[Nodes, Nodes] = {}
+_others: dict[tuple[int, tuple[int, ...]], Mapping[int, Any]] = {}
 
 
 def node_of(broker_id: int) -> Any:
     """The one node object of a broker."""
     node = _nodes.get(broker_id)
     return node if node is not None else _nodes.setdefault(broker_id, BrokerNode(broker_id))
+
+
+def set_of(nodes: Iterable[Any]) -> Nodes:
+    """The one set of these nodes: many groups have the same voters, and the same links."""
+    wanted = frozenset(nodes)
+    return _sets.setdefault(wanted, wanted)
+
+
+def others_of(broker_id: int, voters: tuple[int, ...]) -> Mapping[int, Any]:
+    """The one mapping from the other voters' ids to their nodes; not to be changed."""
+    found = _others.get((broker_id, voters))
+    if found is None:
+        others = {voter: node_of(voter) for voter in voters if voter != broker_id}
+        found = _others.setdefault((broker_id, voters), others)
+    return found
 
 
 class LibraryJournal(Protocol):
@@ -232,31 +309,42 @@ def _field(name: str) -> Any:
 
 
 def _ignore_assignment(_self: object, _value: object) -> None:
-    """What the library would put in place of an injected collaborator."""
+    """What the library would put in place of an injected collaborator, or of a constant."""
+
+
+def _constant(value: object) -> Any:
+    return property(lambda _self: value, _ignore_assignment)
 
 
 class LibraryGroup(_SyncObj):  # type: ignore[misc]
     """One group as the library plays it, under readable names; `RaftGroup` builds on it.
 
-    A subclass sets `journal` before it calls `__init__`.
+    A subclass sets `journal` before it calls `__init__`, and keeps its own fields in slots: up to
+    30 fields beside them share their names with all groups, which is most of a group's memory.
     """
 
-    journal: Any
-    _is_built = False
+    __slots__ = ("_is_built", "_other_nodes", "journal")
 
-    def __init__(self, broker_id: int, other_ids: Sequence[int], send: Any) -> None:
-        others = [node_of(other) for other in other_ids]
-        super().__init__(node_of(broker_id), others, _settings, transport=_OutwardOnly(send))
+    journal: Any
+
+    def __init__(self, broker_id: int, others: Iterable[Any], send: Any) -> None:
+        self._other_nodes = set_of(others)
+        super().__init__(node_of(broker_id), (), _settings, transport=_OutwardOnly(send))
+        self._SyncObj__connectedNodes = NO_NODES
         self._is_built = True
 
     def __dir__(self) -> Iterable[str]:
         # The library looks through every attribute for replicated methods; there are none.
-        return super().__dir__() if self._is_built else ()
+        return super().__dir__() if hasattr(self, "_is_built") else ()
 
     # -- collaborators: a property of the class wins over what the library assigns
 
     _SyncObj__raftLog = property(operator.attrgetter("journal"), _ignore_assignment)
-    _poller = property(lambda _self: _nothing, _ignore_assignment)
+    _SyncObj__otherNodes = property(operator.attrgetter("_other_nodes"), _ignore_assignment)
+    _SyncObj__serializer = _SyncObj__properies = _poller = _constant(_nothing)
+
+    def _SyncObj__onLeaderChanged(self) -> None:
+        """Commands are never forwarded, so none waits for a leader's reply."""
 
     def _SyncObj__onSetCodeVersion(self, _version: int) -> None:
         """Versions of code are not replicated here."""
@@ -329,10 +417,10 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
         _SyncObj._SyncObj__onMessageReceived(self, node, message)
 
     def connect(self, node: Any) -> None:
-        self._SyncObj__onNodeConnected(node)
+        self._SyncObj__connectedNodes = set_of((*self.connected_nodes, node))
 
     def disconnect(self, node: Any) -> None:
-        self._SyncObj__onNodeDisconnected(node)
+        self._SyncObj__connectedNodes = set_of(self.connected_nodes - {node})
 
     def send_appends(self) -> None:
         self._SyncObj__sendAppendEntries()
@@ -343,9 +431,9 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
 
     def drain_commands(self) -> list[Any]:
         """The callbacks of commands that were queued and are in no journal."""
-        queue = self._SyncObj__commandsQueue._FastQueue__queue
-        callbacks = [callback for _, callback in queue]
-        queue.clear()
+        commands = self._SyncObj__commandsQueue
+        callbacks = [callback for _, callback in commands]
+        commands.clear()
         return callbacks
 
     def follow_term(self, term: int) -> None:
@@ -368,3 +456,7 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
         self.__dict__["_SyncObj__raftLastApplied"] = applied_index
         if self.committed_index < applied_index:
             self.__dict__["_SyncObj__raftCommitIndex"] = applied_index
+
+
+for _name, _value in CONSTANTS.items():
+    setattr(LibraryGroup, _name, _constant(_value))

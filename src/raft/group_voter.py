@@ -18,7 +18,7 @@ from ._pysyncobj import (
     MAX_ELECTION_TIMEOUT_S,
     MIN_ELECTION_TIMEOUT_S,
     LibraryGroup,
-    node_of,
+    others_of,
     set_library_clock,
 )
 from .group_contract import GroupEnvironment
@@ -33,11 +33,29 @@ MAX_RETRY_S = 1.0
 OPENING_S = 0.1
 LINK_LOST_S = 0.01
 
+NOBODY: frozenset[int] = frozenset()
+
 _AT_ONCE = float("-inf")
 
 
 class GroupVoter(LibraryGroup):
     """See the module; `RaftGroup` adds entries, snapshots and proposals."""
+
+    __slots__ = (
+        "_active_s",
+        "_is_closed",
+        "_is_quiesced",
+        "_is_transfer_target",
+        "_must_send",
+        "_others",
+        "_pre_votes",
+        "_retry_s",
+        "_votes",
+        "broker_id",
+        "environment",
+        "group_id",
+        "voters",
+    )
 
     journal: GroupJournal
 
@@ -53,16 +71,16 @@ class GroupVoter(LibraryGroup):
         self.broker_id = broker_id
         self.voters = voters
         self.environment = environment
-        self._others = {voter: node_of(voter) for voter in voters if voter != broker_id}
-        self._votes: set[int] = set()
-        self._pre_votes: set[int] = set()
+        self._others = others_of(broker_id, voters)
+        self._votes = NOBODY
+        self._pre_votes = NOBODY
         self._is_transfer_target = False
         self._is_closed = False
         self._is_quiesced = False
         self._must_send = False
         self._retry_s = RETRY_S
         self._active_s = environment.monotonic_s()
-        super().__init__(broker_id, tuple(self._others), self._send_for_library)
+        super().__init__(broker_id, self._others.values(), self._send_for_library)
         self.start_at(self.journal.first_index)
         for voter, node in self._others.items():
             if environment.is_up(voter):
@@ -170,7 +188,7 @@ class GroupVoter(LibraryGroup):
         elif not self._others:
             self._campaign(now_s)
         else:
-            self._pre_votes.clear()
+            self._pre_votes = NOBODY
             last, last_term = self.journal.last_index, self.journal.last_term
             for node in self.connected_nodes:
                 self._send(node, GroupMessage.PRE_VOTE, self.raft_term + 1, last, last_term)
@@ -180,8 +198,7 @@ class GroupVoter(LibraryGroup):
         return self._retry_s * (1 + self.environment.random_float())
 
     def _campaign(self, now_s: float) -> None:
-        self._votes.clear()
-        self._pre_votes.clear()
+        self._votes = self._pre_votes = NOBODY
         self.election_deadline_s = _AT_ONCE
         self.run_tick()
         self.election_deadline_s = now_s + self._draw_retry_s()
@@ -270,7 +287,7 @@ class GroupVoter(LibraryGroup):
         if not is_granted:
             self._receive_higher_term(node, term)
         elif term == self.raft_term + 1 and self.leader_node is None:
-            self._pre_votes.add(node.id)
+            self._pre_votes |= {node.id}
             if 2 * (len(self._pre_votes) + 1) > len(self.voters):
                 self._wake()
                 self._campaign(self.environment.monotonic_s())
@@ -300,7 +317,7 @@ class GroupVoter(LibraryGroup):
     def _receive_vote_reply(self, node: Any, term: int) -> None:
         if term != self.raft_term or node.id in self._votes:
             return
-        self._votes.add(node.id)
+        self._votes |= {node.id}
         self.deliver(node, {"type": "response_vote", "term": term})
         self.environment.mark_dirty(self)
 

@@ -32,7 +32,7 @@ from .errors import (
 from .group_contract import GroupEnvironment, GroupMachine
 from .group_journal import FIRST_INDEX, FIRST_TERM, GroupJournal, command_of, payload_of
 from .group_proposals import OnDone, Proposal, Proposals
-from .group_voter import RETRY_S, GroupVoter
+from .group_voter import NOBODY, RETRY_S, GroupVoter
 from .message_codec import GroupMessage
 from .raft_wal import GroupImage
 
@@ -58,8 +58,16 @@ class RaftGroup(GroupVoter):
     max_entries = 256
     kept_entries = 64
     """A journal longer than `max_entries` is cut to the last applied ones, in memory."""
-    _left_out: frozenset[int] = frozenset()
-    """Linked voters that a leader sleeps without, until they say something."""
+
+    __slots__ = (
+        "_left_out",
+        "_probes",
+        "_proposals",
+        "_sent",
+        "_transfer_until_s",
+        "_was_controller",
+        "machine",
+    )
 
     def __init__(
         self,
@@ -78,6 +86,8 @@ class RaftGroup(GroupVoter):
         self._was_controller = False
         self._sent = (0, 0)
         self._probes: dict[Any, tuple[int, float]] = {}
+        # Linked voters that a leader sleeps without, until they say something.
+        self._left_out = NOBODY
         self._open_journal(group_id, image, environment)
         super().__init__(group_id, broker_id, voters, environment)
 
@@ -294,7 +304,7 @@ class RaftGroup(GroupVoter):
             is_silent = now_s - self.response_times[node] >= SILENT_S
             if not is_silent and node.id not in self._left_out:
                 return False
-        self._left_out = frozenset([node.id for node in behind])
+        self._left_out = frozenset([node.id for node in behind]) if behind else NOBODY
         return True
 
     def _fall_asleep(self) -> None:
@@ -325,7 +335,7 @@ class RaftGroup(GroupVoter):
     def state_changed(self, old_state: int, new_state: int) -> None:
         """The library's role changed."""
         self._active_s = self.environment.monotonic_s()
-        self._left_out = frozenset()
+        self._left_out = NOBODY
         if old_state == LEADER:
             self._transfer_until_s = 0.0
             for callback in self.drain_commands():

@@ -529,7 +529,11 @@ def test_a_library_without_one_of_them_is_seen() -> None:
             self.nothing = 0
 
     missing = _pysyncobj.missing_names(Other)
-    assert set(missing) == {*_pysyncobj.METHODS, *_pysyncobj.FIELDS}
+    assert set(missing) == {
+        *_pysyncobj.METHODS,
+        *_pysyncobj.FIELDS,
+        *_pysyncobj.CONSTANTS,
+    }
 
 
 def test_another_version_is_refused_with_the_command_that_mends_it(

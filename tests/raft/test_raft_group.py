@@ -1,10 +1,13 @@
 """One Raft group on three imagined brokers: elections, commits, sleep, snapshots, seals."""
 
+import gc
 import itertools
+import tracemalloc
 
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
 from headrace.raft.group_voter import RETRY_S
 from headrace.raft.message_codec import GroupMessage
+from headrace.raft.wal_replay import GroupImage
 from tests.support.raft_cluster import GROUP_ID, RaftCluster
 
 
@@ -308,3 +311,23 @@ def test_elections_that_nobody_wins_grow_rarer_until_somebody_leads() -> None:
     cluster.run(4.0)
     assert len(cluster.leaders()) == 1
     assert {cluster.group(b)._retry_s for b in cluster.leaders()} == {RETRY_S}
+
+
+def test_a_group_that_has_nothing_to_do_takes_two_and_a_half_kib() -> None:
+    """Of thousands of groups most have never had a command, a vote or a transfer of their own."""
+    cluster = RaftCluster()
+    member, count = cluster.members[1], 500
+    names = [f"partition-y-{number}" for number in range(count)]
+    cluster.make_group(member, "warm", cluster.voters, GroupImage())
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        groups = [cluster.make_group(member, n, cluster.voters, GroupImage()) for n in names]
+        member._forget_turn()
+        gc.collect()
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(groups) == count
+    assert (after - before) / count < 2560

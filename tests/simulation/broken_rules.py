@@ -63,7 +63,7 @@ class CountsVotesTwice(SmallGroup):
     """Without F5: a repeated answer is another vote."""
 
     def _receive_vote_reply(self, node: Any, term: int) -> None:
-        self._votes.discard(node.id)
+        self._votes -= {node.id}
         super()._receive_vote_reply(node, term)
 
 
