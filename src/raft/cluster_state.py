@@ -201,8 +201,9 @@ class ClusterState:
             raise UnknownTopicOrPartitionError(f"no partition {topic.name}-{command.index}")
         _check_assignments((command.replicas,))
         targets = dict(topic.targets)
-        if targets.get(command.index) == command.replicas:
-            del targets[command.index]
+        if targets.get(command.index, command.replicas) != command.replicas:
+            return topic  # it is to be elsewhere by now, so it has not arrived
+        targets.pop(command.index, None)
         assignments = list(topic.assignments)
         assignments[command.index] = command.replicas
         moved = replace(topic, assignments=tuple(assignments), targets=MappingProxyType(targets))

@@ -88,6 +88,7 @@ class GroupHost:
         self._dirty: set[RaftGroup] = set()
         self._records: list[WalRecord] = []
         self._after_sync: list[Call] = []
+        self._roles: list[Call] = []
         self._changed: dict[str, OpenGroup] = {}
 
     # -- GroupEnvironment
@@ -133,8 +134,7 @@ class GroupHost:
     def on_role(self, group: "RaftGroup", is_controller: bool) -> None:
         opened = self.groups[group.group_id]
         if opened.on_role is not None:
-            on_role = opened.on_role
-            self.after_sync(lambda: self._post(partial(on_role, is_controller)))
+            self._roles.append(partial(opened.on_role, is_controller))
 
     # -- groups come and go
 
@@ -267,3 +267,7 @@ class GroupHost:
             for opened in changed.values():
                 applied, opened.applied = opened.applied, []
                 self._post(partial(opened.on_applied, applied))
+        # Behind the states: a controller decides by all that was applied before its term.
+        roles, self._roles = self._roles, []
+        for role in roles:
+            self._post(role)

@@ -328,6 +328,7 @@ class GroupSeats:
         else:
             self._open_shared(seat, first_state=state.to_bytes(), campaign=campaign)
             self._on_changed(seat)
+            self._report([seat], self.live)  # voters may be new, who have not been told
 
     def _forget_old(self, seat: Seat) -> None:
         if seat.forgettable:
@@ -393,13 +394,13 @@ class GroupSeats:
         topic = self._cluster_group.state.topics.get(seat.topic)
         if topic is None:
             return
-        target = topic.targets.get(seat.index, ())
-        if group.is_alone and not target:
-            return  # alone, the broker that holds it elects itself when it starts
-        if target and has_moved(group.state, target):
-            self._finish_move(seat, topic, target)
+        view = self._view(seat, topic)
+        if has_moved(group.state, view, topic.assignments[seat.index]):
+            self._finish_move(seat, topic, group.state.replicas)
             return
-        command = next_decision(group.state, self._view(seat, target))
+        if group.is_alone and not view.target:
+            return  # alone, the broker that holds it elects itself when it starts
+        command = next_decision(group.state, view)
         if command is None:
             return
         seat.is_deciding = True
@@ -408,8 +409,8 @@ class GroupSeats:
         if group.is_alone and group.is_sealed:
             self._follow_seal(seat, group.state)
 
-    def _view(self, seat: Seat, target: tuple[int, ...]) -> ControllerView:
-        news = self.news
+    def _view(self, seat: Seat, topic: TopicImage) -> ControllerView:
+        news, target = self.news, topic.targets.get(seat.index, ())
         assert news is not None
         reports = dict(news.reports_of(seat.group.base_id))
         own = self._own_report(seat)
@@ -423,6 +424,7 @@ class GroupSeats:
             allows_unclean=self._allows_unclean(seat.topic),
             is_balance_due=self._is_balance_due,
             target=target,
+            is_called_off=target == topic.assignments[seat.index],
             registered=self._cluster_group.state.brokers,
         )
 
@@ -434,6 +436,9 @@ class GroupSeats:
             self.evaluate(seat)
             return
         logger.debug("%s-%d: not decided: %r", seat.topic, seat.index, outcome)
+        self._decide_again(seat)
+
+    def _decide_again(self, seat: Seat) -> None:
         assert self._schedule is not None
         self._schedule(DECIDE_AGAIN_MS, partial(self.evaluate, seat))
 
@@ -442,7 +447,7 @@ class GroupSeats:
 
         def done(_result: Any) -> None:
             seat.is_deciding = False
-            self.evaluate(seat)
+            self._decide_again(seat)
 
         self._cluster_group.propose(FinishReassignment(topic.topic_id, seat.index, replicas), done)
 

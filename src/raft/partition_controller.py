@@ -13,7 +13,8 @@ nothing.  A replica whose log its broker cannot serve (`offline`) is not there. 
     4  a follower restarted or stops, or its log is offline
                                    take it out of the isr; who is gone, the leader asks out
     5  a voter lost its log, left the cluster, or one more is to be had: a new generation
-    6  a move is wanted            add the new replicas; once they are in sync, drop the old ones
+    6  a move is wanted            add the new replicas; once they are in sync, drop the old ones;
+                                   called off: drop the new ones again
     7  the preferred leader is fit, and it is time to balance: elect it
 """
 
@@ -72,6 +73,8 @@ class ControllerView:
     allows_unclean: bool = False
     is_balance_due: bool = False
     target: tuple[int, ...] = ()
+    is_called_off: bool = False
+    """Whether `target` is who held the partition before it was to move."""
     registered: Collection[int] | None = None
 
 
@@ -138,9 +141,16 @@ def is_led(state: PartitionState, view: ControllerView) -> bool:
     return broker.session == state.leader_session
 
 
-def has_moved(state: PartitionState, target: tuple[int, ...]) -> bool:
-    """Whether the target's brokers, and no others, hold the partition, all of them in sync."""
-    return state.replicas == target and {member[0] for member in state.isr}.issuperset(target)
+def has_moved(state: PartitionState, view: ControllerView, assignment: tuple[int, ...]) -> bool:
+    """Whether the target's brokers, and no others, hold the partition, all of them in sync.
+
+    Those of a move that is called off are as much in sync as they were before.  Without a target
+    it moved if a step was decided after the move had ended for the cluster (`assignment`).
+    """
+    if not view.target:
+        return state.replicas not in ((), assignment)
+    in_sync = {member[0] for member in state.isr}
+    return state.replicas == view.target and (view.is_called_off or in_sync.issuperset(view.target))
 
 
 def _is_there(member: IsrMember, view: ControllerView) -> bool:
@@ -267,14 +277,18 @@ def _is_registered(broker_id: int, view: ControllerView) -> bool:
 
 
 def _move(state: PartitionState, view: ControllerView) -> Reassign | None:
-    """The next step of a move; a step waits until the voters that it adds are there."""
+    """The next step of a move; a step waits until the voters that it adds are there.
+
+    Those of a move that is called off need not all be in sync: they were not asked to be before.
+    """
     target = view.target
     if not target or state.replicas == target:
         return None
     in_sync = {member[0] for member in state.isr}
     missing = [broker_id for broker_id in target if broker_id not in state.replicas]
     leaving = tuple(broker_id for broker_id in state.replicas if broker_id not in target)
-    if not missing and in_sync.issuperset(target):
+    can_do = in_sync.issuperset(target) or (view.is_called_off and in_sync.intersection(target))
+    if not missing and can_do:
         return _reassign(state, view, target)
     if missing and all(broker_id in view.live for broker_id in missing):
         return _reassign(state, view, (*target, *leaving))

@@ -11,6 +11,8 @@ from headrace.raft.cluster_commands import (
     CreatePartitions,
     CreateTopic,
     DeleteTopic,
+    FinishReassignment,
+    ReassignPartitions,
     RegisterBroker,
     decode_command,
     encode_command,
@@ -200,3 +202,15 @@ def test_a_damaged_command_is_refused_or_is_another_command(
 def test_a_command_of_a_newer_version_is_named_as_such() -> None:
     with pytest.raises(CorruptCommandError, match="a newer one wrote it"):
         decode_command(b"\x92\x63\x01")
+
+
+def test_a_move_ends_where_it_is_to_go_and_nowhere_else() -> None:
+    state = ClusterState()
+    topic_id = b"m" * 16
+    state.apply(CreateTopic("moved", topic_id, ((0,),)))
+    state.apply(ReassignPartitions(topic_id, ((0, (1,)),)))
+    state.apply(ReassignPartitions(topic_id, ((0, (2,)),)))
+    late = state.apply(FinishReassignment(topic_id, 0, (1,)))
+    assert (late.assignments, dict(late.targets)) == (((0,),), {0: (2,)})
+    moved = state.apply(FinishReassignment(topic_id, 0, (2,)))
+    assert (moved.assignments, dict(moved.targets)) == (((2,),), {})

@@ -232,3 +232,15 @@ def test_two_copies_get_a_witness_once_a_third_broker_is_there() -> None:
     assert next_decision(two, ControllerView(live(0, 1))) is None
     decision = next_decision(two, ControllerView(live(0, 1, 4)))
     assert decision == Reassign(7, (0, 1), (0, 1, 4), (300, 301, 304))
+
+
+def test_a_move_that_is_called_off_drops_who_was_added_whoever_is_in_sync() -> None:
+    added = PartitionState(
+        (1, 0, 2), (1, 0, 2), 0, 4, 8, ((0, 100),), leader_session=200, wal_ids=(301, 300, 302)
+    )
+    view = ControllerView(live(0, 1, 2), target=(0, 2))
+    assert next_decision(added, view) is None, "a move waits for broker 2"
+    step = next_decision(added, replace(view, is_called_off=True))
+    assert step == Reassign(8, (0, 2), (0, 2, 1), (300, 302, 301))
+    nobody = replace(added, isr=((1, 101),), leader=1, leader_session=201)
+    assert next_decision(nobody, replace(view, is_called_off=True)) is None

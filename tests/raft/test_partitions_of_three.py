@@ -11,6 +11,7 @@ from headrace.raft.cluster_commands import (
     CreatePartitions,
     CreateTopic,
     DeleteTopic,
+    FinishReassignment,
     ReassignPartitions,
     RegisterBroker,
 )
@@ -383,3 +384,38 @@ def test_a_deleted_topics_seeds_are_brought_to_nobody(nodes: list[Node]) -> None
     assert any(seed[0] == partition_group_id(ID_A, 0) for seed in seeds)
     nodes[0].decide(DeleteTopic(ID_A))
     assert not any(parse_partition_group_id(seed[0]) for seed in nodes[0].network.seeds)
+
+
+def test_a_move_that_is_called_off_leaves_no_copy_behind(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0,),)))
+    nodes[0].decide(ReassignPartitions(ID_A, ((0, (1, 0)),)))
+    assert nodes[0].state().replicas == (1, 0)
+    nodes[2].decide(ReassignPartitions(ID_A, ((0, (0,)),)))
+    assert nodes[0].state().replicas == (0,)
+    assert nodes[0].partition().is_leader
+    assert ("clicks", 0) not in nodes[1].logs.by_name
+    topic = nodes[1].cluster.state.topics["clicks"]
+    assert (dict(topic.targets), topic.assignments) == ({}, ((0,),))
+
+
+def test_a_step_that_outlives_its_move_is_told_to_the_cluster(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    nodes[0].decide(FinishReassignment(ID_A, 0, (0, 1)))
+    assert nodes[1].state().replicas == (0, 1, 2)
+    for node in nodes:
+        assert node.cluster.state.topics["clicks"].assignments == ((0, 1, 2),)
+
+
+def test_new_voters_are_told_how_far_restarted_replicas_reach(tmp_path: Path) -> None:
+    network = FakeNetwork()
+    nodes = [Node(network, tmp_path / str(n), n).joined() for n in range(4)]
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1),)))
+    assert nodes[0].state().voters == (0, 1, 3)
+    nodes[1].fallen()
+    nodes[1] = nodes[1].returned(is_clean=False)
+    base_id = partition_group_id(ID_A, 0)
+    nodes[0].decide(ReassignPartitions(ID_A, ((0, (0, 1, 2)),)))
+    assert nodes[2].state().generation == 1
+    news = nodes[2].replicas.seats.news
+    assert news is not None
+    assert list(news.reports_of(base_id)) == [1]

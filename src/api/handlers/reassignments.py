@@ -85,13 +85,16 @@ def _image_of(broker: "Broker", name: str, index: int) -> TopicImage:
 def _targets(
     broker: "Broker", image: TopicImage, part: Body, *, may_change_count: bool
 ) -> Targets | None:
-    """What to propose: brokers to move to, () to call a move off, None where all is well."""
+    """What to propose: brokers to move to, to call a move off who has it now, None if all is well.
+
+    Who was added by then has to go again, so a move that is called off is a move, too.
+    """
     index, asked = part["partition_index"], part["replicas"]
     present = image.assignments[index]
     if asked is None:
-        if index not in image.targets:
+        if not _moves(image, index):
             raise NoReassignmentInProgressError(f"{image.name}-{index} does not move")
-        return ()
+        return present
     replicas = tuple(asked)
     known = broker.cluster_state.brokers
     if not replicas or len(set(replicas)) < len(replicas):
@@ -104,8 +107,13 @@ def _targets(
             f"{image.name}-{index} has {len(present)} replicas, {len(replicas)} are asked for"
         )
     if replicas == present:
-        return () if index in image.targets else None
+        return present if _moves(image, index) else None
     return replicas
+
+
+def _moves(image: TopicImage, index: int) -> bool:
+    """Whether a partition is on its way elsewhere; not one whose move was called off."""
+    return image.targets.get(index, image.assignments[index]) != image.assignments[index]
 
 
 def _row(index: int, code: ErrorCode, message: str | None) -> Body:
@@ -130,7 +138,7 @@ def handle_list_partition_reassignments(
         rows = [
             _moving(image, index)
             for index in sorted(image.targets)
-            if indexes is None or index in indexes
+            if _moves(image, index) and (indexes is None or index in indexes)
         ]
         if rows:
             topics.append({"name": name, "partitions": rows})

@@ -2,11 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from headrace.api.handlers.context import RequestContext
+from headrace.api.handlers.reassignments import _targets, handle_list_partition_reassignments
 from headrace.api.wire.error_codes import ErrorCode
+from headrace.raft.errors import NoReassignmentInProgressError
+from headrace.raft.topic_image import TopicImage
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
@@ -39,6 +44,27 @@ def test_a_partition_moves_only_to_brokers_that_are_there(requester: Requester) 
     assert alter(requester, None) == ErrorCode.NO_REASSIGNMENT_IN_PROGRESS
     for topics in (None, [{"name": "moved", "partition_indexes": [0]}]):
         assert requester.ask(LIST, 0, {"topics": topics})["topics"] == []
+
+
+def test_a_move_that_is_called_off_goes_back_and_is_no_move_any_more() -> None:
+    def image(target: tuple[int, ...]) -> TopicImage:
+        return TopicImage("moved", b"m" * 16, ((1, 2),), {}, targets={0: target})
+
+    moving, going_back = image((2, 3)), image((1, 2))
+    cluster = SimpleNamespace(topics={"moved": moving}, brokers={1: None, 2: None, 3: None})
+    broker = cast(Any, SimpleNamespace(cluster_state=cluster))
+    for asked in (None, [1, 2]):
+        part = {"partition_index": 0, "replicas": asked}
+        assert _targets(broker, moving, part, may_change_count=True) == (1, 2)
+    assert _targets(broker, going_back, part, may_change_count=True) is None
+    with pytest.raises(NoReassignmentInProgressError):
+        _targets(broker, going_back, {**part, "replicas": None}, may_change_count=True)
+    context = RequestContext(api_key=LIST, api_version=0)
+    listed = handle_list_partition_reassignments(broker, context, {"topics": None})
+    (row,) = listed["topics"][0]["partitions"]
+    assert (row["adding_replicas"], row["removing_replicas"]) == ([3], [1])
+    cluster.topics["moved"] = going_back
+    assert handle_list_partition_reassignments(broker, context, {"topics": None})["topics"] == []
 
 
 def elect(requester: Requester, kind: int, topic: str) -> ErrorCode:
