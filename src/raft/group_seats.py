@@ -561,11 +561,7 @@ class GroupSeats:
         led = [seat.group for seat in seats if self._leads(seat)]
         for broker_id in to_ids:
             if broker_id != self.broker_id:
-                told = (
-                    (group.base_id, group.state)
-                    for group in led
-                    if broker_id not in group.state.voters
-                )
+                told = ((g.base_id, g.state) for g in led if broker_id not in g.state.voters)
                 news.tell_states(broker_id, told)
 
     def tell_outsiders(self, seat: Seat) -> None:
@@ -585,10 +581,8 @@ class GroupSeats:
 
     def _report(self, seats: Iterable[Seat], to_ids: Iterable[int]) -> None:
         """After a restart that was not clean, tell the voters how far the logs here reach."""
-        if self.news is None:
-            return
         reports: dict[int, list[Report]] = {b: [] for b in to_ids if b != self.broker_id}
-        if not reports:
+        if self.news is None or not reports:
             return
         for seat in seats:
             group, own = seat.group, self._own_report(seat)

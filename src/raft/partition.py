@@ -476,11 +476,13 @@ class Partition(Replica):
                     f"{self.topic}-{self.index} was appended to, and fell below min.insync.replicas"
                 )
             )
+        must_flush = self._may_flush and log.needs_flush_before_ack
+        if must_flush:
+            # Also what an earlier life left, behind which nobody may append for long.
+            log.flush_async(self._on_flushed, self._on_flush_failed)
         if not self._commits_alone:
             self._commit_with_followers()
-        elif self._may_flush and log.needs_flush_before_ack:
-            log.flush_async(self._on_flushed, self._on_flush_failed)
-        else:
+        elif not must_flush:
             self.advance_high_watermark(log.log_end_offset)
 
     def go_offline(self, reason: str) -> None:

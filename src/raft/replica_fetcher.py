@@ -203,6 +203,8 @@ class LeaderFetcher:
         found.is_in_session = key in self._followed and self._followed[key].is_in_session
         self._followed[key] = self._changed[key] = found
         self._forgotten.pop(key, None)
+        if partition.must_flush_before_report:  # what an earlier life left
+            self._flush_first(found)
         self._send_soon()
 
     def unfollow(self, key: PartitionKey) -> None:
@@ -323,10 +325,14 @@ class LeaderFetcher:
         if not has_changed:
             return
         if partition.must_flush_before_report:
-            self._leave_out(found)
-            partition.flush_before_report(lambda: self._resume(found))
+            self._flush_first(found)
         else:
             self._changed[found.key] = found
+
+    def _flush_first(self, found: _Followed) -> None:
+        """Name it in no request until what it stored is on disk."""
+        self._leave_out(found)
+        found.partition.flush_before_report(lambda: self._resume(found))
 
     def _leave_out(self, found: _Followed) -> None:
         """Name it in no request until `_resume`."""

@@ -358,3 +358,22 @@ def test_settings_replace_each_other_without_losing_the_role(lone: Lone) -> None
     lone.partition.config_changed()
     lone.partition.append_records(b"a", required_acks=-1)
     assert lone.partition.is_leader
+
+
+def test_a_leader_of_several_copies_flushes_what_a_crash_left_unflushed(tmp_path: Path) -> None:
+    led = Lone(tmp_path, config=FLUSHED, replicas=(0, 1))
+    led.log.content = b"recovered"
+    led.decide(AlterIsr(2, 4, ((0, 9), (1, 5))))
+    led.partition.fetch_for_follower(
+        broker_id=1,
+        incarnation=5,
+        fetch_offset=9,
+        log_start_offset=0,
+        last_fetched_epoch=-1,
+        current_leader_epoch=4,
+        max_bytes=100,
+        now_ms=0,
+    )
+    assert led.partition.high_watermark == 0
+    led.log.finish_flush()
+    assert led.partition.high_watermark == 9

@@ -324,3 +324,14 @@ def test_a_log_that_begins_elsewhere_is_told_to_the_leader_at_once(stage: Stage)
     assert stage.asked == {1: 3}
     (topic,) = stage.requests[-1][0]["topics"]
     assert topic["partitions"][0]["log_start_offset"] == 2
+
+
+def test_what_an_earlier_life_left_is_on_disk_before_it_is_reported(stage: Stage) -> None:
+    follower = FakePartition(0)
+    follower.must_flush_before_report = True
+    stage.fetchers.role_changed(follower)  # type: ignore[arg-type]
+    stage.scheduler.advance(0)
+    assert stage.requests == []
+    (on_flushed,) = follower.flushing
+    on_flushed()
+    assert stage.asked == {0: 0}
