@@ -330,7 +330,7 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
     def __init__(self, broker_id: int, others: Iterable[Any], send: Any) -> None:
         self._other_nodes = set_of(others)
         super().__init__(node_of(broker_id), (), _settings, transport=_OutwardOnly(send))
-        self._SyncObj__connectedNodes = NO_NODES
+        self._SyncObj__connectedNodes = NO_NODES  # type: ignore[misc]
         self._is_built = True
 
     def __dir__(self) -> Iterable[str]:
@@ -417,10 +417,10 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
         _SyncObj._SyncObj__onMessageReceived(self, node, message)
 
     def connect(self, node: Any) -> None:
-        self._SyncObj__connectedNodes = set_of((*self.connected_nodes, node))
+        self._SyncObj__connectedNodes = set_of((*self.connected_nodes, node))  # type: ignore[misc]
 
     def disconnect(self, node: Any) -> None:
-        self._SyncObj__connectedNodes = set_of(self.connected_nodes - {node})
+        self._SyncObj__connectedNodes = set_of(self.connected_nodes - {node})  # type: ignore[misc]
 
     def send_appends(self) -> None:
         self._SyncObj__sendAppendEntries()
@@ -443,7 +443,7 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
         self._SyncObj__setState(FOLLOWER)
 
     def forget_leader(self) -> None:
-        self._SyncObj__raftLeader = None
+        self._SyncObj__raftLeader = None  # type: ignore[misc]
 
     def note_responses(self, now_s: float) -> None:
         """As if every follower had answered just now."""
