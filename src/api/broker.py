@@ -152,7 +152,11 @@ class Broker:
 
     def _open_journal(self) -> None:
         """The journal and what it says: who this broker is, the cluster's state, the partitions."""
-        folder = wal_folder_in(self.log_manager.log_dirs)
+        folder = wal_folder_in(
+            self.log_manager.log_dirs,
+            offline=self.log_manager.offline_dirs,
+            is_in_use=bool(self.log_manager.logs()),
+        )
         was_clean = self.log_manager.was_clean
         identity = load_identity(folder, was_clean=was_clean, clock=self.clock)
         self.wal = RaftWal.open(folder)

@@ -237,21 +237,20 @@ class LogManager:
         """Take folders offline that were removed: what is appended there would be lost."""
         self._dirs.check_in_place()
 
-    def delete_log(self, topic: str, partition: int) -> None:
+    def delete_log(self, topic: str, partition: int) -> bool:
         """Take the log out of use at once; its files go after file.delete.delay.ms.
 
-        Nothing happens where there is no such log.
+        False where it may be left in a folder that is offline, to be deleted once that is back.
         """
         key = (topic, partition)
         self.future_logs.drop(key)
         self.future_logs.finish_replacing(key)
         self._preferred_dirs.pop(key, None)
         if key in self._offline_logs:
-            self._delete_offline_log(key)
-            return
+            return self._delete_offline_log(key)
         log = self._logs.pop(key, None)
         if log is None:
-            return
+            return not self.offline_dirs
         log_dir = self._dir_of.pop(key)
         self._cleaner.forget_log(key)
         delay_ms = log.config.file_delete_delay_ms
@@ -260,12 +259,13 @@ class LogManager:
         except KafkaStorageError as error:
             if isinstance(error.__cause__, FileNotFoundError) and log_dir.path.is_dir():
                 _log.warning("%s was removed by somebody else", log.path)
-            else:
-                self._dirs.take_offline(log_dir, OSError(errno.EIO, str(error)))
-            return
+                return True
+            self._dirs.take_offline(log_dir, OSError(errno.EIO, str(error)))
+            return False
         self._folders.remove_later(folder, delay_ms)
+        return True
 
-    def _delete_offline_log(self, key: TopicPartition) -> None:
+    def _delete_offline_log(self, key: TopicPartition) -> bool:
         del self._offline_logs[key]
         self._waiting.pop(key, None)
         log_dir = self._dir_of.pop(key)
@@ -275,8 +275,9 @@ class LogManager:
             folder.rename(doomed)
         except OSError as error:
             self._dirs.take_offline(log_dir, error)
-            return
+            return False
         self._folders.remove(doomed)
+        return True
 
     def delete_due_folders(self) -> None:
         """Remove the folders of deleted logs whose delay is over, on the worker."""

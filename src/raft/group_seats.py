@@ -35,34 +35,12 @@ from .partition_news import PartitionNews, Report
 from .partition_state import Outcome, PartitionState, encode_partition_command
 from .raft_wal import GroupImage, RaftWal
 from .runtime_contract import Applied, Runtime, Schedule
+from .seat import Seat
 from .topic_image import TopicImage
 
 DECIDE_AGAIN_MS = 50
 
 logger = logging.getLogger(__name__)
-
-
-class Seat:
-    """One group that this broker votes in, and its replica where it has one."""
-
-    __slots__ = (
-        "forgettable",
-        "group",
-        "index",
-        "is_controller",
-        "is_deciding",
-        "partition",
-        "topic",
-    )
-
-    def __init__(self, topic: str, index: int, group: PartitionGroup) -> None:
-        self.topic = topic
-        self.index = index
-        self.group = group
-        self.partition: Partition | None = None
-        self.is_controller = group.is_alone
-        self.is_deciding = False
-        self.forgettable = ""  # the group that this broker decided alone in before this one
 
 
 class GroupSeats:
@@ -140,8 +118,9 @@ class GroupSeats:
         if base_id in self._seats:
             return self._seats[base_id]
         found = self._found_images().pop(base_id, None)
-        seat = self._reopen(topic, index, base_id, found) if found else None
-        if seat is None and not found:
+        if found:
+            seat: Seat | None = self._reopen(topic, index, base_id, found)
+        else:
             seat = self._open_new(topic, index, base_id)
         if seat is not None:
             self._seats[base_id] = seat
@@ -163,7 +142,7 @@ class GroupSeats:
 
     def _reopen(
         self, topic: TopicImage, index: int, base_id: str, found: dict[int, GroupImage]
-    ) -> Seat | None:
+    ) -> Seat:
         generation = max(found)
         older = [generation_group_id(base_id, each) for each in found if each != generation]
         self._wal.forget_groups(older)
@@ -173,11 +152,13 @@ class GroupSeats:
         is_shared = state.generation == generation and len(state.voters) > 1
         if not is_shared:
             seat = Seat(topic.name, index, PartitionGroup(self._wal, group_id))
+            seat.note_held(self.broker_id)
             if seat.group.is_sealed and self._runtime is not None:
                 self._follow_seal(seat, seat.group.state)
             return seat
         group = PartitionGroup.shared(self._wal, group_id, state, state.voters)
         seat = Seat(topic.name, index, group)
+        seat.note_held(self.broker_id)
         self._open_shared(seat, first_state=None, campaign=False)
         return seat
 
@@ -212,8 +193,8 @@ class GroupSeats:
             on_role=partial(self._on_role, seat, generation),
         )
 
-    def close_seats(self, base_ids: Collection[str]) -> None:
-        """Their topic is gone: forget the groups, and what was to begin them anew elsewhere."""
+    def close_seats(self, base_ids: Collection[str], *, forget: bool = True) -> None:
+        """Their topic is gone: drop what was to begin the groups anew elsewhere; `forget` them."""
         alone = []
         for base_id in base_ids:
             seat = self._seats.pop(base_id, None)
@@ -222,12 +203,13 @@ class GroupSeats:
             if seat.group.is_alone:
                 alone.append(seat.group.group_id)
             elif self._runtime is not None:
-                self._runtime.close_group(seat.group.group_id, forget=True)
+                self._runtime.close_group(seat.group.group_id, forget=forget)
         if self.news is not None:
             self.news.forget(base_ids)
         self.offline.forget(base_ids)
         self.drop_seeds(base_ids)
-        self._wal.forget_groups(alone)
+        if forget:
+            self._wal.forget_groups(alone)
 
     def drop_seeds(self, base_ids: Collection[str]) -> None:
         """Bring seeds of these groups to nobody any more."""

@@ -23,7 +23,7 @@ written, since a checkpoint asks every group for its image.
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from ..core.errors import (
@@ -52,17 +52,31 @@ Entry = tuple[str, int, int, bytes]
 """(group_id, entry_index, term, payload)"""
 
 
-def wal_folder_in(log_dirs: Sequence[Path]) -> Path:
+def wal_folder_in(
+    log_dirs: Sequence[Path], *, offline: Collection[Path] = (), is_in_use: bool = False
+) -> Path:
     """Where the write-ahead log of these folders lives: in the one that has it, else the first.
 
-    Raises InconsistentLogDirError where two have one.
+    `offline` are those that cannot be read.  Where it may be in one of them, because it would be
+    made there or because this node is in use, nobody begins another one: KafkaStorageError.  Raises
+    InconsistentLogDirError where two have one.
     """
-    found = [folder for path in log_dirs if (folder := path / WAL_FOLDER_NAME).is_dir()]
+    online = [path for path in log_dirs if path not in offline]
+    found = [folder for path in online if (folder := path / WAL_FOLDER_NAME).is_dir()]
     if len(found) > 1:
         raise InconsistentLogDirError(
             f"{found[0]} and {found[1]} are both write-ahead logs; move the older one away"
         )
-    return found[0] if found else log_dirs[0] / WAL_FOLDER_NAME
+    if found:
+        return found[0]
+    for path in log_dirs:
+        if path in offline and (is_in_use or path == log_dirs[0]):
+            raise KafkaStorageError(
+                path / WAL_FOLDER_NAME,
+                "the folder is offline, and the cluster's decisions may be there; mend it, or put "
+                "a folder that works first in log.dirs of a new broker",
+            )
+    return log_dirs[0] / WAL_FOLDER_NAME
 
 
 class RaftWal:

@@ -80,12 +80,21 @@ class LogKeeper(Protocol):
     on_dir_offline: Callable[[Path], None] | None
 
     def get_or_create_log(
-        self, topic: str, partition: int, *, topic_id: bytes, config: LogConfig
+        self,
+        topic: str,
+        partition: int,
+        *,
+        topic_id: bytes,
+        config: LogConfig,
+        is_new: bool = ...,
     ) -> ReplicaLog: ...
 
     def creating_together(self) -> AbstractContextManager[None]: ...
 
-    def delete_log(self, topic: str, partition: int) -> None: ...
+    def delete_log(self, topic: str, partition: int) -> bool: ...
+
+    @property
+    def offline_dirs(self) -> Sequence[Path]: ...
 
     def logs(self) -> list[Any]: ...
 

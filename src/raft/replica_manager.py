@@ -35,7 +35,7 @@ from .errors import (
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
-from .group_seats import GroupSeats, Seat
+from .group_seats import GroupSeats
 from .isr import DEFAULT_REPLICA_LAG_MS
 from .partition import Partition
 from .partition_group import (
@@ -49,6 +49,7 @@ from .placement import choose_voters
 from .raft_wal import RaftWal
 from .replica_log import LogKeeper, ReplicaLog
 from .runtime_contract import Runtime, Schedule
+from .seat import Seat
 from .seed_sender import base_id_of_seed
 from .topic_image import TopicImage
 
@@ -329,6 +330,7 @@ class ReplicaManager:
     def _seat_left(self, seat: Seat) -> None:
         """The partition moved to other brokers: its copy here goes."""
         partition, seat.partition = seat.partition, None
+        seat.was_held = False
         if partition is None:
             return
         logger.info("%s-%d moved to other brokers", partition.topic, partition.index)
@@ -354,8 +356,13 @@ class ReplicaManager:
 
     def _open_log(self, partition: Partition, config: LogConfig) -> None:
         try:
+            seat = self.seats.seat_of(partition.topic_id, partition.index)
             log = self._log_manager.get_or_create_log(
-                partition.topic, partition.index, topic_id=partition.topic_id, config=config
+                partition.topic,
+                partition.index,
+                topic_id=partition.topic_id,
+                config=config,
+                is_new=seat is not None and not seat.was_held,
             )
         except _LOG_FAULTS as error:
             reason = str(error)
@@ -423,17 +430,20 @@ class ReplicaManager:
                 partition.config_changed()
 
     def _drop_topic(self, topic: TopicImage) -> None:
+        gone: list[str] = []
+        left: list[str] = []
         for index in range(topic.partition_count):
             partition = self._partitions.get((topic.name, index))
-            if partition is not None and partition.topic_id == topic.topic_id:
-                self._drop_partition(partition)
-        # Last, so that a crash on the way leaves a group without a topic: see _finish_deletions.
-        self.seats.close_seats(
-            [partition_group_id(topic.topic_id, index) for index in range(topic.partition_count)]
-        )
+            is_here = partition is not None and partition.topic_id == topic.topic_id
+            is_gone = not is_here or partition is None or self._drop_partition(partition)
+            (gone if is_gone else left).append(partition_group_id(topic.topic_id, index))
+        # Last, so that a crash on the way leaves a group without a topic, as a folder that is
+        # offline does: see _finish_deletions.
+        self.seats.close_seats(gone)
+        self.seats.close_seats(left, forget=False)
 
-    def _drop_partition(self, partition: Partition) -> None:
-        """This broker holds it no more: release who waits, delete the log."""
+    def _drop_partition(self, partition: Partition) -> bool:
+        """This broker holds it no more: release who waits, delete the log; see `delete_log`."""
         del self._partitions[partition.topic, partition.index]
         del self._partitions_by_id[partition.topic_id, partition.index]
         self._unopened.pop(partition, None)
@@ -441,10 +451,10 @@ class ReplicaManager:
         if self.on_role_changed is not None:
             self.on_role_changed(partition)
         _call_each(self.on_partition_offline, partition)
-        self._log_manager.delete_log(partition.topic, partition.index)
+        return self._log_manager.delete_log(partition.topic, partition.index)
 
     def _finish_deletions(self) -> None:
-        """Delete what a crash left of topics that the cluster has deleted already."""
+        """Delete what a crash, or a folder that was offline, left of topics deleted since."""
         state = self._cluster_group.state
         orphans: dict[tuple[bytes, int], list[str]] = {}
         seeds: set[str] = set()
@@ -463,7 +473,8 @@ class ReplicaManager:
             if (log.topic_id, log.partition) in orphans:
                 logger.info("%s-%d: deleting what is left of it", log.topic, log.partition)
                 self._log_manager.delete_log(log.topic, log.partition)
-        self._wal.forget_groups(group_id for ids in orphans.values() for group_id in ids)
+        if not self._log_manager.offline_dirs:
+            self._wal.forget_groups(group_id for ids in orphans.values() for group_id in ids)
 
     # -- leaders
 

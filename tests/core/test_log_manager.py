@@ -308,6 +308,40 @@ def test_folder_that_cannot_be_used_goes_offline_and_the_others_serve(tmp_path: 
     manager.close()
 
 
+def test_log_that_may_be_in_an_offline_folder_is_not_made_anew(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    manager = started(first, second)
+    kept, lost = create(manager, "kept"), create(manager, "lost")
+    append(lost, b"1")
+    away = manager.log_dir_of(lost)
+    assert away != manager.log_dir_of(kept)
+    manager.close()
+    away.rename(tmp_path / "away")
+    away.touch()
+    again = started(first, second)
+
+    def get(topic: str, *, is_new: bool) -> Log:
+        return again.get_or_create_log(
+            topic, 0, topic_id=TOPIC_ID, config=LogConfig(), is_new=is_new
+        )
+
+    assert get("kept", is_new=False).path == kept.path
+    with pytest.raises(KafkaStorageError, match="lost-0 may be there"):
+        get("lost", is_new=False)
+    get("new", is_new=True)
+    assert again.delete_log("new", 0) is True
+    assert again.delete_log("lost", 0) is False
+    again.close()
+    away.unlink()
+    (tmp_path / "away").rename(away)
+    third = started(first, second)
+    found = third.get_log("lost", 0)
+    assert found is not None
+    assert found.log_end_offset == 1
+    assert third.delete_log("lost", 0) is True
+    third.close()
+
+
 def test_start_without_any_usable_folder_names_the_first(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()

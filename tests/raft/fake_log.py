@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import HeadraceError, OffsetOutOfRangeError
+from headrace.core.errors import HeadraceError, KafkaStorageError, OffsetOutOfRangeError
 from headrace.core.log_config import LogConfig
 
 
@@ -151,14 +151,23 @@ class FakeLogManager:
     def __init__(self) -> None:
         self.by_name: dict[tuple[str, int], FakeLog] = {}
         self.faults: dict[tuple[str, int], HeadraceError] = {}
+        self.offline_dirs: list[Path] = []
         self.default_config = LogConfig()
         self.on_dir_offline: Callable[[Path], None] | None = None
 
     def get_or_create_log(
-        self, topic: str, partition: int, *, topic_id: bytes, config: LogConfig
+        self,
+        topic: str,
+        partition: int,
+        *,
+        topic_id: bytes,
+        config: LogConfig,
+        is_new: bool = True,
     ) -> FakeLog:
         if (topic, partition) in self.faults:
             raise self.faults[topic, partition]
+        if self.offline_dirs and not is_new and (topic, partition) not in self.by_name:
+            raise KafkaStorageError(self.offline_dirs[0], "the folder is offline")
         log = self.by_name.setdefault((topic, partition), FakeLog(topic, partition))
         log.topic_id, log.config = topic_id, replace(config)
         return log
@@ -166,10 +175,11 @@ class FakeLogManager:
     def creating_together(self) -> AbstractContextManager[None]:
         return nullcontext()
 
-    def delete_log(self, topic: str, partition: int) -> None:
+    def delete_log(self, topic: str, partition: int) -> bool:
         log = self.by_name.pop((topic, partition), None)
         if log is not None:
             log.is_deleted = True
+        return log is not None or not self.offline_dirs
 
     def logs(self) -> list[FakeLog]:
         return list(self.by_name.values())

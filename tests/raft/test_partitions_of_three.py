@@ -271,6 +271,27 @@ def test_a_log_that_opens_later_is_told_too(nodes: list[Node]) -> None:
     assert nodes[2].partition().is_follower
 
 
+def test_a_log_that_may_be_in_a_lost_folder_does_not_begin_anew(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    nodes[0].fallen()
+    lost = nodes[0].logs.by_name.pop(("clicks", 0))
+    nodes[0].logs.offline_dirs.append(Path("lost"))
+    nodes[0] = nodes[0].returned(is_clean=True)
+    assert ("clicks", 0) not in nodes[0].logs.by_name
+    assert not nodes[0].partition().is_online
+    assert offline_at(nodes) == [[0], [0], [0]]
+    assert nodes[1].state().leader == 1
+    nodes[1].decide(CreateTopic("views", ID_B, ((0, 1, 2),)))  # is certainly nowhere
+    assert nodes[0].partition(topic="views").is_leader
+    nodes[0].fallen()
+    nodes[0].logs.by_name["clicks", 0] = lost
+    nodes[0].logs.offline_dirs.clear()
+    nodes[0] = nodes[0].returned(is_clean=True)
+    assert nodes[0].partition().is_follower
+    assert nodes[0].partition().log is lost
+    assert offline_at(nodes) == [[], [], []]
+
+
 def test_deleted_topics_are_offline_no_more(nodes: list[Node]) -> None:
     nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
     fail_logs(nodes[0])

@@ -197,6 +197,24 @@ def test_a_deletion_that_a_crash_interrupted_is_finished_at_the_next_start(
     assert list(node.wal.replay()) == []
 
 
+def test_a_topic_deleted_while_its_folder_is_offline_is_deleted_when_that_is_back(
+    tmp_path: Path,
+) -> None:
+    node = Node(tmp_path).started()
+    node.decide(CreateTopic("clicks", ID_A, ((0,),)))
+    lost = node.logs.by_name.pop(("clicks", 0))
+    node.logs.offline_dirs.append(Path("lost"))
+    node = node.crash().started()
+    assert not node.replicas.partition("clicks", 0).is_online
+    node.decide(DeleteTopic(ID_A))
+    node = node.crash().started()  # the folder is still away
+    node.logs.by_name["clicks", 0] = lost
+    node.logs.offline_dirs.clear()
+    node = node.crash().started()
+    assert lost.is_deleted
+    assert list(node.wal.replay()) == []
+
+
 def test_changed_settings_reach_the_logs(node: Node) -> None:
     node.decide(CreateTopic("clicks", ID_A, ((0,),)))
     node.decide(CreateTopic("other", ID_B, ((0,),)))

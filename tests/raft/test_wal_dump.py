@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.core.errors import InconsistentLogDirError
+from headrace.core.errors import InconsistentLogDirError, KafkaStorageError
 from headrace.raft.cluster_commands import AllocateProducerIds, CreateTopic, DeleteTopic
 from headrace.raft.errors import RaftWalCorruptedError
 from headrace.raft.raft_wal import WAL_FOLDER_NAME, wal_folder_in
@@ -61,3 +61,18 @@ def test_the_journal_stays_in_its_folder_when_log_dirs_are_reordered(tmp_path: P
     (first / WAL_FOLDER_NAME).mkdir(parents=True)
     with pytest.raises(InconsistentLogDirError, match="both write-ahead logs"):
         wal_folder_in([first, second])
+
+
+def test_no_journal_begins_anew_while_the_old_one_may_be_in_an_offline_folder(
+    tmp_path: Path,
+) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    dirs = [first, second]
+    assert wal_folder_in(dirs, offline=[second]) == first / WAL_FOLDER_NAME  # a new broker
+    for offline, is_in_use in ((first, False), (second, True)):
+        with pytest.raises(KafkaStorageError, match="decisions may be there"):
+            wal_folder_in(dirs, offline=[offline], is_in_use=is_in_use)
+    (first / WAL_FOLDER_NAME).mkdir(parents=True)
+    assert wal_folder_in(dirs, offline=[second], is_in_use=True) == first / WAL_FOLDER_NAME
+    with pytest.raises(KafkaStorageError):
+        wal_folder_in(dirs, offline=[first], is_in_use=True)

@@ -47,8 +47,9 @@ def take_over(
     """Make topics of the logs that the cluster's state does not know.
 
     Comes after the replica manager has started, which deletes what a crash left of deleted topics.
-    Does nothing in a folder that headrace filled itself.  Raises KafkaMetadataError where Kafka's
-    metadata cannot be read: serving without it would lose settings.
+    Does nothing in a folder that headrace filled itself, nor while one of log.dirs is offline: what
+    is missing of a topic may be there, and is not to start empty.  Raises KafkaMetadataError where
+    Kafka's metadata cannot be read: serving without it would lose settings.
     """
     state = cluster_group.state
     logs: dict[str, list[Log]] = defaultdict(list)
@@ -56,6 +57,13 @@ def take_over(
         if log.topic not in state.topics:
             logs[log.topic].append(log)
     if not logs:
+        return
+    if log_manager.offline_dirs:
+        logger.error(
+            "%s: offline, so topics that this broker does not know yet are not served: %s",
+            ", ".join(map(str, log_manager.offline_dirs)),
+            ", ".join(sorted(logs)),
+        )
         return
     is_first_time = not state.topics and state.next_producer_id == 0
     image = _read_image(log_manager.log_dirs)

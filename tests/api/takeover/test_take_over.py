@@ -52,9 +52,13 @@ class Group:
             on_done(refusal)
 
 
-def run(folder: Path, *logs: FakeLog, group: Group | None = None) -> ClusterState:
+def run(
+    folder: Path, *logs: FakeLog, group: Group | None = None, offline_dirs: tuple[Path, ...] = ()
+) -> ClusterState:
     group = group or Group()
-    manager = SimpleNamespace(log_dirs=[folder], logs=lambda: list(logs), offline_logs={})
+    manager = SimpleNamespace(
+        log_dirs=[folder], logs=lambda: list(logs), offline_logs={}, offline_dirs=offline_dirs
+    )
     taken: Any = take_over
     taken(
         log_manager=manager,
@@ -76,6 +80,16 @@ def test_topic_keeps_its_id_partitions_and_settings(folder: Path) -> None:
     assert topic.topic_id == CLICKS_ID
     assert topic.assignments == ((NODE_ID,),) * 3
     assert topic.configs == {"retention.ms": "86400000", "max.message.bytes": "2000000"}
+
+
+def test_nothing_is_taken_over_while_a_folder_is_offline(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The other partitions of the topic may be there, and would start empty."""
+    state = run(folder, FakeLog("clicks", 0), offline_dirs=(folder / "second",))
+    assert not state.topics
+    assert f"{folder / 'second'}: offline" in caplog.text
+    assert "clicks" in caplog.text
 
 
 def test_producer_ids_and_broker_settings_go_on_where_kafka_stopped(folder: Path) -> None:
