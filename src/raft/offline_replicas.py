@@ -32,7 +32,8 @@ class OfflineReplicas:
         self._runtime: Runtime | None = None
         self._brokers_of: dict[str, set[int]] = {}
         self._groups_of: dict[int, set[str]] = {}
-        self._sessions: dict[int, int] = {}
+        self._sessions: dict[int, int] = {}  # of who told something
+        self._live: dict[int, int] = {}  # the sessions of who is up, as the loop heard, in order
         self._has_told = False
 
     def brokers_of(self, base_id: str) -> Collection[int]:
@@ -70,8 +71,9 @@ class OfflineReplicas:
 
     def peers_changed(self, peers: Mapping[int, Any], come: Iterable[int]) -> None:
         """Forget what earlier lives said; tell who came everything."""
+        self._live = {broker_id: peer.session for broker_id, peer in peers.items()}
         for broker_id, session in list(self._sessions.items()):
-            if broker_id in peers and peers[broker_id].session != session:
+            if self._live.get(broker_id, session) != session:
                 self._drop(broker_id)
         own = sorted(self._groups_of.get(self._broker_id, ()))
         if own or self._has_told:
@@ -93,14 +95,14 @@ class OfflineReplicas:
 
     def _take(self, broker_id: int, body: bytes) -> None:
         is_all, offline, online = read_fields(_FIELDS, unpack_fields(body)[1], "offline replicas")
-        assert self._runtime is not None
-        peer = self._runtime.live_brokers().get(broker_id)
-        if peer is None:
+        # Not the session that the Raft thread knows by now: that may be the next life's.
+        session = self._live.get(broker_id)
+        if session is None:
             return  # it tells everything again once its link is up
         before: set[str] = set()
-        if is_all or self._sessions.get(broker_id) != peer.session:
+        if is_all or self._sessions.get(broker_id) != session:
             before = self._drop(broker_id)
-        self._sessions[broker_id] = peer.session
+        self._sessions[broker_id] = session
         for base_id in offline:
             self._note(broker_id, base_id, is_offline=True)
         for base_id in online:

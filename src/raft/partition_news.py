@@ -59,6 +59,7 @@ class PartitionNews:
         self._on_stopping = on_stopping
         self._told: dict[str, PartitionState] = {}
         self._reports: dict[str, dict[int, LogReport]] = {}
+        self._sessions: dict[int, int] = {}  # as the loop has heard of them, in order
         runtime.on_message(STATES, self._take_states)
         runtime.on_message(REPORTS, self._take_reports)
         runtime.on_message(STOPPING, self._take_stopping)
@@ -87,9 +88,9 @@ class PartitionNews:
 
     def peers_changed(self, peers: Mapping[int, Any]) -> None:
         """Who came back as another process is not stopping any more."""
+        self._sessions = {broker_id: peer.session for broker_id, peer in peers.items()}
         for broker_id, session in list(self.stopping.items()):
-            peer = peers.get(broker_id)
-            if peer is None or peer.session != session:
+            if self._sessions.get(broker_id) != session:
                 del self.stopping[broker_id]
 
     # -- telling
@@ -128,9 +129,10 @@ class PartitionNews:
             self._on_report(base_id)
 
     def _take_stopping(self, broker_id: int, _body: bytes) -> None:
-        peer = self._runtime.live_brokers().get(broker_id)
-        if peer is not None:
-            self.stopping[broker_id] = peer.session
+        # Not the session that the Raft thread knows by now: that may be the next life's.
+        session = self._sessions.get(broker_id)
+        if session is not None:
+            self.stopping[broker_id] = session
             self._on_stopping(broker_id)
 
 

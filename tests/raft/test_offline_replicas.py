@@ -26,6 +26,7 @@ class Pair:
         self.hearer = OfflineReplicas(2, self.changed.extend)
         self.teller.connect(cast(Runtime, self))
         self.hearer.connect(cast(Runtime, self))
+        self.hearer.peers_changed(self.live_brokers(), [])
 
     def live_brokers(self) -> Mapping[int, Any]:
         return {1: SimpleNamespace(session=self.session), 2: SimpleNamespace(session=1)}
@@ -89,3 +90,12 @@ def test_bytes_that_no_broker_sends_change_nothing() -> None:
             pair.take(1, body)
     assert not pair.hearer
     assert pair.changed == []
+
+
+def test_what_an_earlier_life_told_is_not_taken_for_the_next_ones() -> None:
+    pair = Pair()
+    pair.session = 8  # the link to the next life is up, and the loop has not heard so yet
+    pair.teller.note_own(MANY[:1], is_offline=True)
+    assert pair.heard(MANY[:1]) == MANY[:1]
+    pair.hearer.peers_changed(pair.live_brokers(), [1])
+    assert not pair.hearer
