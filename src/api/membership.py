@@ -101,6 +101,9 @@ class Membership:
             on_fatal=self._on_fatal,
         )
         self.runtime = runtime
+        # A broker whose decisions are not kept may vote no more, whichever thread found out.
+        # Alone it goes on: its records need no decision.
+        self._wal.on_failure = self._journal_failed
         runtime.cluster_id = self._log_manager.cluster_id
         runtime.on_seed = self._seed_arrived
         self._introduce(runtime)
@@ -118,6 +121,10 @@ class Membership:
         if self._is_listening:
             runtime.start()
         return runtime
+
+    def _journal_failed(self, reason: str) -> None:
+        """Any thread, and the log's lock is held."""
+        self._loop.call_soon_threadsafe(self._on_fatal, reason)
 
     def decides_alone(self, base_id: str) -> bool:
         """Whether this broker alone decides in a group."""

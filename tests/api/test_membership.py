@@ -97,6 +97,8 @@ class Stage:
         self.folders = SimpleNamespace(cluster_id=cluster_id, adopt_cluster_id=self._adopt)
         self.led = 0
         self.deletions = 0
+        self.fatal: list[str] = []
+        self.wal = SimpleNamespace(on_failure=None)
         self.replicas = SimpleNamespace(
             seats=SimpleNamespace(stop_leading=self._hand_over),
             connect=lambda *_, **__: None,
@@ -112,12 +114,12 @@ class Stage:
         parts: dict[str, Any] = {
             "config": settings,
             "identity": SimpleNamespace(incarnation=3, session=7, wal_id=9, has_kept_cache=True),
-            "wal": None,
+            "wal": self.wal,
             "log_manager": self.folders,
             "cluster_group": self.group,
             "replicas": self.replicas,
             "clock": ManualClock(),
-            "on_fatal": lambda _reason: None,
+            "on_fatal": self.fatal.append,
         }
         self.member = Membership(**parts)
 
@@ -292,3 +294,16 @@ def test_a_broker_that_is_alone_or_told_not_to_hands_nothing_over(
             assert stage.led == 1
 
     play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
+
+
+def test_a_failed_journal_ends_a_broker_among_others_and_not_one_that_is_alone() -> None:
+    async def play() -> None:
+        stage = Stage("127.0.0.1:9093")
+        assert stage.wal.on_failure is None
+        stage.member.take_part()
+        stage.wal.on_failure("the disk does not write")
+        assert stage.fatal == [], "it may be told under a lock, on another thread"
+        await asyncio.sleep(0)
+        assert stage.fatal == ["the disk does not write"]
+
+    asyncio.run(play())
