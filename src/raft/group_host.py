@@ -259,15 +259,16 @@ class GroupHost:
 
     def let_out(self) -> None:
         """Run what waited for the sync; messages are in `outboxes` for whoever sends them."""
-        calls, self._after_sync = self._after_sync, []
-        for call in calls:
-            call()
+        # States go before outcomes and roles: who is told that its decision was taken, or that it
+        # decides now, decides next on the state that came of it.
         if self._changed:
             changed, self._changed = self._changed, {}
             for opened in changed.values():
                 applied, opened.applied = opened.applied, []
                 self._post(partial(opened.on_applied, applied))
-        # Behind the states: a controller decides by all that was applied before its term.
+        calls, self._after_sync = self._after_sync, []
+        for call in calls:
+            call()
         roles, self._roles = self._roles, []
         for role in roles:
             self._post(role)

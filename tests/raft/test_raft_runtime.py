@@ -3,7 +3,7 @@
 import errno
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -270,3 +270,16 @@ def test_a_failed_sync_ends_the_broker(stage: RaftStage, monkeypatch: pytest.Mon
     assert isinstance(controller.propose("g", b"x"), UnknownOutcomeError)
     controller.ask(controller.loop.post_and_tell)
     assert "EIO" in controller.fatal[0]
+
+
+def test_a_proposer_hears_its_outcome_behind_the_state_that_came_of_it(stage: RaftStage) -> None:
+    """Controllers once proposed each election twice: the second time on the state before it."""
+    stage.open_group("g", (1, 2, 3))
+    controller = stage.wait_for_controller("g")
+    for number in range(5):
+        payload = b"%d" % number
+
+        def ask(on_done: Callable[[object], None], payload: bytes = payload) -> None:
+            controller.runtime.propose("g", payload, lambda _: on_done(controller.views["g"].state))
+
+        assert controller.ask(ask)[-1] == payload
