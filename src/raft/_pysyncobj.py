@@ -91,20 +91,23 @@ CONSTANTS: dict[str, Any] = {
     "_SyncObj__lastSerializedEntry": None,
     "_SyncObj__lastSerializedTime": 0,
     "_SyncObj__mainThread": None,
-    "_SyncObj__needLoadDumpFile": False,
     "_SyncObj__nodeClass": None,
-    "_SyncObj__numOneSecondDumps": 0,
-    "_SyncObj__onReadyCalled": True,
-    "_SyncObj__onTickCallbacks": (),
-    "_SyncObj__onTickCallbacksLock": contextlib.nullcontext(),
     "_SyncObj__readonlyNodes": frozenset(),
     "_SyncObj__recvTransmission": "",
     "_SyncObj__selfCodeVersion": 0,
-    "_SyncObj__startTime": math.inf,  # no second of it has passed: its journal is told of none
     "_SyncObj__thread": None,
     "_idToConsumer": {},
     "_idToMethod": {},
     "_methodToID": {},
+}
+# The same for fields that every tick reads: each group has them, and the value is one for all.
+SHARED: dict[str, Any] = {
+    "_SyncObj__needLoadDumpFile": False,
+    "_SyncObj__numOneSecondDumps": 0,
+    "_SyncObj__onReadyCalled": True,
+    "_SyncObj__onTickCallbacks": (),
+    "_SyncObj__onTickCallbacksLock": contextlib.nullcontext(),
+    "_SyncObj__startTime": math.inf,  # no second of it has passed: its journal is told of none
 }
 
 
@@ -152,7 +155,7 @@ def missing_names(library_class: Any) -> list[str]:
     """Which of the private names we rely on this PySyncObj does not have."""
     fields = library_class.__init__.__code__.co_names
     return [name for name in METHODS if not hasattr(library_class, name)] + [
-        name for name in (*FIELDS, *CONSTANTS) if name not in fields
+        name for name in (*FIELDS, *CONSTANTS, *SHARED) if name not in fields
     ]
 
 
@@ -331,6 +334,8 @@ class LibraryGroup(_SyncObj):  # type: ignore[misc]
         self._other_nodes = set_of(others)
         super().__init__(node_of(broker_id), (), _settings, transport=_OutwardOnly(send))
         self._SyncObj__connectedNodes = NO_NODES  # type: ignore[misc]
+        for name, value in SHARED.items():
+            setattr(self, name, value)
         self._is_built = True
 
     def __dir__(self) -> Iterable[str]:

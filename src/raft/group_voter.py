@@ -8,7 +8,8 @@ What this adds to PySyncObj, by the numbers of the table in README.md:
 A group without news falls asleep: nothing of it is ticked or sent until a message, a proposal or a
 link's coming or going wakes it.  Whether a leader lives is known by its broker's link; timers are
 what remains where a link says nothing.  Voters that may win stand one after the other, in the
-voters' order, so that votes are not split.  Raft thread only.
+voters' order, so that votes are not split: also where so many groups lost their leader at once that
+the second is due before the first was heard.  Raft thread only.
 """
 
 from typing import Any
@@ -50,6 +51,7 @@ class GroupVoter(LibraryGroup):
         "_others",
         "_pre_votes",
         "_retry_s",
+        "_stood_s",
         "_votes",
         "broker_id",
         "environment",
@@ -79,6 +81,7 @@ class GroupVoter(LibraryGroup):
         self._is_quiesced = False
         self._must_send = False
         self._retry_s = RETRY_S
+        self._stood_s = _AT_ONCE
         self._active_s = environment.monotonic_s()
         super().__init__(broker_id, self._others.values(), self._send_for_library)
         self.start_at(self.journal.first_index)
@@ -189,6 +192,7 @@ class GroupVoter(LibraryGroup):
             self._campaign(now_s)
         else:
             self._pre_votes = NOBODY
+            self._stood_s = now_s
             last, last_term = self.journal.last_index, self.journal.last_term
             for node in self.connected_nodes:
                 self._send(node, GroupMessage.PRE_VOTE, self.raft_term + 1, last, last_term)
@@ -271,15 +275,26 @@ class GroupVoter(LibraryGroup):
             self._wake()
             self._must_send = True
             self.environment.mark_dirty(self)
+        own_place = self.journal.last_term, self.journal.last_index
         is_granted = (
             term > self.raft_term
             and not self._leader_lives
-            and (last_term, last_index) >= (self.journal.last_term, self.journal.last_index)
+            and (last_term, last_index) >= own_place
+            and not ((last_term, last_index) == own_place and self._goes_before(node.id))
         )
+        if is_granted:
+            # It is about to stand: with many elections at once that takes longer than a step.
+            retry_s = self.environment.monotonic_s() + self._draw_retry_s()
+            self.election_deadline_s = max(self.election_deadline_s, retry_s)
         answer = term if is_granted else self.raft_term
         self._send(node, GroupMessage.PRE_VOTE_REPLY, answer, is_granted)
         if not self._leader_lives:
             self._wake()
+
+    def _goes_before(self, broker_id: int) -> bool:
+        """Whether this copy asked for the same votes a moment ago, and is first of the two."""
+        is_first = self.voters.index(self.broker_id) < self.voters.index(broker_id)
+        return is_first and self.environment.monotonic_s() - self._stood_s < RETRY_S
 
     def _receive_pre_vote_reply(self, node: Any, term: int, is_granted: bool) -> None:
         if self.raft_state == LEADER:

@@ -533,6 +533,7 @@ def test_a_library_without_one_of_them_is_seen() -> None:
         *_pysyncobj.METHODS,
         *_pysyncobj.FIELDS,
         *_pysyncobj.CONSTANTS,
+        *_pysyncobj.SHARED,
     }
 
 

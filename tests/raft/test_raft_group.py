@@ -138,6 +138,40 @@ def test_a_dead_leader_is_replaced_within_a_fifth_of_a_second() -> None:
     assert cluster.now_s - died_s <= 0.2
 
 
+def test_two_that_stand_before_they_hear_of_each_other_do_not_split_the_votes() -> None:
+    """With hundreds of elections at once, the second voter's turn comes before the first's word."""
+    for seed in range(20):
+        cluster = RaftCluster(seed=seed)
+        dead = cluster.elect()
+        cluster.run(2.0)
+        term = cluster.group(dead).term
+        cluster.crash(dead)
+        for _ in range(4):
+            cluster.now_s += 0.05
+            for broker_id in cluster.voters:
+                cluster.tick(broker_id)  # nothing is delivered meanwhile
+        cluster.settle()
+        first = min(b for b in cluster.voters if b != dead)
+        assert cluster.leaders() == [first], seed
+        assert cluster.group(first).term == term + 1, seed
+
+
+def test_a_voter_that_let_another_go_first_does_not_stand_while_that_one_is_busy() -> None:
+    cluster = RaftCluster()
+    cluster.crash(cluster.elect())
+    first, second = (b for b in cluster.voters if cluster.members[b].is_running)
+    cluster.group(first).election_deadline_s = cluster.now_s
+    cluster.tick(first)
+    cluster.deliver(first, second)
+    for _ in range(4):
+        cluster.now_s += 0.05
+        cluster.tick(second)
+    asked = [message[1] for message in cluster.queues[second, first]]
+    assert asked == [GroupMessage.PRE_VOTE_REPLY]
+    cluster.settle()
+    assert cluster.leaders() == [first]
+
+
 def test_a_restarted_broker_catches_up_and_does_not_disturb() -> None:
     cluster = RaftCluster()
     leader = cluster.elect()
