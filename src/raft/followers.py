@@ -8,6 +8,7 @@ Made anew with every leader epoch: what a follower held for an earlier leader sa
                      forgotten that it follows another by now, and who leads may not know it
     no answer        both count, and the same command is asked for again; a state of a later
                      partition_epoch ends the doubt either way
+    stale            as no answer: an earlier try may be what it came too late for
 """
 
 from collections.abc import Callable
@@ -221,7 +222,7 @@ class Followers:
     def _on_decided(self, command: AlterIsr, result: Any) -> None:
         if self._pending is not command:
             return
-        if isinstance(result, BaseException):
+        if isinstance(result, BaseException) or result == Outcome.STALE_PARTITION_EPOCH:
             self._retry_ms = self._clock.monotonic_ms() + ISR_RETRY_MS
             return
         if result != Outcome.APPLIED:
