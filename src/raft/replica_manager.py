@@ -322,7 +322,10 @@ class ReplicaManager:
             self._seat_left(seat)
             return
         partition = seat.partition or self._fill_seat(seat, topic)
-        if seat.group.is_alone and seat.group.state.leader != self.broker_id:
+        state = seat.group.state
+        # A generation may begin in a later life than that of its last election.
+        is_elected = (state.leader, state.leader_session) == (self.broker_id, self.seats.session)
+        if seat.group.is_alone and not is_elected:
             self._elect([partition])
         else:
             self._take_role(partition)

@@ -1,6 +1,7 @@
 """Partitions of three brokers: born led, led on after a loss, moved, told to who does not vote."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -440,3 +441,26 @@ def test_new_voters_are_told_how_far_restarted_replicas_reach(tmp_path: Path) ->
     news = nodes[2].replicas.seats.news
     assert news is not None
     assert list(news.reports_of(base_id)) == [1]
+
+
+def test_a_generation_that_begins_in_a_later_life_begins_with_an_election(
+    nodes: list[Node],
+) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    state = nodes[0].state()
+    seat = nodes[0].replicas.seats.seat_of(ID_A, 0)
+    assert seat is not None
+    alone = replace(
+        state,
+        replicas=(0,),
+        voters=(0,),
+        isr=((0, 99),),
+        generation=1,
+        partition_epoch=state.partition_epoch + 1,
+        leader_session=state.leader_session + 1,
+    )
+    nodes[0].replicas.seats.seed_arrived(seat.group.base_id, 1, (0,), alone.to_bytes())
+    assert nodes[0].partition().is_leader
+    begun = nodes[0].state()
+    assert begun.leader_epoch == state.leader_epoch + 1, "no life goes on with another's epoch"
+    assert (begun.isr, begun.leader_session) == (((0, 100),), nodes[0].peer.session)
