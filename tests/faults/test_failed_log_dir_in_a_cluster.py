@@ -5,115 +5,34 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import Producer, TopicCollection
+from confluent_kafka import TopicCollection
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
 
 from headrace.api.wire.api_keys import ApiKey
-from tests.chaos.workload import QUICK, read_all
-from tests.support.cluster_processes import ClusterProcesses, wait_until
+from tests.chaos.workload import read_all
+from tests.support.cluster_processes import wait_until
 from tests.support.faulty_disk import FaultyDisk
 from tests.support.requests import Requester
-from tests.support.stored_records import fetch_once, make_batch, produce
+from tests.support.stored_records import create_topic, fetch_once, make_batch, produce
+from tests.support.two_folders import TOPIC, Load, TwoFolders
 
 pytestmark = pytest.mark.slow
 
-NONE, KAFKA_STORAGE_ERROR, PREFERRED_LEADER_NOT_AVAILABLE = 0, 56, 80
-PREFERRED = 0
-TOPIC = "clicks"
+NONE, REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, PREFERRED_LEADER_NOT_AVAILABLE = 0, 7, 56, 80
+PREFERRED, EXIT_FAILURE = 0, 1
 PARTITIONS = 6
 SYNCED = {"flush.messages": "1"}
 SMALL = {"segment.bytes": str(1 << 20)}
 WITHIN_S = 90.0
-ROUND = 200
 
 Failure = Callable[[FaultyDisk, Path], None]
-
-
-class TwoFolders(ClusterProcesses):
-    """Three brokers with two log.dirs each, on a disk that fails by folder."""
-
-    def __init__(self, folder: Path) -> None:
-        self.disk = FaultyDisk(folder / "disk")
-        super().__init__(folder, environment=self.disk.environment)
-        for broker in self.brokers.values():
-            broker.configure(
-                {
-                    "log.dirs": f"{broker.data},{broker.folder / 'second'}",
-                    # So that nobody leaves an isr for being late.
-                    "replica.lag.time.max.ms": "600000",
-                }
-            )
-
-    def second(self, number: int) -> Path:
-        return self.brokers[number].folder / "second"
-
-    def holds(self, number: int, index: int) -> bool:
-        """Whether that broker's copy of the partition is in its second folder."""
-        return (self.second(number) / f"{TOPIC}-{index}").exists()
-
-    def copy_at(self, number: int, index: int) -> Path:
-        """The folder of that broker's copy of the partition."""
-        folder = self.second(number) if self.holds(number, index) else self.brokers[number].data
-        return folder / f"{TOPIC}-{index}"
-
-    def rows(self) -> list[list[dict[str, Any]]]:
-        """The topic's partitions as each running broker tells them."""
-        return [self.partitions(TOPIC, number) for number in self.running]
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[TwoFolders]:
     with TwoFolders(tmp_path) as running:
         yield running
-
-
-class Load:
-    """Numbers into one partition, acknowledged by the isr; each counts once it is delivered."""
-
-    def __init__(self, cluster: ClusterProcesses, index: int) -> None:
-        self._cluster = cluster
-        self._index = index
-        self._producer = Producer(
-            QUICK
-            | {
-                "bootstrap.servers": cluster.bootstrap,
-                "acks": "all",
-                "enable.idempotence": True,
-                "linger.ms": 1,
-            },
-            logger=None,
-        )
-        self.sent = 0
-        self.failures: list[Any] = []
-        self.delivered = 0
-
-    def _note(self, error: Any, _message: Any) -> None:
-        if error is None:
-            self.delivered += 1
-        else:
-            self.failures.append(error)
-
-    def send(self, count: int = ROUND, size_bytes: int = 0) -> None:
-        for _ in range(count):
-            value = b"%d " % self.sent + bytes(size_bytes)
-            self._producer.produce(TOPIC, value, partition=self._index, on_delivery=self._note)
-            self._producer.poll(0.001)
-            self.sent += 1
-
-    def has_delivered(self) -> bool:
-        """Whether anything was acknowledged so far."""
-        self._producer.poll(0)
-        return self.delivered > 0
-
-    def settle(self) -> None:
-        """Everything is acknowledged, and stands in the partition once and in order."""
-        assert self._producer.flush(WITHIN_S) == 0
-        assert self.failures == []
-        assert self.delivered == self.sent
-        contents = read_all(self._cluster.bootstrap, (TOPIC, self._index))
-        numbers = [int(contents[offset].split(b" ")[0]) for offset in sorted(contents)]
-        assert numbers == list(range(self.sent))
 
 
 def described(cluster: TwoFolders, number: int, index: int) -> dict[str, Any]:
@@ -299,3 +218,25 @@ def test_the_last_in_sync_replica_whose_disk_fails_is_replaced_by_nobody(
     numbers = [int(contents[offset].split(b" ")[0]) for offset in sorted(contents)]
     assert numbers[: load.sent] == list(range(load.sent))
     assert set(numbers[load.sent :]) <= {-1}  # written, and never acknowledged
+
+
+def test_a_broker_whose_journal_fails_ends_and_others_lead(cluster: TwoFolders) -> None:
+    """The whole first folder fails, and with it the decisions of this broker."""
+    cluster.create_topic(TOPIC, partitions=PARTITIONS)
+    failed = cluster.leader_of(TOPIC)
+    load = Load(cluster, 0)
+    load.send()
+    wait_until(load.has_delivered, "the first are delivered")
+    cluster.disk.fails_to_sync(cluster.brokers[failed].data)
+    other = next(number for number in cluster.brokers if number != failed)
+    with Requester(cluster.brokers[other].port) as requester:
+        # Something to decide, which is to be journaled; nobody may know whether it was.
+        assert create_topic(requester, "more", 6)[0] in (NONE, REQUEST_TIMED_OUT)
+    assert cluster.brokers[failed].wait_for_exit() == EXIT_FAILURE
+    load.send()
+    load.settle()
+    cluster.disk.works()
+    cluster.start([failed])
+    cluster.wait_in_sync([TOPIC])
+    load.send()
+    load.settle()

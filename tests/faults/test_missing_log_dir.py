@@ -11,9 +11,6 @@ from tests.faults.test_failed_log_dir_in_a_cluster import (
     KAFKA_STORAGE_ERROR,
     NONE,
     PARTITIONS,
-    TOPIC,
-    Load,
-    TwoFolders,
     pick,
 )
 from tests.support.broker_process import BrokerProcess
@@ -28,6 +25,7 @@ from tests.support.stored_records import (
     partitions_of,
     produce,
 )
+from tests.support.two_folders import TOPIC, Load, TwoFolders
 
 LEADER_NOT_AVAILABLE = 5
 
