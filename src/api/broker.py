@@ -292,11 +292,12 @@ class Broker:
     async def settle(self) -> None:
         """Wait until what recovery found is committed again: at once, or once it is synced.
 
-        Clients would else see a log of flush.messages=1 shorter than it was before a crash.
+        Clients would else see a log of flush.messages=1 shorter than it was before a crash.  What
+        followers have to fetch first is not waited for: they are not served before this is over.
         """
         waiting: list[asyncio.Future[None]] = []
         for partition in self.replicas.partitions():
-            if partition.is_leader and partition.high_watermark < partition.log_end_offset:
+            if partition.awaits_own_sync:
                 committed: asyncio.Future[None] = self._loop.create_future()
                 # A sync that fails takes the partition offline, which is settled too.
                 partition.wait_for_high_watermark(

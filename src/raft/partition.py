@@ -335,6 +335,14 @@ class Partition(Replica):
             own_end = min(own_end, log.recovery_point)
         self.advance_high_watermark(followers.smallest_end(own_end))
 
+    @property
+    def awaits_own_sync(self) -> bool:
+        """Whether only a sync of this broker's own log keeps the end of it from being committed."""
+        log = self.log
+        if log is None or not self.is_leader or not self._commits_alone:
+            return False
+        return self.high_watermark < log.log_end_offset
+
     def _count_who_commits(self) -> None:
         """Work out whether an append is committed by this broker alone."""
         followers = self._followers

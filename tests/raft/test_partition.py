@@ -128,6 +128,18 @@ def test_acks_all_needs_min_insync_replicas_but_never_more_than_there_are_replic
     assert pair.partition.high_watermark == 0, "the other replica has not fetched anything"
 
 
+def test_only_a_lone_leader_awaits_its_own_sync(flushed: Lone, tmp_path: Path) -> None:
+    assert not flushed.partition.awaits_own_sync
+    flushed.partition.append_records(b"a", required_acks=-1)
+    assert flushed.partition.awaits_own_sync
+    flushed.log.finish_flush()
+    assert not flushed.partition.awaits_own_sync
+    few = Lone(tmp_path / "few", config=LogConfig(min_insync_replicas=2), replicas=(0, 1))
+    few.partition.append_records(b"a", required_acks=1)
+    assert few.partition.high_watermark < few.partition.log_end_offset
+    assert not few.partition.awaits_own_sync, "below min.insync.replicas nothing is committed"
+
+
 def test_a_flushed_topic_commits_when_its_log_is_on_disk(flushed: Lone) -> None:
     partition, passed = flushed.partition, []
     info = partition.append_records(b"abc", required_acks=-1)
