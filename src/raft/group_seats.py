@@ -15,6 +15,7 @@ from .cluster_group import ClusterGroup
 from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, ReplicationError
 from .group_machines import generation_group_id, split_group_id
 from .leader_contact import LeaderContact, is_cut_off
+from .left_groups import LeftGroups
 from .offline_replicas import OfflineReplicas
 from .partition import Partition
 from .partition_controller import (
@@ -80,6 +81,7 @@ class GroupSeats:
         self._seats: dict[str, Seat] = {}
         self._found: dict[str, dict[int, GroupImage]] | None = None
         self._is_balance_due = False
+        self._left = LeftGroups(wal)
         self._contact = LeaderContact(broker_id, self._contact_changed)
 
     # -- looking up
@@ -117,9 +119,11 @@ class GroupSeats:
         base_id = partition_group_id(topic.topic_id, index)
         if base_id in self._seats:
             return self._seats[base_id]
+        if base_id in self._left:
+            return None
         found = self._found_images().pop(base_id, None)
         if found:
-            seat: Seat | None = self._reopen(topic, index, base_id, found)
+            seat = self._reopen(topic, index, base_id, found)
         else:
             seat = self._open_new(topic, index, base_id)
         if seat is not None:
@@ -142,13 +146,16 @@ class GroupSeats:
 
     def _reopen(
         self, topic: TopicImage, index: int, base_id: str, found: dict[int, GroupImage]
-    ) -> Seat:
+    ) -> Seat | None:
         generation = max(found)
         older = [generation_group_id(base_id, each) for each in found if each != generation]
         self._wal.forget_groups(older)
         image = found[generation]
         group_id = generation_group_id(base_id, generation)
         state = PartitionState.from_bytes(image.snapshot) if image.snapshot else PartitionState()
+        if state.generation == generation and state.voters and self.broker_id not in state.voters:
+            self._left.found(base_id, group_id)
+            return None
         is_shared = state.generation == generation and len(state.voters) > 1
         if not is_shared:
             seat = Seat(topic.name, index, PartitionGroup(self._wal, group_id))
@@ -210,6 +217,7 @@ class GroupSeats:
         self.drop_seeds(base_ids)
         if forget:
             self._wal.forget_groups(alone)
+            self._left.forget(base_ids)
 
     def drop_seeds(self, base_ids: Collection[str]) -> None:
         """Bring seeds of these groups to nobody any more."""
@@ -296,6 +304,7 @@ class GroupSeats:
         self._take_state(group, state)
         group.generation, group.voters = generation, voters
         if self.broker_id not in voters:
+            self._left.leave(group.base_id, state)
             self._seats.pop(group.base_id, None)
             if self.news is not None:
                 self.news.remember(group.base_id, state)

@@ -464,3 +464,23 @@ def test_a_generation_that_begins_in_a_later_life_begins_with_an_election(
     begun = nodes[0].state()
     assert begun.leader_epoch == state.leader_epoch + 1, "no life goes on with another's epoch"
     assert (begun.isr, begun.leader_session) == (((0, 100),), nodes[0].peer.session)
+
+
+def test_a_group_that_was_left_is_not_begun_anew_by_who_has_not_heard_of_the_move(
+    tmp_path: Path,
+) -> None:
+    network = FakeNetwork()
+    nodes = [Node(network, tmp_path / str(n), n).joined() for n in range(4)]
+    nodes[1].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    born = nodes[0].cluster.state.topics["clicks"]
+    nodes[1].decide(ReassignPartitions(ID_A, ((0, (1, 2, 3)),)))
+    state = nodes[0].state()
+    grown = AlterIsr(state.partition_epoch, state.leader_epoch, (*state.isr, (3, 103)))
+    nodes[0].partition().group.propose(grown, lambda _outcome: None)
+    settle(nodes[0])
+    assert nodes[1].state().voters == (1, 2, 3)
+    again = nodes[0].fallen().returned(is_clean=True)
+    again.wal.checkpoint()
+    assert again.replicas.seats.open_seat(born, 0) is None
+    nodes[1].decide(DeleteTopic(ID_A))
+    assert not any(group.startswith("partition-") for group in again.wal.replay())

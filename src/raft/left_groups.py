@@ -1,0 +1,42 @@
+"""Groups that this broker has left: kept in the write-ahead log, so that it never begins them anew.
+
+A broker that restarts may not have heard yet that a partition moved away, and opens the group of a
+partition that it knows nothing of as it was born.  So the generation it left with stands in its
+journal, as a group in which it does not vote, until its topic is gone.
+Loop thread only.
+"""
+
+from collections.abc import Iterable
+
+from .group_machines import generation_group_id
+from .partition_state import PartitionState
+from .raft_wal import GroupImage, RaftWal
+from .wal_format import WalRecord, WalRecordKind
+
+
+class LeftGroups:
+    """See the module."""
+
+    def __init__(self, wal: RaftWal) -> None:
+        self._wal = wal
+        self._left: dict[str, str] = {}
+
+    def __contains__(self, base_id: str) -> bool:
+        return base_id in self._left
+
+    def leave(self, base_id: str, state: PartitionState) -> None:
+        """`state` began a generation without this broker; raises KafkaStorageError."""
+        group_id, image = generation_group_id(base_id, state.generation), state.to_bytes()
+        with self._wal.lock:
+            self._wal.append_turn([WalRecord(WalRecordKind.SNAPSHOT, group_id, 1, 0, image)])
+            self._wal.attach_group(group_id, lambda: GroupImage(1, 0, image))
+        self._left[base_id] = group_id
+
+    def found(self, base_id: str, group_id: str) -> None:
+        """An earlier life of this broker left it."""
+        self._left[base_id] = group_id
+
+    def forget(self, base_ids: Iterable[str]) -> None:
+        """Their topic is gone."""
+        gone = (self._left.pop(base_id, "") for base_id in base_ids)
+        self._wal.forget_groups([group_id for group_id in gone if group_id])
