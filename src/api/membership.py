@@ -335,10 +335,11 @@ class Membership:
 
     # -- leaving
 
-    async def leave(self) -> None:
-        """Let others lead what this broker leads, before it closes."""
+    async def leave(self) -> bool:
+        """Let others lead what this broker leads, before it closes; whether it led anything."""
         if self.runtime is None or not self._config.controlled_shutdown_enable:
-            return
+            return False
+        has_led = self._replicas.led_count() > 0
         self._replicas.on_state_taken = lambda _partition: self._note_led()
         self._replicas.seats.stop_leading()
         self._note_led()
@@ -346,6 +347,7 @@ class Membership:
             await asyncio.wait_for(self._nothing_led.wait(), HAND_OVER_S)
         except TimeoutError:
             logger.warning("%d partitions found no other leader", self._replicas.led_count())
+        return has_led
 
     def _note_led(self) -> None:
         if self._replicas.led_count() == 0:

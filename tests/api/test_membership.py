@@ -269,8 +269,9 @@ def test_a_broker_leaves_once_others_lead_what_it_led(monkeypatch: pytest.Monkey
         stage = Stage("127.0.0.1:9093")
         await stage.member.join((OWN,))
         stage.led = 3
-        await stage.member.leave()
+        assert await stage.member.leave()
         assert stage.led == 0
+        assert not await stage.member.leave(), "nothing was left to hand over"
 
     play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
 
@@ -290,7 +291,7 @@ def test_a_broker_that_is_alone_or_told_not_to_hands_nothing_over(
         await unasked.member.join((OWN,))
         for stage in (alone, unasked):
             stage.led = 1
-            await stage.member.leave()
+            assert not await stage.member.leave()
             assert stage.led == 1
 
     play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)

@@ -23,6 +23,9 @@ from .peer_client import PeerClients
 from .receive_buffers import ReceiveBuffers
 from .request_budget import RequestBudget
 
+HANDED_OVER_S = 0.2
+"""How long clients are still told who leads instead: one that is cut off before it asked again may
+know of no other broker that is up, and asks none until this one is back, or for half a second."""
 STOP_GRACE_S = 0.4  # for answers that wait for the disk; parked fetches are dropped at once
 SWITCH_INTERVAL_S = 0.0005  # how long the worker may keep the loop waiting; 5 ms by default
 EXIT_OK = 0
@@ -195,7 +198,9 @@ class Server:
     async def stop(self, *, clean: bool = True) -> None:
         """Hand over, accept and read no more, send the answers that are due, close the logs."""
         if clean and self._background is not None:
-            await self.broker.membership.leave()
+            has_handed_over = await self.broker.membership.leave()
+            if has_handed_over and self.table.everyone():
+                await _let_clients_hear()
         self._close_listeners()
         if self._background is not None:
             self._background.stop()
@@ -248,6 +253,11 @@ class Server:
     def _close_listeners(self) -> None:
         for listener in self._listeners:
             listener.close()
+
+
+async def _let_clients_hear() -> None:
+    """Answer on, while clients that send to the old leader are told who the new one is."""
+    await asyncio.sleep(HANDED_OVER_S)
 
 
 def stop_signals() -> list[signal.Signals]:
