@@ -21,13 +21,23 @@ _FILE_GONE = frozenset((errno.ENOENT, errno.ESTALE))
 
 
 class LogDirs:
-    """The folders in the order of the setting; `on_offline` is told of one whose disk failed."""
+    """The folders in the order of the setting.
 
-    def __init__(self, paths: Sequence[Path], *, on_offline: Callable[[LogDir], None]) -> None:
+    `on_offline` is told of one whose disk failed, `on_log_offline` of a log's folder where that log
+    alone did.
+    """
+
+    def __init__(
+        self,
+        paths: Sequence[Path],
+        on_offline: Callable[[LogDir], None],
+        on_log_offline: Callable[[Path], None],
+    ) -> None:
         if not paths:
             raise InconsistentLogDirError("log.dirs names no folder; name at least one")
         self._dirs = [LogDir(path.absolute()) for path in dict.fromkeys(paths)]
         self._on_offline = on_offline
+        self._on_log_offline = on_log_offline
 
     def __iter__(self) -> Iterator[LogDir]:
         return iter(self._dirs)
@@ -94,6 +104,7 @@ class LogDirs:
             return
         if error.errno in _FILE_GONE and path != log_dir.path and log_dir.is_in_place():
             _log.error("%s: %s; somebody has removed it, this log alone is offline", path, error)
+            self._on_log_offline(log_dir.path / path.relative_to(log_dir.path).parts[0])
             return
         self.take_offline(log_dir, error)
 

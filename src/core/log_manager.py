@@ -58,7 +58,7 @@ _LOG_FAULTS = (LogCorruptedError, CorruptRecordError, CorruptIndexError, Inconsi
 
 
 class LogManager:
-    """The logs of one node.  `on_dir_offline` is told of a folder whose disk failed."""
+    """The logs of one node.  `on_dir_offline` is told of a folder, or a log's, that failed."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class LogManager:
         cluster_id: str | None = None,
         node_id: int = 1,
     ) -> None:
-        self._dirs = LogDirs(log_dirs, on_offline=self._dir_went_offline)
+        self._dirs = LogDirs(log_dirs, self._dir_went_offline, self._tell_offline)
         self._clock = clock
         self._worker = worker
         self._default_config = default_config or LogConfig()
@@ -544,8 +544,11 @@ class LogManager:
             if self._cleaner.is_cleaning(log) and self._dir_of_log(log) is log_dir:
                 self._cleaner.abort()
         self.future_logs.forget_dir(log_dir)
+        self._tell_offline(log_dir.path)
+
+    def _tell_offline(self, path: Path) -> None:
         if self.on_dir_offline is not None:
-            self.on_dir_offline(log_dir.path)
+            self.on_dir_offline(path)
 
     def _guard(self, log: Log, action: Callable[[], int | None]) -> int:
         """Do it; a failing disk takes its folder offline and does not stop the caller's loop."""

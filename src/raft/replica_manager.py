@@ -521,14 +521,14 @@ class ReplicaManager:
         return Form(0, replicas, choose_voters(replicas, state.brokers))
 
     def _on_dir_offline(self, path: Path) -> None:
-        """A folder of log.dirs failed: its partitions go offline, the others serve."""
+        """A folder of log.dirs, or of one log, failed: its partitions go offline, others serve."""
         self._go_offline(
             [
                 partition
                 for partition in self._partitions.values()
-                if partition.log is not None and path in partition.log.path.parents
+                if (log := partition.log) is not None and path in (log.path, *log.path.parents)
             ],
-            f"the log directory {path} failed; see the log of the broker",
+            f"the folder {path} failed; see the log of the broker",
         )
 
     def _go_offline(self, partitions: Sequence[Partition], reason: str) -> None:

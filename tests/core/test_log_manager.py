@@ -349,6 +349,22 @@ def test_start_without_any_usable_folder_names_the_first(tmp_path: Path) -> None
         started(blocked)
 
 
+def test_log_whose_folder_is_gone_is_offline_alone(tmp_path: Path) -> None:
+    manager = started(tmp_path)
+    gone = create(manager, "gone", segment_bytes=2000)
+    kept = create(manager, "kept")
+    told: list[Path] = []
+    manager.on_dir_offline = told.append
+    shutil.rmtree(gone.path)
+    with pytest.raises(KafkaStorageError):
+        append(gone, *[bytes(500)] * 5)
+    assert told == [gone.path]
+    assert gone.is_offline
+    assert manager.offline_dirs == []
+    append(kept, b"1")
+    manager.close()
+
+
 def test_failed_disk_takes_its_folder_offline_and_leaves_no_marker(tmp_path: Path) -> None:
     first, second = tmp_path / "a", tmp_path / "b"
     manager = started(first, second)

@@ -1,16 +1,17 @@
 """A folder of log.dirs that fails on one of three brokers: others lead, and nothing is lost."""
 
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from confluent_kafka import TopicCollection
+from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
 
 from headrace.api.wire.api_keys import ApiKey
-from tests.chaos.workload import read_all
+from tests.chaos.workload import QUICK, read_all
 from tests.support.cluster_processes import wait_until
 from tests.support.faulty_disk import FaultyDisk
 from tests.support.requests import Requester
@@ -22,6 +23,8 @@ pytestmark = pytest.mark.slow
 NONE, REQUEST_TIMED_OUT, KAFKA_STORAGE_ERROR, PREFERRED_LEADER_NOT_AVAILABLE = 0, 7, 56, 80
 PREFERRED, EXIT_FAILURE = 0, 1
 PARTITIONS = 6
+OFFSETS = "__consumer_offsets"
+MOVING = ("NOT_COORDINATOR", "COORDINATOR_NOT_AVAILABLE", "COORDINATOR_LOAD_IN_PROGRESS")
 SYNCED = {"flush.messages": "1"}
 SMALL = {"segment.bytes": str(1 << 20)}
 WITHIN_S = 90.0
@@ -218,6 +221,91 @@ def test_the_last_in_sync_replica_whose_disk_fails_is_replaced_by_nobody(
     numbers = [int(contents[offset].split(b" ")[0]) for offset in sorted(contents)]
     assert numbers[: load.sent] == list(range(load.sent))
     assert set(numbers[load.sent :]) <= {-1}  # written, and never acknowledged
+
+
+def test_a_leader_whose_folder_somebody_removed_is_replaced(cluster: TwoFolders) -> None:
+    """That log alone is offline; restarted, the broker begins it anew and fetches all of it."""
+    cluster.create_topic(TOPIC, partitions=PARTITIONS, configs=SMALL)
+    failed = cluster.leader_of(TOPIC)
+    load = Load(cluster, 0)
+    load.send(size_bytes=20_000)
+    load.settle()
+    shutil.rmtree(cluster.copy_at(failed, 0))
+    load.send(size_bytes=20_000)  # a new segment is needed
+    wait_replaced(cluster, failed, 0)
+    load.settle()
+    for part in cluster.partitions(TOPIC)[1:]:
+        assert part["offline_replicas"] == []
+        assert set(part["isr_nodes"]) == {0, 1, 2}
+    cluster.brokers[failed].restart()
+    cluster.wait_in_sync([TOPIC])
+    load.send()
+    load.settle()
+
+
+def offsets_partition(cluster: TwoFolders) -> int:
+    """Of __consumer_offsets: the one that has anything, after one group's first commit."""
+    for part in cluster.partitions(OFFSETS):
+        with Requester(cluster.brokers[part["leader_id"]].port) as requester:
+            if fetch_once(requester, OFFSETS, 0, partition=part["partition_index"]).values:
+                return int(part["partition_index"])
+    raise AssertionError(cluster.partitions(OFFSETS))
+
+
+def ask_coordinator(call: Callable[[], Any]) -> int:
+    """The offset in its answer; told to look for another coordinator, it is asked again."""
+    told: list[int] = []
+
+    def is_answered() -> bool:
+        try:
+            (found,) = call()
+        except KafkaException as error:
+            if error.args[0].name() not in MOVING:
+                raise
+            return False
+        told.append(found.offset)
+        return found.error is None
+
+    wait_until(is_answered, "the group's coordinator answers")
+    return told[-1]
+
+
+def test_a_group_goes_on_when_its_coordinators_disk_fails(cluster: TwoFolders) -> None:
+    cluster.create_topic(TOPIC, partitions=PARTITIONS, configs=SYNCED)
+    settings = {"bootstrap.servers": cluster.bootstrap, "group.id": "readers"}
+    consumer = Consumer(QUICK | settings, logger=None)
+
+    def commit(offset: int) -> int:
+        wanted = [TopicPartition(TOPIC, 0, offset)]
+        return ask_coordinator(lambda: consumer.commit(offsets=wanted, asynchronous=False))
+
+    def committed() -> int:
+        return ask_coordinator(
+            lambda: consumer.committed([TopicPartition(TOPIC, 0)], timeout=WITHIN_S)
+        )
+
+    assert commit(7) == 7
+    cluster.wait_in_sync([OFFSETS])
+    index = offsets_partition(cluster)
+    failed = cluster.leader_of(OFFSETS, index)
+    folders = [cluster.brokers[failed].data, cluster.second(failed)]
+    (folder,) = [each for each in folders if (each / f"{OFFSETS}-{index}").exists()]
+    # A neighbour in that folder fails, and with it the folder.
+    neighbour = min(folder.glob(f"{TOPIC}-*"))
+    cluster.disk.fails_to_sync(neighbour)
+    load = Load(cluster, int(neighbour.name.rpartition("-")[2]))
+    load.send()
+    wait_until(
+        lambda: all(
+            part["leader_id"] not in (-1, failed) and part["offline_replicas"] == [failed]
+            for part in (cluster.partitions(OFFSETS, number)[index] for number in cluster.running)
+        ),
+        "another broker coordinates the group",
+    )
+    load.settle()
+    assert committed() == 7
+    assert commit(8) == committed() == 8
+    consumer.close()
 
 
 def test_a_broker_whose_journal_fails_ends_and_others_lead(cluster: TwoFolders) -> None:
