@@ -18,12 +18,13 @@ def test_clients_are_still_answered_for_a_while_once_others_lead(
     """Else a producer of the old leader, with no other connection, is told by nobody."""
     answers: list[Any] = []
     with InProcessBroker(tmp_path) as broker, broker.requester() as client:
+        asked: dict[str, Any] = {"topics": []}
+        client.ask(ApiKey.METADATA, 1, asked)  # now the broker knows of the connection
 
         async def leave() -> bool:
             return has_led
 
         async def ask_meanwhile() -> None:
-            asked = {"topics": []}
             answers.append(await asyncio.to_thread(client.ask, ApiKey.METADATA, 1, asked))
 
         monkeypatch.setattr(broker.broker.membership, "leave", leave)
