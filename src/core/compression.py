@@ -12,6 +12,7 @@ Both odd choices are for Kafka's Java consumer: it refuses LZ4 frames of linked 
 is the snappy that its own producers write.
 """
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +35,9 @@ MIN_GUESS_BYTES = 4096
 GUESS_GROWTH = 4
 # What cramjam says when the output did not fit; any other words mean the input is broken.
 OUTPUT_IS_FULL = "failed to write whole buffer"
+
+# Where Python is free-threaded, cramjam (up to 2.14 at least) writes to bytearrays alone.
+WRITES_TO_VIEWS = "t" not in sys.abiflags
 
 DEFAULT_LEVELS = {1: 6, 3: 1, 4: 3}
 
@@ -118,11 +122,20 @@ def _decompress_snappy_blocks(blocks: list[memoryview], max_bytes: int) -> memor
         position = 0
         for block, size in zip(blocks, sizes, strict=True):
             if size:
-                cramjam.snappy.decompress_raw_into(block, output[position : position + size])
+                _decompress_raw_into(block, output[position : position + size])
             position += size
     except cramjam.DecompressionError as error:
         raise CorruptRecordError(f"snappy: {error}") from error
     return output
+
+
+def _decompress_raw_into(block: memoryview, target: memoryview) -> None:
+    if WRITES_TO_VIEWS:
+        cramjam.snappy.decompress_raw_into(block, target)
+    else:
+        unpacked = bytearray(len(target))
+        cramjam.snappy.decompress_raw_into(block, unpacked)
+        target[:] = unpacked
 
 
 def _decompress_growing(

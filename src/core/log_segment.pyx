@@ -22,7 +22,7 @@ from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from .append_info cimport AppendInfo
-from .mapped_file cimport MMAP_STORE_LIMIT, MappedFile
+from .mapped_file cimport MMAP_STORE_LIMIT, MappedFile, Mapping
 from .offset_index cimport OFFSET_ENTRY_BYTES, OffsetIndex
 from .record_batch cimport (
     BATCH_HEADER_BYTES,
@@ -445,6 +445,8 @@ cdef class LogSegment:
     ) except -1:
         """The end of the last batch that may be given; `start` if none may."""
         cdef const uint8_t* data = self.log.data()
+        # Held while the GIL is not: another store may need the room of idle files' mappings.
+        cdef Mapping _held = self.log._mapping
         cdef int64_t size = self.log.size_bytes
         cdef int64_t limit = min(start + max_bytes, size)
         cdef int64_t end

@@ -9,7 +9,7 @@ cdef enum:
 cdef class Mapping:
     cdef uint8_t* start              # first byte; None of it may be touched past the file's end
     cdef int64_t length              # bytes of address space
-    cdef readonly Py_ssize_t view_count
+    cdef Py_ssize_t _views           # how many read it; given back on any thread
 
 
 cdef class ReserveOrder:
@@ -33,11 +33,12 @@ cdef class MappedFile:
     cdef Mapping _mapping                 # None until a byte is needed
     cdef list _old_mappings               # replaced, but still read through views
     cdef int _descriptor                  # -1 when the pool has closed it
-    cdef bint _is_busy                    # a system call runs on _descriptor without the GIL
+    cdef bint _is_lent                    # a system call runs on _descriptor: it stays open
     cdef int64_t _lent_end                # views may reach up to here
     cdef int64_t _order_mark              # an append beyond it looks after the reservation
     cdef ReserveOrder _order              # what the worker reserves at the moment
     cdef object _submit                   # gives a job to the worker; None without one
+    cdef object _reference                # a weak one to itself, for the pools
     cdef object __weakref__
 
     # The first byte of the mapping, made on first use; valid until truncate, trim or close.
@@ -57,7 +58,11 @@ cdef class MappedFile:
     # Lets a file that was opened for reading grow again, up to max_bytes.
     cdef int make_writable(self, int64_t max_bytes) except -1
     cdef object view_of(self, int64_t start, int64_t end)
-    cdef int _open_descriptor(self) except -1
+    # The descriptor, lent: the caller takes `_is_lent` back when its system call is over.
+    cdef int take_descriptor(self) except -1
+    cdef int _reopen(self) except -1
+    # Closes it, where the pool may be about to do the same.
+    cdef int give_up_descriptor(self) except -1
     cdef int _close_descriptor(self) except -1
     cdef int64_t _next_step(self) noexcept
     cdef int _reserve_now(self, int64_t end) except -1

@@ -20,6 +20,10 @@ is opened again when it is needed, but never made again: a file that somebody re
 zeros, and one that somebody cut would fault.  Files of closed segments share MAX_IDLE_MAPPINGS
 mappings in the same way, because a process may have 65,530 by default.  After a fork the child
 refuses to write.
+
+A file has one owner at a time; only the pools and the views are used by several owners' threads.
+The pools leave alone a descriptor that is lent.  A mapping is dropped for another owner's sake only
+between its owner's calls, which the GIL keeps apart; without one, none is dropped.
 """
 
 import os
@@ -58,6 +62,26 @@ cdef extern from "<unistd.h>" nogil:
     int fdatasync(int fd)
     int close(int fd)
 
+cdef extern from *:
+    """
+    #ifdef Py_GIL_DISABLED
+    #define HR_HAS_GIL 0
+    static inline void hr_count(Py_ssize_t* count, Py_ssize_t n) {
+        __atomic_fetch_add(count, n, __ATOMIC_SEQ_CST);
+    }
+    static inline Py_ssize_t hr_counted(const Py_ssize_t* count) {
+        return __atomic_load_n(count, __ATOMIC_SEQ_CST);
+    }
+    #else
+    #define HR_HAS_GIL 1
+    static inline void hr_count(Py_ssize_t* count, Py_ssize_t n) { *count += n; }
+    static inline Py_ssize_t hr_counted(const Py_ssize_t* count) { return *count; }
+    #endif
+    """
+    const bint HR_HAS_GIL
+    void hr_count(Py_ssize_t* count, Py_ssize_t n) noexcept nogil
+    Py_ssize_t hr_counted(const Py_ssize_t* count) noexcept nogil
+
 MAX_OPEN_DESCRIPTORS = 128
 MAX_IDLE_MAPPINGS = 16_384
 
@@ -89,10 +113,15 @@ cdef class Mapping:
 
     def __getbuffer__(self, Py_buffer* buffer, int flags):
         PyBuffer_FillInfo(buffer, self, self.start, self.length, 1, flags)
-        self.view_count += 1
+        hr_count(&self._views, 1)
 
     def __releasebuffer__(self, Py_buffer* buffer):
-        self.view_count -= 1
+        hr_count(&self._views, -1)
+
+    @property
+    def view_count(self):
+        """How many views there are; any thread may give one back."""
+        return hr_counted(&self._views)
 
     def __dealloc__(self):
         if self.start is not NULL:
@@ -159,11 +188,13 @@ cdef class MappedFile:
         self.path = path
         self.is_writable = is_writable
         self._descriptor = -1
+        # Made here, because no object may be made under the pool's lock: that may run a collection.
+        self._reference = weakref.ref(self)
         if size_bytes < 0:
             if is_writable:
                 self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            self._open_descriptor()
-            size_bytes = os.fstat(self._descriptor).st_size
+            size_bytes = os.fstat(self.take_descriptor()).st_size
+            self._is_lent = False
         self.size_bytes = size_bytes
         self.reserved_bytes = self._order_mark = size_bytes
         self.max_bytes = max(max_bytes, size_bytes)
@@ -181,7 +212,7 @@ cdef class MappedFile:
         if self._old_mappings:
             self._old_mappings = [each for each in self._old_mappings if each.view_count]
         return bool(self._old_mappings) or (
-            self._mapping is not None and self._mapping.view_count > 0
+            self._mapping is not None and hr_counted(&self._mapping._views) > 0
         )
 
     def append_bytes(self, content) -> int:
@@ -222,25 +253,28 @@ cdef class MappedFile:
             return
         if self.has_views and self._lent_end > self.size_bytes:
             return
+        cdef int failure = 0
         self.drop_mapping()
-        self._open_descriptor()
-        if ftruncate(self._descriptor, self.size_bytes) != 0:
-            raise OSError(errno, os.strerror(errno), self.path)
+        if ftruncate(self.take_descriptor(), self.size_bytes) != 0:
+            failure = errno
+        self._is_lent = False
+        if failure:
+            raise OSError(failure, os.strerror(failure), self.path)
         self.reserved_bytes = self._order_mark = self.size_bytes
 
     def flush(self) -> None:
         """Wait until what was written is on disk (fdatasync)."""
-        self._open_descriptor()
-        self._is_busy = True
         try:
-            sync_descriptor(self._descriptor)
+            sync_descriptor(self.take_descriptor())
         finally:
-            self._is_busy = False
+            self._is_lent = False
 
     def duplicate_descriptor(self) -> int:
         """A descriptor of one's own, for `sync_descriptor` on another thread; close it."""
-        self._open_descriptor()
-        return os.dup(self._descriptor)
+        try:
+            return os.dup(self.take_descriptor())
+        finally:
+            self._is_lent = False
 
     def rename(self, str path) -> None:
         """Give the file another name; views and the mapping stay."""
@@ -264,7 +298,7 @@ cdef class MappedFile:
             self.is_closed = True
             self._mapping = None
             _idle_mappings.pop(<Py_ssize_t><void*>self, None)
-            self._close_descriptor()
+            self.give_up_descriptor()
 
     cdef uint8_t* data(self) except NULL:
         if self._mapping is None:
@@ -303,7 +337,7 @@ cdef class MappedFile:
         return 0
 
     cdef int drop_mapping(self) except -1:
-        if self._mapping is not None and self._mapping.view_count:
+        if self._mapping is not None and hr_counted(&self._mapping._views):
             if self._old_mappings is None:
                 self._old_mappings = []
             self._old_mappings.append(self._mapping)
@@ -321,7 +355,7 @@ cdef class MappedFile:
         self.drop_mapping()
         self.is_idle = False
         if not self.is_writable:
-            self._close_descriptor()
+            self.give_up_descriptor()
             self.is_writable = True
         self.max_bytes = max(max_bytes, self.size_bytes)
         return 0
@@ -339,23 +373,25 @@ cdef class MappedFile:
         cdef int64_t length = self.max_bytes if self.is_writable else self.size_bytes
         cdef int protection = PROT_READ | PROT_WRITE if self.is_writable else PROT_READ
         cdef void* start
+        cdef int failure = 0
         if self.is_closed:
             raise LogClosedError(f"{self.path} was closed")
         length = max(length, 1)
-        self._open_descriptor()
         start = mmap(
-            NULL, length, protection, MAP_SHARED | MAP_NORESERVE, self._descriptor, 0
+            NULL, length, protection, MAP_SHARED | MAP_NORESERVE, self.take_descriptor(), 0
         )
         if start == MAP_FAILED:
-            raise OSError(errno, os.strerror(errno), self.path)
-        mapping.start = <uint8_t*>start
-        mapping.length = length
+            failure = errno
+        self._is_lent = False
+        if failure:
+            raise OSError(failure, os.strerror(failure), self.path)
+        mapping.start, mapping.length = <uint8_t*>start, length
         self._mapping = mapping
         if self.is_idle:
-            self._close_descriptor()
+            self.give_up_descriptor()
             with _pool_lock:
-                _idle_mappings[<Py_ssize_t><void*>self] = weakref.ref(self)
-                if len(_idle_mappings) > MAX_IDLE_MAPPINGS:
+                _idle_mappings[<Py_ssize_t><void*>self] = self._reference
+                if HR_HAS_GIL and len(_idle_mappings) > MAX_IDLE_MAPPINGS:
                     _drop_oldest_mapping()
 
     cdef int64_t _next_step(self) noexcept:
@@ -371,11 +407,12 @@ cdef class MappedFile:
         if end > self.max_bytes:
             raise ValueError(f"{self.path} cannot grow to {end} bytes, only to {self.max_bytes}")
         wanted = min(max(self.reserved_bytes + self._next_step(), end), self.max_bytes)
-        self._open_descriptor()
+        self.take_descriptor()
         failure = self._allocate(wanted)
         if failure != 0 and wanted > end:
             wanted = end
             failure = self._allocate(wanted)
+        self._is_lent = False
         if failure != 0:
             raise OSError(failure, os.strerror(failure), self.path)
         self.reserved_bytes = wanted
@@ -435,8 +472,7 @@ cdef class MappedFile:
         cdef int64_t left = head_bytes + body_bytes
         cdef int64_t written, of_head
         cdef int failure = 0
-        cdef int descriptor = self._open_descriptor()
-        self._is_busy = True
+        cdef int descriptor = self.take_descriptor()
         with nogil:
             # Invariant: what stands before `position` is written, `left` bytes are not.
             while left > 0:
@@ -458,7 +494,7 @@ cdef class MappedFile:
                 head_bytes -= of_head
                 body += written - of_head
                 body_bytes -= written - of_head
-        self._is_busy = False
+        self._is_lent = False
         if failure:
             raise OSError(failure, os.strerror(failure), self.path)
         return 0
@@ -468,28 +504,41 @@ cdef class MappedFile:
         memset(data + start, 0, end - start)
         return 0
 
-    cdef int _open_descriptor(self) except -1:
+    cdef int take_descriptor(self) except -1:
         """The file's descriptor, opened if the pool has closed it."""
-        cdef int flags
         if self.is_closed:
             raise LogClosedError(f"{self.path} was closed")
-        if self._descriptor < 0:
-            flags = os.O_RDWR if self.is_writable else os.O_RDONLY
-            self._descriptor = os.open(self.path, flags | os.O_CLOEXEC)
-            # Touching a mapping behind the file's end would be a SIGBUS.
-            if os.fstat(self._descriptor).st_size < self.reserved_bytes:
-                self._close_descriptor()
-                raise OSError(ESTALE, "somebody has replaced or cut the file", self.path)
         with _pool_lock:
-            _open_files.pop(<Py_ssize_t><void*>self, None)
-            _open_files[<Py_ssize_t><void*>self] = weakref.ref(self)
-            if len(_open_files) > MAX_OPEN_DESCRIPTORS:
-                _close_oldest(self)
+            self._is_lent = True
+            if self._descriptor >= 0:
+                _note_use(self)
+                return self._descriptor
+        try:
+            self._reopen()
+            with _pool_lock:
+                _note_use(self)
+        except BaseException:
+            self._is_lent = False
+            raise
         return self._descriptor
 
+    cdef int _reopen(self) except -1:
+        cdef int flags = os.O_RDWR if self.is_writable else os.O_RDONLY
+        self._descriptor = os.open(self.path, flags | os.O_CLOEXEC)
+        # Touching a mapping behind the file's end would be a SIGBUS.
+        if os.fstat(self._descriptor).st_size < self.reserved_bytes:
+            self._close_descriptor()
+            raise OSError(ESTALE, "somebody has replaced or cut the file", self.path)
+        return 0
+
+    cdef int give_up_descriptor(self) except -1:
+        with _pool_lock:
+            self._close_descriptor()
+        return 0
+
     cdef int _close_descriptor(self) except -1:
-        # Also run by __dealloc__, where nothing but C fields may be relied on: the weak
-        # reference in the pool is dead by then, and its key is all that is left of it.
+        # Also run by __dealloc__, without the lock: nothing but C fields may be relied on there,
+        # the weak reference in the pool is dead by then, and its key is all that is left of it.
         if self._descriptor >= 0:
             _open_files.pop(<Py_ssize_t><void*>self, None)
             close(self._descriptor)
@@ -497,15 +546,26 @@ cdef class MappedFile:
         return 0
 
 
+cdef int _note_use(MappedFile file) except -1:
+    """Make it the last to be closed; for whoever holds the lock."""
+    cdef Py_ssize_t key = <Py_ssize_t><void*>file
+    _open_files.pop(key, None)
+    _open_files[key] = file._reference
+    if len(_open_files) > MAX_OPEN_DESCRIPTORS:
+        _close_oldest(file)
+    return 0
+
+
 cdef int _close_oldest(MappedFile keep) except -1:
-    """Close the descriptor that was used longest ago and is not in a system call."""
+    """Close the descriptor that was used longest ago and is not lent."""
     cdef MappedFile oldest
     for key in list(_open_files):
-        oldest = _open_files[key]()
+        reference = _open_files.get(key)
+        oldest = reference() if reference is not None else None
         if oldest is None:
-            del _open_files[key]
+            _open_files.pop(key, None)
             return 0
-        if oldest is not keep and not oldest._is_busy:
+        if oldest is not keep and not oldest._is_lent:
             oldest._close_descriptor()
             return 0
     return 0

@@ -20,6 +20,7 @@ from libc.string cimport memchr
 from .append_info cimport AppendInfo
 from .byteorder cimport store_i64
 from .log_segment cimport LogSegment
+from .mapped_file cimport Mapping
 from .record_batch cimport (
     BATCH_HEADER_BYTES,
     BATCH_OK,
@@ -59,6 +60,8 @@ def recover_segment(LogSegment segment, *, bint allows_gaps, on_batch) -> Segmen
     cdef int32_t leader_epoch = -1
     cdef int64_t position = 0, size = segment.log.size_bytes, expected = segment.base_offset
     cdef const uint8_t* data
+    # Held while the GIL is not: another store may need the room of idle files' mappings.
+    cdef Mapping _held
     if size:
         segment.start_rebuild()
     else:
@@ -67,6 +70,7 @@ def recover_segment(LogSegment segment, *, bint allows_gaps, on_batch) -> Segmen
     # Invariant: the batches before `position` are whole, in order, and end below `expected`.
     while position < size:
         data = segment.log.data() + position
+        _held = segment.log._mapping
         scan.reason = _fault_of(data, size - position, &header, segment, expected, allows_gaps)
         if scan.reason:
             break
