@@ -45,6 +45,7 @@ CLEAN_SHUTDOWN_NAME = ".kafka_cleanshutdown"
 CLEANER_OFFSET_NAME = "cleaner-offset-checkpoint"
 DELETED_SUFFIX = "-delete"
 FUTURE_SUFFIX = "-future"
+STRAY_SUFFIX = "-stray"
 
 _log = logging.getLogger(__name__)
 _FOLDER_NAME = re.compile(r"([a-zA-Z0-9._-]+)-(0|[1-9][0-9]{0,9})")
@@ -277,6 +278,11 @@ def parse_folder_name(name: str) -> TopicPartition | None:
 def deleted_folder_name(name: str, unique: bytes) -> str:
     """What the folder `name` is called from its deletion on, cut to what file systems take."""
     return f"{name[: 255 - 1 - 32 - len(DELETED_SUFFIX)]}.{unique.hex()}{DELETED_SUFFIX}"
+
+
+def stray_folder_name(name: str, unique: bytes) -> str:
+    """What the folder `name` is called once it is of no topic that there is, cut as above."""
+    return f"{name[: 255 - 1 - 32 - len(STRAY_SUFFIX)]}.{unique.hex()}{STRAY_SUFFIX}"
 
 
 def future_folder_name(key: TopicPartition, unique: bytes) -> str:

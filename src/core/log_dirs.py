@@ -3,16 +3,25 @@
 import errno
 import logging
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
-from .checkpoint_file import check_room
+from .checkpoint_file import (
+    PARTITION_METADATA_NAME,
+    CheckpointFormatError,
+    TopicPartition,
+    check_room,
+    read_partition_metadata,
+)
+from .clock import Clock
 from .errors import (
     PASSING_REFUSALS,
     InconsistentLogDirError,
     KafkaStorageError,
     LogDirNotFoundError,
 )
-from .log_dir import LogDir
+from .kafka_uuid import ZERO_UUID
+from .log_dir import LogDir, stray_folder_name
 
 _log = logging.getLogger(__name__)
 
@@ -68,6 +77,16 @@ class LogDirs:
             if log_dir.is_offline:
                 raise KafkaStorageError(log_dir.path, f"the folder is offline, {why}")
 
+    def set_strays_aside(self, clock: Clock) -> None:
+        """Rename the older of two folders of one partition name with different topic ids.
+
+        A topic was deleted and made anew while one of them was offline.  Nothing in it is lost.
+        """
+        found: dict[TopicPartition, Path] = {}
+        for log_dir in self._dirs if len(self._dirs) > 1 else ():
+            if not log_dir.is_offline:
+                self.attempt(log_dir, partial(_find_strays, log_dir, found, clock))
+
     def check_room(self, size_bytes: int) -> None:
         """Raise KafkaStorageError unless one of those that work has room for so much."""
         failure: OSError | None = None
@@ -121,3 +140,32 @@ class LogDirs:
         log_dir.failure = error
         _log.error("%s goes offline until the next start: %s", log_dir.path, error)
         self._on_offline(log_dir)
+
+
+def _find_strays(log_dir: LogDir, found: dict[TopicPartition, Path], clock: Clock) -> None:
+    for key, folder in log_dir.partition_folders():
+        other = found.setdefault(key, folder)
+        if other is folder or not _are_of_different_topics(folder, other):
+            continue
+        older, newer = sorted((folder, other), key=_made_ns)
+        found[key] = newer
+        stray = older.with_name(stray_folder_name(older.name, clock.random_bytes(16)))
+        older.rename(stray)
+        _log.warning(
+            "%s and %s are of different topics: the older one is %s now, and may be removed",
+            older,
+            newer,
+            stray,
+        )
+
+
+def _are_of_different_topics(folder: Path, other: Path) -> bool:
+    try:
+        ids = {read_partition_metadata(each) for each in (folder, other)}
+    except CheckpointFormatError:
+        return False
+    return len(ids) > 1 and ids.isdisjoint((None, ZERO_UUID))
+
+
+def _made_ns(folder: Path) -> int:
+    return (folder / PARTITION_METADATA_NAME).stat().st_mtime_ns

@@ -147,6 +147,7 @@ class LogManager:
             for log_dir in self._dirs:
                 self._dirs.attempt(log_dir, log_dir.lock)
             self.adopt_cluster_id(self.cluster_id)
+            self._dirs.set_strays_aside(self._clock)
             for log_dir in self._dirs.online():
                 # Of all folders first: a log that moved was perhaps compacted in another one.
                 self._dirs.attempt(log_dir, partial(self._restore_cleaner_offsets, log_dir))

@@ -349,6 +349,45 @@ def test_start_without_any_usable_folder_names_the_first(tmp_path: Path) -> None
         started(blocked)
 
 
+def test_topic_made_anew_while_its_folder_was_away_is_the_one_that_is_served(
+    tmp_path: Path,
+) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    manager = started(first, second)
+    old = create(manager, "clicks")
+    append(old, b"old")
+    home = manager.log_dir_of(old)
+    manager.close()
+    home.rename(tmp_path / "away")
+    home.touch()
+    os.utime(tmp_path / "away" / "clicks-0" / "partition.metadata", (1, 1))
+    manager = started(first, second)
+    assert manager.delete_log("clicks", 0) is False
+    manager.get_or_create_log("clicks", 0, topic_id=OTHER_ID, config=LogConfig())
+    manager.close()
+    home.unlink()
+    (tmp_path / "away").rename(home)
+    for _ in range(2):
+        manager = started(first, second)
+        found = manager.get_log("clicks", 0)
+        assert found is not None
+        assert (found.topic_id, found.log_end_offset) == (OTHER_ID, 0)
+        (stray,) = home.glob("*-stray")
+        assert list(stray.glob("*.log"))
+        manager.close()
+
+
+def test_two_folders_of_one_topic_are_nobodys_to_choose_from(tmp_path: Path) -> None:
+    first, second = tmp_path / "a", tmp_path / "b"
+    manager = started(first, second)
+    log = create(manager, "clicks")
+    (other,) = {first, second} - {manager.log_dir_of(log)}
+    manager.close()
+    shutil.copytree(log.path, other / log.path.name)
+    with pytest.raises(InconsistentLogDirError, match="hold the same partition"):
+        started(first, second)
+
+
 def test_log_whose_folder_is_gone_is_offline_alone(tmp_path: Path) -> None:
     manager = started(tmp_path)
     gone = create(manager, "gone", segment_bytes=2000)

@@ -63,7 +63,7 @@ def test_topics_of_a_missing_folder_are_offline_and_not_empty(
     kept = [topic for topic in topics if topic not in lost]
     assert (len(lost), len(kept)) == (3, 3)
     assert broker.terminate() == 0
-    deleted = lost.pop()
+    deleted, renewed = lost.pop(), lost.pop()
     with missing(second):
         broker.start()
         with Requester(broker.port) as requester:
@@ -75,7 +75,10 @@ def test_topics_of_a_missing_folder_are_offline_and_not_empty(
                 assert produce(requester, topic, b"more") == (NONE, 1)
             assert create_topic(requester, "new")[0] == NONE
             assert produce(requester, "new", b"one") == (NONE, 0)
-            assert delete_topic(requester, deleted) == NONE
+            for topic in (deleted, renewed):
+                assert delete_topic(requester, topic) == NONE
+            assert create_topic(requester, renewed)[0] == NONE
+            assert produce(requester, renewed, b"anew") == (NONE, 0)
         assert broker.terminate() == 0
         assert not [folder for folder in broker.data.glob("topic*-0") if folder.name[:-2] in lost]
     broker.start()
@@ -87,6 +90,7 @@ def test_topics_of_a_missing_folder_are_offline_and_not_empty(
             assert fetch_all(requester, topic) == {0: topic.encode(), 1: b"more"}
         assert fetch_all(requester, "new") == {0: b"one"}
         assert partitions_of(requester, deleted) == {}
+        assert fetch_all(requester, renewed) == {0: b"anew"}
 
 
 def test_broker_whose_journal_is_in_the_missing_folder_does_not_start(
