@@ -1,5 +1,8 @@
 """A folder of log.dirs that fails on one of three brokers: others lead, and nothing is lost."""
 
+import contextlib
+import io
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +13,7 @@ from confluent_kafka import Consumer, KafkaException, TopicCollection, TopicPart
 from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
 
+from headrace.api.cli.__main__ import main
 from headrace.api.wire.api_keys import ApiKey
 from tests.chaos.workload import QUICK, read_all
 from tests.support.cluster_processes import wait_until
@@ -81,6 +85,20 @@ def check_clients_view(cluster: TwoFolders, failed: int, index: int) -> None:
         client.close()
     (row,) = [each for each in topic["partitions"] if each["partition_index"] == index]
     assert row["offline_replicas"] == [failed]
+    check_own_command(cluster, failed, index)
+
+
+def check_own_command(cluster: TwoFolders, failed: int, index: int) -> None:
+    """What `headrace topics describe` prints: a column more, where there is anything in it."""
+    words = ["topics", "describe", TOPIC, "-b", cluster.bootstrap]
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert main(words) == 0
+        assert main([*words, "--json"]) == 0
+    _, headers, *rest = printed.getvalue().splitlines()
+    assert headers.split()[-1] == "OFFLINE"
+    assert rest[index].split()[-1] == str(failed)
+    (told,) = json.loads("\n".join(rest[PARTITIONS:]))
+    assert told["partitions"][index]["offline_replicas"] == [failed]
 
 
 def check_hint(requester: Requester, index: int, leader: int) -> None:

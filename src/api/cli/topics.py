@@ -112,6 +112,7 @@ def topic_as_json(topic: TopicInfo, configs: dict[str, str | None]) -> dict[str,
                 "leader_epoch": part.leader_epoch,
                 "replicas": part.replicas,
                 "isr": part.isr,
+                "offline_replicas": part.offline_replicas,
             }
             for part in topic.partitions
         ],
@@ -132,10 +133,12 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> int:
             f"{topic.name}  id {topic.topic_id_text}  {len(topic.partitions)} partitions  "
             f"replication factor {topic.replication_factor}  {settings}".rstrip()
         )
+        has_offline = any(part.offline_replicas for part in topic.partitions)
         print_table(
-            ("PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR"),
+            ("PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", *["OFFLINE"] * has_offline),
             [
                 (part.index, part.leader, part.leader_epoch, part.replicas, part.isr)
+                + (part.offline_replicas,) * has_offline
                 for part in topic.partitions
             ],
         )
