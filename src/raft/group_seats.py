@@ -154,7 +154,7 @@ class GroupSeats:
         group_id = generation_group_id(base_id, generation)
         state = PartitionState.from_bytes(image.snapshot) if image.snapshot else PartitionState()
         if state.generation == generation and state.voters and self.broker_id not in state.voters:
-            self._left.found(base_id, group_id)
+            self._left.found(base_id, generation)
             return None
         is_shared = state.generation == generation and len(state.voters) > 1
         if not is_shared:
@@ -249,7 +249,8 @@ class GroupSeats:
         if key is None or topic is None or key[1] >= topic.partition_count:
             return  # this broker does not know the topic yet; the seed comes again
         seat = self._seats.get(base_id)
-        if seat is None or seat.group.generation < generation:
+        is_news = seat is not None or not self._left.is_over(base_id, generation)
+        if is_news and (seat is None or seat.group.generation < generation):
             state = PartitionState.from_bytes(seed)
             if seat is None and self.broker_id in voters:
                 group_id = generation_group_id(base_id, generation)

@@ -19,10 +19,14 @@ class LeftGroups:
 
     def __init__(self, wal: RaftWal) -> None:
         self._wal = wal
-        self._left: dict[str, str] = {}
+        self._left: dict[str, int] = {}  # base id -> the generation that began without us
 
     def __contains__(self, base_id: str) -> bool:
         return base_id in self._left
+
+    def is_over(self, base_id: str, generation: int) -> bool:
+        """Whether this broker left with that generation, or a later one: its seed comes late."""
+        return self._left.get(base_id, -1) >= generation
 
     def leave(self, base_id: str, state: PartitionState) -> None:
         """`state` began a generation without this broker; raises KafkaStorageError."""
@@ -30,13 +34,16 @@ class LeftGroups:
         with self._wal.lock:
             self._wal.append_turn([WalRecord(WalRecordKind.SNAPSHOT, group_id, 1, 0, image)])
             self._wal.attach_group(group_id, lambda: GroupImage(1, 0, image))
-        self._left[base_id] = group_id
+        self.forget([base_id])
+        self._left[base_id] = state.generation
 
-    def found(self, base_id: str, group_id: str) -> None:
+    def found(self, base_id: str, generation: int) -> None:
         """An earlier life of this broker left it."""
-        self._left[base_id] = group_id
+        self._left[base_id] = generation
 
     def forget(self, base_ids: Iterable[str]) -> None:
         """Their topic is gone."""
-        gone = (self._left.pop(base_id, "") for base_id in base_ids)
-        self._wal.forget_groups([group_id for group_id in gone if group_id])
+        gone = [each for each in base_ids if each in self._left]
+        self._wal.forget_groups(
+            [generation_group_id(base_id, self._left.pop(base_id)) for base_id in gone]
+        )

@@ -479,6 +479,11 @@ def test_a_group_that_was_left_is_not_begun_anew_by_who_has_not_heard_of_the_mov
     nodes[0].partition().group.propose(grown, lambda _outcome: None)
     settle(nodes[0])
     assert nodes[1].state().voters == (1, 2, 3)
+    base_id = partition_group_id(ID_A, 0)
+    late = nodes[0].replicas.seats.state_of(born, 0)
+    assert late is not None
+    nodes[0].replicas.seats.seed_arrived(base_id, 1, (0, 1, 2, 3), late.to_bytes())
+    assert nodes[0].replicas.seats.seat_of(ID_A, 0) is None, "a seed that comes late"
     again = nodes[0].fallen().returned(is_clean=True)
     again.wal.checkpoint()
     assert again.replicas.seats.open_seat(born, 0) is None
