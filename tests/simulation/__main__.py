@@ -2,6 +2,10 @@
 
 python -m tests.simulation --seeds 10000              seeds 0 to 9999 of every simulation
 python -m tests.simulation --only raft --seed 4711    one history again, with its counts
+
+    raft         groups alone: terms, votes, snapshots, generations
+    replication  the replicas of one partition: isr, high watermark, truncation, lost tails
+    brokers      whole brokers: moves of replicas, unclean elections, syncs that fail
 """
 
 import argparse
@@ -11,10 +15,16 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from tests.simulation.broker_simulation import run_broker_history
 from tests.simulation.raft_simulation import run_raft_history
+from tests.simulation.replication_simulation import run_replication_history
 
-SIMULATIONS: dict[str, Callable[[int], Counter[str]]] = {"raft": run_raft_history}
-"""name -> runs the history of a seed, raises AssertionError, gives counts of what happened."""
+SIMULATIONS: dict[str, Callable[[int], Counter[str]]] = {
+    "raft": run_raft_history,
+    "replication": run_replication_history,
+    "brokers": run_broker_history,
+}
+"""name -> runs the history of a seed, raises what breaks it, gives counts of what happened."""
 
 PROGRESS = 1000
 
@@ -22,6 +32,7 @@ PROGRESS = 1000
 def run_seeds(name: str, seeds: range) -> int:
     """Run the histories of `seeds` and print what failed; how many did."""
     started_s = time.monotonic()
+    cpu_started_s = time.process_time()
     total: Counter[str] = Counter()
     failed = 0
     for seed in seeds:
@@ -29,12 +40,14 @@ def run_seeds(name: str, seeds: range) -> int:
             print(f"{name}: {seed - seeds.start} histories so far", flush=True)
         try:
             total += SIMULATIONS[name](seed)
-        except AssertionError as violation:
+        except Exception as violation:
             failed += 1
-            print(f"seed {seed}: {violation}")
+            print(f"seed {seed}: {violation!r}")
             print(f"  again: python -m tests.simulation --only {name} --seed {seed}", flush=True)
-    seconds = time.monotonic() - started_s
-    print(f"{name}: {len(seeds)} histories, {failed} violations, {seconds:.0f} s")
+    seconds, cpu_s = time.monotonic() - started_s, time.process_time() - cpu_started_s
+    print(
+        f"{name}: {len(seeds)} histories, {failed} violations, {seconds:.0f} s, CPU {cpu_s:.0f} s"
+    )
     print("  " + ", ".join(f"{what} {count}" for what, count in sorted(total.items())))
     return failed
 
@@ -50,7 +63,7 @@ def main() -> int:
     seeds = range(options.first, options.first + options.seeds)
     if options.seed is not None:
         seeds = range(options.seed, options.seed + 1)
-    names = [options.only] if options.only else sorted(SIMULATIONS)
+    names = [options.only] if options.only else list(SIMULATIONS)
     return 1 if sum(run_seeds(name, seeds) for name in names) else 0
 
 

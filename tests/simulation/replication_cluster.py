@@ -46,6 +46,7 @@ from headrace.raft.raft_group import RaftGroup
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
 from headrace.raft.replication_quota import ReplicationQuota
 from headrace.raft.wal_replay import GroupImage
+from tests.simulation.loop_messages import Message, Timer, message_of
 from tests.support.manual_clock import ManualClock
 from tests.support.raft_cluster import GROUP_ID, Member, RaftCluster
 
@@ -200,7 +201,7 @@ class SimulatedBroker:
             raise UnknownTopicIdError("a topic that nobody made")
         return self.partition
 
-    def _schedule(self, delay_ms: int, call: Callable[[], None]) -> "Timer":
+    def _schedule(self, delay_ms: int, call: Callable[[], None]) -> Timer:
         return self.cluster.schedule(delay_ms, self, call)
 
     def _send_fetch(self, leader_id: int, request: Any, on_answer: Callable[[Any], None]) -> None:
@@ -317,45 +318,6 @@ class SimulatedBroker:
         self.partition.wait_for_high_watermark(info.last_offset + 1, on_done)
 
 
-class Timer:
-    """A call of one life of a broker."""
-
-    def __init__(self, broker: SimulatedBroker, call: Callable[[], None]) -> None:
-        self._broker, self._session, self._call = broker, broker.session, call
-        self.is_cancelled = False
-
-    def cancel(self) -> None:
-        self.is_cancelled = True
-
-    def fire(self) -> None:
-        broker = self._broker
-        if broker.is_running and broker.session == self._session and not self.is_cancelled:
-            self._call()
-
-
-class Message:
-    """On its way; what to do at its end, and what its sender does where it is lost."""
-
-    def __init__(
-        self,
-        asker: SimulatedBroker,
-        deliver: Callable[[SimulatedBroker], None],
-        lost: Callable[[], None] | None,
-    ) -> None:
-        self._asker, self._session = asker, asker.session
-        self.deliver = deliver
-        self._lost = lost
-
-    @property
-    def is_wanted(self) -> bool:
-        """Whether the life of the broker that asked goes on."""
-        return self._asker.is_running and self._asker.session == self._session
-
-    def lose(self) -> None:
-        if self._lost is not None and self.is_wanted:
-            self._asker.cluster.schedule(0, self._asker, self._lost)
-
-
 class ReplicationCluster:
     """Brokers 1 to 3; all in sync, and broker 1 is to lead."""
 
@@ -423,9 +385,7 @@ class ReplicationCluster:
         back_to: tuple[SimulatedBroker, Callable[[], None]] | None = None,
     ) -> None:
         """Queue a message; an answer (`back_to`) is lost for who asked."""
-        message = (
-            Message(sender, deliver, lost) if back_to is None else Message(*_back(back_to, deliver))
-        )
+        message = message_of(sender, deliver, lost, back_to)
         if self.raft.is_linked(sender.broker_id, to_id) and self.brokers[to_id].is_running:
             self.queues[sender.broker_id, to_id].append(message)
         else:
@@ -484,20 +444,6 @@ class ReplicationCluster:
         self.raft.now_s += milliseconds / 1000
         for broker_id in self.brokers:
             self.raft.tick(broker_id)
-
-
-def _back(
-    back_to: tuple[SimulatedBroker, Callable[[], None]],
-    deliver: Callable[[SimulatedBroker], None],
-) -> tuple[SimulatedBroker, Callable[[SimulatedBroker], None], Callable[[], None]]:
-    asker, lost = back_to
-    session = asker.session
-
-    def deliver_to_this_life(broker: SimulatedBroker) -> None:
-        if broker.session == session:
-            deliver(broker)
-
-    return asker, deliver_to_this_life, lost
 
 
 def _once(on_done: Callable[[Any], None]) -> Callable[[Any], None]:

@@ -4,18 +4,11 @@ from typing import Any
 
 from headrace.core.log import Log
 from headrace.core.record_batch import iter_batches
+from tests.simulation.invariant_broken import InvariantBrokenError
 from tests.simulation.replication_cluster import ReplicationCluster
 
 Record = tuple[int, bytes]
 """(leader epoch, value)"""
-
-
-class InvariantBrokenError(AssertionError):
-    """One of the named invariants does not hold."""
-
-    def __init__(self, name: str, facts: str) -> None:
-        super().__init__(f"{name}: {facts}")
-        self.name = name
 
 
 def records_of(log: Log, start: int, end: int) -> list[Record]:

@@ -5,21 +5,21 @@ mail, time passes, a producer appends, a link breaks, a broker dies, with or wit
 records.  At the end everything heals, and the cluster has to become one again.
 """
 
-import logging
 import random
 import shutil
-import sys
 import tempfile
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from headrace.core.errors import HeadraceError
+from tests.simulation.invariant_broken import InvariantBrokenError
 from tests.simulation.replication_cluster import (
     MAX_LAG_MS,
     ReplicationCluster,
     SimulatedBroker,
 )
-from tests.simulation.replication_invariants import InvariantBrokenError, Invariants
+from tests.simulation.replication_invariants import Invariants
 
 STEPS = 700
 MAX_HEALING_STEPS = 6000
@@ -223,17 +223,11 @@ def run_history(seed: int, steps: int = STEPS) -> History:
     return history
 
 
-def main() -> int:
-    """`COUNT` seeds from 0 on, or one with --only."""
-    words = sys.argv[1:]
-    count = int(words[0]) if words else 300
-    seeds = [count] if "--only" in words else range(count)
-    logging.disable(logging.WARNING)
-    for seed in seeds:
-        run_history(seed)
-    print(f"{len(seeds)} histories, no invariant broken")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def run_replication_history(seed: int) -> Counter[str]:
+    """The history of one seed; raises InvariantBrokenError, gives counts of what happened."""
+    history = run_history(seed)
+    return Counter(
+        committed=len(history.invariants.committed),
+        acknowledged=len(history.acknowledged),
+        leader_epochs=history.cluster.newest_state.leader_epoch,
+    )

@@ -1,7 +1,7 @@
 """Replication under faults, seed by seed; and whether the checker would see a missing rule.
 
-python -m tests.simulation.replication_simulation 10000        seeds 0 to 9999
-python -m tests.simulation.replication_simulation 161 --only   one seed, to look at
+python -m tests.simulation --only replication --seeds 10000    seeds 0 to 9999
+python -m tests.simulation --only replication --seed 161       one seed, to look at
 """
 
 from typing import Any

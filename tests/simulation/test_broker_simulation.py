@@ -1,0 +1,95 @@
+"""300 histories of whole brokers, and what the checker says when one rule is missing.
+
+python -m tests.simulation --only brokers --seeds 10000    seeds 0 to 9999
+python -m tests.simulation --only brokers --seed 4711      one of them again
+"""
+
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from headrace.core.errors import KafkaStorageError
+from headrace.core.log import Log
+from headrace.raft.group_host import GroupHost
+from headrace.raft.replica_manager import ReplicaManager
+from tests.simulation.broker_simulation import run_broker_history
+from tests.simulation.invariant_broken import InvariantBrokenError
+
+SEEDS = 300
+BLOCKS = 2
+CANARY_SEEDS = 150
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_every_invariant_holds_in_every_history(block: int) -> None:
+    size = SEEDS // BLOCKS
+    counts: Counter[str] = Counter()
+    for seed in range(block * size, (block + 1) * size):
+        try:
+            counts += run_broker_history(seed)
+        except Exception as violation:
+            again = f"python -m tests.simulation --only brokers --seed {seed}"
+            raise AssertionError(f"{violation!r}\nagain: {again}") from violation
+    happened = ("move", "move called off", "generations", "unclean elections", "power lost")
+    for what in (*happened, "stopped by its disk", "acknowledged"):
+        assert counts[what] > 0, counts
+
+
+def first_violation() -> str:
+    """The invariant that one of the first histories breaks."""
+    for seed in range(CANARY_SEEDS):
+        try:
+            run_broker_history(seed)
+        except InvariantBrokenError as violation:
+            return violation.name
+        except Exception as noticed:
+            return type(noticed).__name__
+    return ""
+
+
+def sync_and_look_away(self: Any) -> bool:
+    try:
+        return bool(GROUP_HOST_SYNC(self))
+    except KafkaStorageError:
+        self._records = []
+        return True
+
+
+GROUP_HOST_SYNC = GroupHost.sync
+
+RULES: dict[str, tuple[Any, str, Any, str]] = {
+    "only a topic that allows it elects out of the isr": (
+        ReplicaManager,
+        "_allows_unclean",
+        lambda self, topic: True,
+        "ElectedFromIsr",
+    ),
+    "what could not be persisted is not said": (
+        GroupHost,
+        "sync",
+        sync_and_look_away,
+        "NothingLeavesUnsynced",
+    ),
+    "flush.messages=1 waits for the sync": (
+        Log,
+        "needs_flush_before_ack",
+        property(lambda self: False),
+        "AcknowledgedIsSynced",
+    ),
+    "a sync that failed is not tried again": (
+        Log,
+        "_flush_failed",
+        lambda self, error: None,
+        "AcknowledgedIsSynced",
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_the_checker_sees_that_a_rule_is_missing(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, name, without, invariant = RULES[rule]
+    monkeypatch.setattr(target, name, without)
+    assert first_violation() == invariant
