@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     )
     from .api.embedded.broker import Broker
     from .api.embedded.columns import BinaryView, Record, RecordBatchView
-    from .api.embedded.errors import ReadOnlyStoreError, UnsupportedOperationError
+    from .api.embedded.errors import (
+        ArgumentError,
+        ArgumentTypeError,
+        InvalidArgumentError,
+        ReadOnlyStoreError,
+        UnsupportedOperationError,
+    )
     from .api.embedded.log_store import LogStore
     from .api.embedded.receipt import Receipt
     from .api.embedded.tail import Tail
@@ -31,6 +37,8 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ArgumentError",
+    "ArgumentTypeError",
     "AsyncLogStore",
     "AsyncTail",
     "AsyncTopic",
@@ -39,6 +47,7 @@ __all__ = [
     "Broker",
     "BrokerTestCase",
     "HeadraceError",
+    "InvalidArgumentError",
     "LogStore",
     "ReadOnlyStoreError",
     "Receipt",
@@ -54,6 +63,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "ArgumentError": "api.embedded.errors",
+    "ArgumentTypeError": "api.embedded.errors",
     "AsyncLogStore": "api.embedded.async_store",
     "AsyncTail": "api.embedded.async_store",
     "AsyncTopic": "api.embedded.async_store",
@@ -62,6 +73,7 @@ _HOMES = {
     "Broker": "api.embedded.broker",
     "BrokerTestCase": "api.embedded.unittest_case",
     "HeadraceError": "core.errors",
+    "InvalidArgumentError": "api.embedded.errors",
     "LogStore": "api.embedded.log_store",
     "ReadOnlyStoreError": "api.embedded.errors",
     "Receipt": "api.embedded.receipt",

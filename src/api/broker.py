@@ -509,7 +509,7 @@ class Broker:
         """
         image = self.cluster_state.topics.get(topic)
         if image is None or not 0 <= index < image.partition_count:
-            raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}")
+            raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}", topic, index)
         for _ in range(ELECTION_TRIES):
             decided: asyncio.Future[Any] = self._loop.create_future()
             self.replicas.seats.elect_by_hand(

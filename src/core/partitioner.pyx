@@ -1,10 +1,12 @@
 """Which partition a record goes to, as Kafka's clients choose it."""
 
+from cpython.buffer cimport PyObject_CheckBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
 from .murmur2 cimport murmur2_of
 
+from .errors import RecordTypeError
 from .murmur2 import partition_for_key
 
 # Records without a key stay on one partition until it got this much (Kafka's batch.size).
@@ -31,6 +33,8 @@ cdef class Partitioner:
             return (murmur2_of(<const uint8_t*>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
                     & WITHOUT_SIGN) % self._partition_count
         if key is not None:
+            if not PyObject_CheckBuffer(key):
+                raise RecordTypeError("key", None, type(key).__name__)
             return partition_for_key(key, self._partition_count)
         if self._sticky_bytes >= STICKY:
             self._sticky_bytes = 0

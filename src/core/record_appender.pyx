@@ -183,9 +183,9 @@ cdef class TopicAppender:
         if partition is None:
             index = self.partitioner.partition_of(key, len(value) if type(value) is bytes else 0)
         else:
+            if type(partition) is not int or not 0 <= partition < len(self.partitions):
+                partition = self.partition(partition).index  # raises, and says which there are
             index = partition
-            if not 0 <= index < len(self.partitions):
-                return self.partition(partition)  # raises, and says which there are
         return (<RecordAppender>self.partitions[index]).append_record(
             value, key, headers, timestamp, durability)
 

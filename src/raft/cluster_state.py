@@ -185,7 +185,9 @@ class ClusterState:
         targets = dict(topic.targets)
         for index, replicas in command.targets:
             if not 0 <= index < topic.partition_count:
-                raise UnknownTopicOrPartitionError(f"no partition {topic.name}-{index}")
+                raise UnknownTopicOrPartitionError(
+                    f"no partition {topic.name}-{index}", topic.name, index
+                )
             if not replicas:
                 targets.pop(index, None)
                 continue
@@ -198,7 +200,9 @@ class ClusterState:
     def _finish_reassignment(self, command: FinishReassignment) -> TopicImage:
         topic = self._known_topic(command.topic_id)
         if not 0 <= command.index < topic.partition_count:
-            raise UnknownTopicOrPartitionError(f"no partition {topic.name}-{command.index}")
+            raise UnknownTopicOrPartitionError(
+                f"no partition {topic.name}-{command.index}", topic.name, command.index
+            )
         _check_assignments((command.replicas,))
         targets = dict(topic.targets)
         if targets.get(command.index, command.replicas) != command.replicas:
@@ -268,7 +272,9 @@ class ClusterState:
         if command.resource_type == RESOURCE_TOPIC:
             topic = self.topics.get(command.resource_name)
             if topic is None:
-                raise UnknownTopicOrPartitionError(f"no topic {command.resource_name!r}")
+                raise UnknownTopicOrPartitionError(
+                    f"no topic {command.resource_name!r}", command.resource_name
+                )
             configs = _altered(topic.configs, command)
             self._put_topic(replace(topic, configs=configs))
             return configs

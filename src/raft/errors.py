@@ -62,7 +62,17 @@ class ClusterStateError(ReplicationError):
 
 
 class UnknownTopicOrPartitionError(ClusterStateError):
-    """No such topic or partition (UNKNOWN_TOPIC_OR_PARTITION)."""
+    """No such topic or partition (UNKNOWN_TOPIC_OR_PARTITION).
+
+    `partition` is None where the topic as a whole is not there.
+    """
+
+    def __init__(
+        self, message: str, topic: str | None = None, partition: int | None = None
+    ) -> None:
+        super().__init__(message)
+        self.topic = topic
+        self.partition = partition
 
 
 class UnknownTopicIdError(ClusterStateError):

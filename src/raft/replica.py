@@ -188,7 +188,9 @@ class Replica:
 
     def _why_not_leader(self) -> Exception:
         if self._is_deleted:
-            return UnknownTopicOrPartitionError(f"{self.topic}-{self.index} was deleted")
+            return UnknownTopicOrPartitionError(
+                f"{self.topic}-{self.index} was deleted", self.topic, self.index
+            )
         if self.log is None:
             return KafkaStorageError(Path(f"{self.topic}-{self.index}"), self.offline_reason)
         return NotLeaderOrFollowerError(

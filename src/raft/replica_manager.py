@@ -178,7 +178,7 @@ class ReplicaManager:
 
     def _why_missing(self, topic: TopicImage | None, name: str, index: int) -> Exception:
         if topic is None or not 0 <= index < topic.partition_count:
-            return UnknownTopicOrPartitionError(f"no partition {name}-{index}")
+            return UnknownTopicOrPartitionError(f"no partition {name}-{index}", name, index)
         return NotLeaderOrFollowerError(f"broker {self.broker_id} holds no copy of {name}-{index}")
 
     # -- life

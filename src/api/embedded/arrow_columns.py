@@ -13,10 +13,13 @@ from ...core.arrow_import import (
 )
 from ...core.arrow_rows import rows_by_partition, take_headers, take_rows
 from .batching import cut_ranges
+from .errors import ArgumentTypeError, InvalidArgumentError
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from ...core.arrow_import import ArrowArrayExportable, ArrowStreamExportable
 
 _DEFAULT_VALUE = "value"
 _TIMESTAMP_UNITS = {"tss:": "s", "tsm:": "ms", "tsu:": "us", "tsn:": "ns"}
@@ -96,6 +99,14 @@ class ArrowColumns:
         return spread, first_partition
 
 
+def open_source(source: "ArrowStreamExportable | ArrowArrayExportable") -> ArrowReader:
+    """What reads an Arrow source; raises ArgumentTypeError for anything else."""
+    if not hasattr(source, "__arrow_c_stream__") and not hasattr(source, "__arrow_c_array__"):
+        wanted = "it has neither __arrow_c_stream__ nor __arrow_c_array__"
+        raise ArgumentTypeError("source", source, wanted)
+    return ArrowReader(source)
+
+
 def read_columns(
     source: ArrowReader,
     *,
@@ -112,12 +123,15 @@ def read_columns(
     names = source.column_names
     if value is None and names:
         if len(names) > 1 and _DEFAULT_VALUE not in names:
-            raise ValueError(f"say which column holds the values: one of {', '.join(names)}")
+            known = ", ".join(names)
+            raise InvalidArgumentError("value", None, f"say which column it is: one of {known}")
         value = _DEFAULT_VALUE if _DEFAULT_VALUE in names else names[0]
     for name in (value, key, timestamp, headers):
         if name is not None and name not in names:
             known = ", ".join(names) or "none, it is a lone array"
-            raise ValueError(f"there is no column {name!r}; there are {known}")
+            raise InvalidArgumentError(
+                "column", name, f"there is no column {name!r}; there are {known}"
+            )
     parts = [
         ArrowRows(
             rows.only_column() if value is None else rows.column(value),

@@ -21,7 +21,7 @@ from ...core.log_dir import LogDir
 from ...core.record_batch import iter_batches
 from ...raft import FetchedRecords, ListedOffset, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
-from .errors import ReadOnlyStoreError
+from .errors import LogFolderNotFoundError, ReadOnlyStoreError
 
 T = TypeVar("T")
 
@@ -149,11 +149,11 @@ class AttachedNode:
     """A reader of one folder; see `node.Node`.  Every method is for any thread."""
 
     def __init__(self, path: Path, *, clock: Clock | None = None) -> None:
-        """Raises FileNotFoundError and InconsistentLogDirError where there is no log folder."""
+        """Raises LogFolderNotFoundError, and InconsistentLogDirError for no log folder."""
         self.path = path.absolute()
         self.clock: Clock = clock or SystemClock()
         if not self.path.is_dir():
-            raise FileNotFoundError(f"{self.path} is no folder; its writer has to make it first")
+            raise LogFolderNotFoundError(self.path)
         meta = LogDir(self.path).read_meta()
         if meta is None:
             raise InconsistentLogDirError(f"{self.path} is no log folder: no meta.properties")
@@ -177,7 +177,9 @@ class AttachedNode:
             try:
                 log = AttachedLog(self.path / f"{topic}-{index}", topic=topic, partition=index)
             except FileNotFoundError:
-                raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}") from None
+                raise UnknownTopicOrPartitionError(
+                    f"no partition {topic}-{index}", topic, index
+                ) from None
             self._logs.append(log)
             found = AttachedPartition(log, self.path, self.bell)
             self._partitions[topic, index] = found

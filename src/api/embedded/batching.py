@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...core.batch_builder import BatchBuilder
 from ...core.batch_encoder import encode_array, encode_values
 from ...core.errors import RecordTooLargeError
+from .inputs import as_header_pairs
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -37,9 +38,10 @@ def encode_record(
     if not headers:
         keys = None if key is None else [key]
         return encode_values([value], keys, timestamp=timestamp, compression=compression)
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
     builder = BatchBuilder(compression=compression)
-    builder.append_record(timestamp=timestamp, key=key, value=value, headers=list(pairs))
+    builder.append_record(
+        timestamp=timestamp, key=key, value=value, headers=as_header_pairs(headers)
+    )
     return builder.build()
 
 

@@ -18,6 +18,44 @@ class ReadOnlyStoreError(HeadraceError):
         self.what = what
 
 
+class ArgumentError(HeadraceError):
+    """An argument that cannot be used; nothing was done.  `name` is its name, `value` what it was.
+
+    Raised as one of the two below, which are a ValueError and a TypeError as well.
+    """
+
+    def __init__(self, name: str, value: object, wanted: str) -> None:
+        shown = repr(value)
+        super().__init__(f"{name}={shown if len(shown) < 80 else shown[:77] + '...'}: {wanted}")
+        self.name = name
+        self.value = value
+        self.wanted = wanted
+
+
+class InvalidArgumentError(ArgumentError, ValueError):
+    """Of the right type, but out of bounds, or contradicting another one."""
+
+
+class ArgumentTypeError(ArgumentError, TypeError):
+    """Of a type that it cannot have."""
+
+
+class LogFolderNotFoundError(HeadraceError, FileNotFoundError):
+    """A folder to be read that is not there: its writer makes it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is no folder; its writer has to make it first")
+        self.path = path
+
+
+class NotAFolderError(HeadraceError, NotADirectoryError):
+    """A path that is a file, and so cannot hold topics."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"{path} is a file; choose a folder, or a name that is not taken")
+        self.path = path
+
+
 class UnsupportedOperationError(HeadraceError):
     """What Kafka's producers have and an append in this process has not; `instead` says what does.
 

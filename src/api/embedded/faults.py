@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..server.pending_answer import CloseConnectionError
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
+from .errors import InvalidArgumentError
 from .fault_answers import ERROR_ANSWERS
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ class Faults:
         make_answer = ERROR_ANSWERS.get(key)
         if make_answer is None:
             known = ", ".join(sorted(_title(each) for each in ERROR_ANSWERS))
-            raise ValueError(f"{api} cannot be made to fail; these can: {known}")
+            raise InvalidArgumentError(
+                "api", api, f"{api} cannot be made to fail; these can: {known}"
+            )
 
         def answer(_handle: Callable[[], Answer], request: Body) -> Answer:
             return None if request.get("acks") == 0 else make_answer(request, code)
@@ -118,7 +121,7 @@ class Faults:
 
     def _order(self, key: ApiKey, fault: _Fault) -> None:
         if fault.times < 1:
-            raise ValueError(f"times={fault.times}: a fault happens at least once")
+            raise InvalidArgumentError("times", fault.times, "a fault happens at least once")
         with self._lock:
             self._pending.setdefault(key, deque()).append(fault)
 
@@ -177,12 +180,15 @@ def _api_named(api: str) -> ApiKey:
     for key in ApiKey:
         if _title(key).lower() == api.replace("_", "").lower():
             return key
-    raise ValueError(f"there is no API {api!r}; there are {', '.join(map(_title, ApiKey))}")
+    known = ", ".join(map(_title, ApiKey))
+    raise InvalidArgumentError("api", api, f"there is no API {api!r}; there are {known}")
 
 
 def _error_named(error: str) -> ErrorCode:
     if error not in ErrorCode.__members__:
-        raise ValueError(f"there is no error code {error!r}; NOT_LEADER_OR_FOLLOWER is one")
+        raise InvalidArgumentError(
+            "error", error, f"there is no error code {error!r}; NOT_LEADER_OR_FOLLOWER is one"
+        )
     return ErrorCode[error]
 
 

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..coordinator.offset_store import CommittedOffset
+from .errors import ArgumentTypeError
+from .inputs import as_text, as_whole
 from .node import Node
 
 if TYPE_CHECKING:
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 def committed_offsets(node: Node, group: str) -> dict["Key", int]:
     """(topic, partition) -> the offset to go on at; empty for a group that is not there."""
+    as_text(group, "group")
     groups = node.groups()
     found = node.run(lambda: dict(groups.fetch_offsets(group)))
     return {key: committed.offset for key, committed in found.items()}
@@ -25,6 +28,8 @@ def commit_offsets(node: Node, group: str, offsets: Mapping["Key", int]) -> None
     Raises UnknownMemberIdError while consumers of that group are connected to a broker, and what
     kept the offsets from being stored.
     """
+    as_text(group, "group")
+    checked = {_checked_key(key): as_whole(at, "offsets") for key, at in offsets.items()}
     groups = node.groups()
     stored = threading.Event()
     errors: dict[Key, GroupError] = {}
@@ -42,7 +47,7 @@ def commit_offsets(node: Node, group: str, offsets: Mapping["Key", int]) -> None
             generation_id=-1,
             offsets={
                 key: CommittedOffset(offset=offset, commit_timestamp_ms=now_ms)
-                for key, offset in offsets.items()
+                for key, offset in checked.items()
             },
             on_committed=on_committed,
         )
@@ -51,3 +56,9 @@ def commit_offsets(node: Node, group: str, offsets: Mapping["Key", int]) -> None
     stored.wait()
     for error in errors.values():
         raise error
+
+
+def _checked_key(key: "Key") -> "Key":
+    if not isinstance(key, tuple) or len(key) != 2:
+        raise ArgumentTypeError("offsets", key, "its keys must be (topic, partition)")
+    return as_text(key[0], "offsets"), as_whole(key[1], "offsets")

@@ -23,15 +23,24 @@ from ...raft.errors import (
     UnknownTopicOrPartitionError,
 )
 from .durability import PAGE_CACHE, Durability, parse_durability
-from .errors import refuse_idempotence, refuse_transactions
+from .errors import (
+    ArgumentTypeError,
+    InvalidArgumentError,
+    refuse_idempotence,
+    refuse_transactions,
+)
 from .flush_wait import FlushWait
-from .inputs import as_topic_configs
+from .inputs import as_text, as_topic_configs, as_whole
 from .node import LocalNode, Node
 from .topic import Topic
 
 if TYPE_CHECKING:
     from ...core.log_verify import Finding
     from .async_store import AsyncLogStore
+
+
+# More are refused before a list of them is made; far above what one folder can hold.
+MAX_PARTITIONS = 1_000_000
 
 
 def open_store(
@@ -48,13 +57,15 @@ def open_store(
     if idempotent:
         refuse_idempotence()
     said = parse_durability(durability)
+    if not isinstance(path, str | os.PathLike):
+        raise ArgumentTypeError("path", path, "it must be a str or a pathlib.Path")
     if mode == "r":
         from .attached import AttachedNode
 
         attached: Any = AttachedNode(Path(path))
         return LogStore(attached, said)
     if mode != "w":
-        raise ValueError(f'mode={mode!r}: it takes "w" to write and read, or "r" to read')
+        raise InvalidArgumentError("mode", mode, 'it takes "w" to write and read, or "r" to read')
     node = LocalNode(Path(path), flush_interval_ms=said.flush_interval_ms)
     return LogStore(node, said)
 
@@ -117,6 +128,9 @@ class LogStore:
         those of a topic that exists.  Raises InvalidConfigError, InvalidTopicError for a name that
         is none, InvalidPartitionsError where the topic has another number of partitions.
         """
+        as_text(name, "name")
+        if partitions is not None:
+            partitions = as_whole(partitions, "partitions", least=1, most=MAX_PARTITIONS)
         texts = as_topic_configs(config)
         parse_topic_configs(texts)
         return self._node.run(lambda: self._get_or_create(name, partitions, texts))
@@ -140,10 +154,12 @@ class LogStore:
 
         Raises InvalidPartitionsError where it has as many or more.
         """
-        return self._node.run(lambda: self._grow(name, total))
+        count = as_whole(total, "total", most=MAX_PARTITIONS)
+        return self._node.run(lambda: self._grow(name, count))
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic and its records; views stay readable."""
+        as_text(name, "name")
         self._node.run(lambda: self._propose(DeleteTopic(self._image_of(name).topic_id)))
 
     # -- groups
@@ -199,7 +215,8 @@ class LogStore:
         image = self._node.cluster_group.state.topics.get(name)
         if image is None:
             raise UnknownTopicOrPartitionError(
-                f"there is no topic {name!r} in {self.path}; store.topic({name!r}) makes it"
+                f"there is no topic {name!r} in {self.path}; store.topic({name!r}) makes it",
+                name,
             )
         return image
 

@@ -24,6 +24,7 @@ from ...core.record_appender import StoreGate
 from ...core.worker import ThreadWorker
 from ...raft import ClusterGroup, Partition, RaftWal, ReplicaManager
 from ...raft.raft_wal import wal_folder_in
+from .errors import NotAFolderError
 from .flush_wait import FlushWait
 from .housekeeping import Housekeeping, Job
 from .watch import PartitionWatch, Watch
@@ -123,7 +124,7 @@ class LocalNode:
 
         `flush_interval_ms` is the flush.ms of topics that set none.  Raises LogDirLockedError (it
         names the process that writes here), InconsistentLogDirError where the folder is no log
-        folder or belongs to a cluster, KafkaStorageError, NotADirectoryError.
+        folder or belongs to a cluster, KafkaStorageError, NotAFolderError.
         """
         self.path = path.absolute()
         self.clock: Clock = clock or SystemClock()
@@ -343,6 +344,8 @@ def _refuse_foreign_folder(path: Path) -> None:
     """Raise unless `path` is new, empty, or a folder of logs: ours or Kafka's."""
     if not path.exists():
         return
+    if not path.is_dir():
+        raise NotAFolderError(path)
     names = [entry.name for entry in os.scandir(path)]
     is_log_dir = "meta.properties" in names or any(map(parse_folder_name, names))
     others = sorted(set(names) - _HARMLESS_NAMES)

@@ -13,7 +13,9 @@ from typing import Literal, Self
 from ...core.errors import HeadraceError, OffsetOutOfRangeError
 from ...core.record import Record
 from .columns import RecordBatchView
+from .errors import InvalidArgumentError
 from .group_offsets import commit_offsets, committed_offsets
+from .inputs import as_seconds
 from .node import Node
 from .topic_partition import TopicPartition
 
@@ -42,12 +44,12 @@ class Tail:
         timeout: float | None,
     ) -> None:
         if start not in ("earliest", "latest"):
-            raise ValueError(f'start={start!r}: it takes "earliest" or "latest"')
+            raise InvalidArgumentError("start", start, 'it takes "earliest" or "latest"')
         self._node = node
         self._partitions = partitions
         self._group = group
         self._follow = follow
-        self._timeout = timeout
+        self._timeout = as_seconds(timeout, "timeout")
         self._watch = node.watch([each.stored for each in partitions])
         self._turn = 0
         self._records: Iterator[Record] = iter(())
@@ -107,7 +109,9 @@ class Tail:
     def commit(self) -> None:
         """Store what is processed, the record that was given out last included."""
         if self._group is None:
-            raise ValueError("this tail has no group to commit for; give tail(group=...)")
+            raise InvalidArgumentError(
+                "group", None, "there is none to commit for: tail(group=...)"
+            )
         if self._in_hand >= 0:
             self._positions[self._current] = self._in_hand + 1
         self._commit()

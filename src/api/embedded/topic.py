@@ -4,16 +4,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
-from ...core.arrow_import import ArrowReader
+from ...core.errors import RecordTypeError
 from ...core.partitioner import Partitioner
 from ...core.record_appender import TopicAppender
 from ...raft import Partition, TopicImage
 from ...raft.errors import UnknownTopicOrPartitionError
-from .arrow_columns import read_columns
+from .arrow_columns import open_source, read_columns
 from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability
-from .errors import refuse_transactions
-from .inputs import as_list, as_rows, as_timestamps, check_lengths
+from .errors import InvalidArgumentError, refuse_transactions
+from .inputs import as_list, as_rows, as_timestamps, as_whole, check_lengths
 from .node import Node
 from .receipt import Receipt
 from .topic_partition import DEFAULT_READ_BYTES, SCAN_BYTES, TopicPartition
@@ -58,9 +58,12 @@ class Topic(TopicAppender[TopicPartition]):
 
     def partition(self, index: int) -> TopicPartition:
         """One of `partitions`; raises UnknownTopicOrPartitionError."""
+        index = as_whole(index, "partition")
         if not 0 <= index < len(self.partitions):
             raise UnknownTopicOrPartitionError(
-                f"{self.name} has the partitions 0 to {len(self.partitions) - 1}, not {index}"
+                f"{self.name} has the partitions 0 to {len(self.partitions) - 1}, not {index}",
+                self.name,
+                index,
             )
         return self.partitions[index]
 
@@ -110,7 +113,10 @@ class Topic(TopicAppender[TopicPartition]):
         stamps = as_timestamps(timestamps, len(value_list))
         rows_of: dict[int, list[int]] = {}
         for row, key in enumerate(key_list):
-            index = self.partitioner.partition_of(key, 0)
+            try:
+                index = self.partitioner.partition_of(key, 0)
+            except RecordTypeError as error:
+                raise RecordTypeError("key", row, error.type_name) from None
             rows_of.setdefault(index, []).append(row)
         return [
             self.partitions[index].append_many(
@@ -163,7 +169,7 @@ class Topic(TopicAppender[TopicPartition]):
         See `TopicPartition.append_arrow`, and `append_many` for `partition`.
         """
         columns = read_columns(
-            ArrowReader(source), value=value, key=key, timestamp=timestamp, headers=headers
+            open_source(source), value=value, key=key, timestamp=timestamp, headers=headers
         )
         if key is None or not self._spreads(partition):
             return self._chosen(partition)._append_columns(columns, durability)
@@ -259,8 +265,10 @@ class Topic(TopicAppender[TopicPartition]):
 
     def _only_partition(self, instead: str) -> int:
         if len(self.partitions) > 1:
-            raise ValueError(
+            raise InvalidArgumentError(
+                "partition",
+                None,
                 f"{self.name} has {len(self.partitions)} partitions: give partition=, or use "
-                f"{instead}"
+                f"{instead}",
             )
         return 0

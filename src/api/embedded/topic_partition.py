@@ -5,17 +5,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
-from ...core.arrow_import import ArrowReader
 from ...core.errors import KafkaStorageError
 from ...core.record_appender import RecordAppender
 from ...raft import Partition
 from ...raft.replica_log import ReplicaLog
-from .arrow_columns import ArrowColumns, read_columns
+from .arrow_columns import ArrowColumns, open_source, read_columns
 from .batching import cut_array, cut_values, encode_record
 from .columns import RecordBatchView, arrow_stream_of
 from .durability import Durability, is_synced_by
 from .errors import refuse_transactions
-from .inputs import as_list, as_rows, as_timestamps, check_lengths
+from .inputs import as_list, as_rows, as_timestamps, as_whole, check_lengths
 from .node import Node
 from .receipt import Receipt
 
@@ -71,6 +70,8 @@ class TopicPartition(RecordAppender):
     ) -> int:
         """What `append` does with a record that the short way is not for."""
         config = self._usable_log().config
+        if timestamp is not None:
+            timestamp = as_whole(timestamp, "timestamp")
         batch = encode_record(
             value,
             key,
@@ -167,7 +168,7 @@ class TopicPartition(RecordAppender):
         that are not there and for views that point outside of their buffers.
         """
         columns = read_columns(
-            ArrowReader(source), value=value, key=key, timestamp=timestamp, headers=headers
+            open_source(source), value=value, key=key, timestamp=timestamp, headers=headers
         )
         return self._append_columns(columns, durability)
 
@@ -203,6 +204,12 @@ class TopicPartition(RecordAppender):
         segment: go on at the view's `next_offset`.  Empty at the end of the log.  Transactions are
         read uncommitted.  Raises OffsetOutOfRangeError outside of log_start_offset..log_end_offset.
         """
+        if start_offset is not None and type(start_offset) is not int:
+            start_offset = as_whole(start_offset, "start_offset")
+        if max_bytes is not DEFAULT_READ_BYTES:
+            max_bytes = as_whole(max_bytes, "max_bytes", least=0)
+        if max_records is not None:
+            max_records = as_whole(max_records, "max_records", least=0)
 
         def fetch() -> tuple[int, memoryview]:
             partition = self._partition
@@ -250,7 +257,8 @@ class TopicPartition(RecordAppender):
 
     def offset_for(self, timestamp: int) -> int | None:
         """The earliest record's offset at or after `timestamp` [ms]; None where there is none."""
-        found = self._node.run(lambda: self._partition.offset_for_timestamp(timestamp))
+        time_ms = as_whole(timestamp, "timestamp")
+        found = self._node.run(lambda: self._partition.offset_for_timestamp(time_ms))
         return found.offset if found.offset >= 0 else None
 
     @property
@@ -276,7 +284,8 @@ class TopicPartition(RecordAppender):
         Their segments are deleted; views on them stay readable.  Raises OffsetOutOfRangeError
         above the log's end.
         """
-        return self._node.run(lambda: self._partition.delete_records(offset))
+        bound = as_whole(offset, "offset")
+        return self._node.run(lambda: self._partition.delete_records(bound))
 
     def flush(self) -> int:
         """Return when all that was appended before is on disk; `durable_offset` by then."""

@@ -115,7 +115,7 @@ def _known_topic(broker: "Broker", name: str) -> TopicImage:
     topic = broker.cluster_state.topics.get(name)
     if topic is None:
         validate_topic_name(name)
-        raise UnknownTopicOrPartitionError(f"there is no topic '{name}'")
+        raise UnknownTopicOrPartitionError(f"there is no topic '{name}'", name)
     return topic
 
 

@@ -260,5 +260,5 @@ def _known_partition(broker: "Broker", topic: Body, index: int) -> "TopicImage":
         raise UnknownTopicIdError("no topic has this id")
     image = broker.cluster_state.topics.get(name)
     if image is None or not 0 <= index < image.partition_count:
-        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}")
+        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}", name, index)
     return image

@@ -130,7 +130,7 @@ def _find_topic(
     image = state.topics.get(name)
     if image is None:
         validate_topic_name(name)
-        raise UnknownTopicOrPartitionError(f"no topic {name}")
+        raise UnknownTopicOrPartitionError(f"no topic {name}", name)
     return image
 
 

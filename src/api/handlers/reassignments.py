@@ -78,7 +78,7 @@ async def _alter(broker: "Broker", name: str, part: Body, *, may_change_count: b
 def _image_of(broker: "Broker", name: str, index: int) -> TopicImage:
     image = broker.cluster_state.topics.get(name)
     if image is None or not 0 <= index < image.partition_count:
-        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}")
+        raise UnknownTopicOrPartitionError(f"there is no partition {name}-{index}", name, index)
     return image
 
 

@@ -160,7 +160,7 @@ def _topic_to_delete(broker: "Broker", name: str | None, topic_id: bytes) -> Top
 def _known_topic(broker: "Broker", name: str) -> TopicImage:
     topic = broker.cluster_state.topics.get(name)
     if topic is None:
-        raise UnknownTopicOrPartitionError(f"there is no topic '{name}'")
+        raise UnknownTopicOrPartitionError(f"there is no topic '{name}'", name)
     return topic
 
 
