@@ -2,11 +2,13 @@
 
 A group belongs to the partition of __consumer_offsets that Java's hash of its id names.
 A partition that comes online is read in slices, so that other requests are answered in
-between; until it is read, its groups answer CoordinatorLoadInProgressError.
+between; until it is read, its groups answer CoordinatorLoadInProgressError.  It counts as read once
+all that was read is committed: what is not may be cut off again, with another leader's next words.
 """
 
 import logging
 from collections.abc import Callable
+from functools import partial
 
 from ...core.clock import Clock
 from ...core.errors import HeadraceError, MalformedBytesError
@@ -16,6 +18,8 @@ from .group_records import GroupRecord, OffsetRecord, read_record, restore_group
 from .group_state import GroupEvent
 from .offsets_topic import OFFSETS_TOPIC, OffsetsPartition, StoredReader
 from .rebalance import Schedule
+
+COMMITTED_AGAIN_MS = 100
 
 logger = logging.getLogger(__name__)
 
@@ -117,7 +121,26 @@ class GroupTable:
             return
         if not is_finished:
             self._schedule(0, lambda: self._load_slice(load))
-            return
+        else:
+            self._wait_until_committed(load)
+
+    def _wait_until_committed(self, load: "_Load") -> None:
+        index, end_offset = load.partition.index, load.end_offset
+        if self._loads.get(index) is not load:
+            return  # unloaded meanwhile
+        if load.partition.high_watermark >= end_offset:
+            self._finish(load)
+        else:
+            load.partition.wait_for_high_watermark(end_offset, partial(self._committed, load))
+
+    def _committed(self, load: "_Load", error: BaseException | None) -> None:
+        if error is None:
+            self._wait_until_committed(load)
+        else:  # the isr fell below min.insync.replicas, or the partition is about to leave
+            self._schedule(COMMITTED_AGAIN_MS, lambda: self._wait_until_committed(load))
+
+    def _finish(self, load: "_Load") -> None:
+        index = load.partition.index
         del self._loads[index]
         self._groups[index] = groups = load.groups()
         logger.debug("%s-%d: loaded %d groups", OFFSETS_TOPIC, index, len(groups))
@@ -135,6 +158,11 @@ class _Load:
         self._metadata: dict[str, GroupRecord] = {}
         self._offsets: dict[tuple[str, str, int], OffsetRecord] = {}
         self._foreign_count = 0  # records of group kinds that we do not speak
+
+    @property
+    def end_offset(self) -> int:
+        """Where the partition ended when the reading began."""
+        return self._reader.end_offset
 
     def read_slice(self) -> bool:
         """Read one slice; whether that was the last."""

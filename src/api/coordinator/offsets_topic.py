@@ -188,24 +188,24 @@ class StoredReader:
         self._log = log
         self._partition = partition
         self._offset = log.log_start_offset
-        self._end_offset = log.log_end_offset
+        self.end_offset = log.log_end_offset
         self._open_transactions: dict[int, list[StoredRecord]] = {}
 
     @property
     def is_finished(self) -> bool:
-        return self._offset >= self._end_offset
+        return self._offset >= self.end_offset
 
     def read_slice(self, max_bytes: int) -> list[StoredRecord]:
         """The visible records of the next batches, of about `max_bytes`."""
         records = self._log.read_records(
-            start_offset=self._offset, max_bytes=max_bytes, upper_bound_offset=self._end_offset
+            start_offset=self._offset, max_bytes=max_bytes, upper_bound_offset=self.end_offset
         )
         found: list[StoredRecord] = []
         for batch in iter_batches(records):
             self._offset = batch.next_offset
             found += _visible_records(batch, self._open_transactions)
         if not records:
-            self._offset = self._end_offset  # compaction left nothing at the end
+            self._offset = self.end_offset  # compaction left nothing at the end
         if self.is_finished and self._open_transactions:
             logger.warning(
                 "%s-%d: offset commits of %d open transactions do not count",

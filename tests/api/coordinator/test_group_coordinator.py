@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 import pytest
 
 from headrace.api.coordinator.errors import (
-    CoordinatorLoadInProgressError,
     CoordinatorNotAvailableError,
     GroupError,
     GroupIdNotFoundError,
@@ -72,6 +71,8 @@ class Stage:
 
     def _lead_all(self) -> None:
         for partition in self.replicas.partitions:
+            if not partition.is_held:
+                partition.high_watermark = partition.log.log_end_offset
             self.groups.on_partition_online(partition)
 
     def commit(
@@ -342,29 +343,6 @@ def test_a_group_that_outgrew_its_limit_meanwhile_rebalances_when_it_is_back() -
     stage.settings = GroupSettings(group_initial_rebalance_delay_ms=0, group_max_size=0)
     stage.start()
     assert stage.groups.describe_group("g").state is GroupState.PREPARING_REBALANCE
-
-
-def test_groups_answer_that_they_are_loading_until_they_are_read() -> None:
-    settings = GroupSettings(group_initial_rebalance_delay_ms=0, offsets_load_buffer_size=1)
-    stage = Stage(settings=settings)
-    for number in range(3):
-        stage.commit("g", number)
-    stage.start()
-    with pytest.raises(CoordinatorLoadInProgressError):
-        stage.groups.fetch_offsets("g")
-    with pytest.raises(CoordinatorLoadInProgressError):
-        stage.commit("g")
-    assert stage.groups.is_loading
-    stage.scheduler.advance(0)
-    assert stage.offset("g") == 2
-    assert not stage.groups.is_loading
-
-
-def test_a_partition_that_is_not_led_here_is_somebody_elses() -> None:
-    stage = Stage()
-    stage.start(load=False)
-    with pytest.raises(NotCoordinatorError):
-        stage.groups.fetch_offsets("g")
 
 
 def test_a_partition_that_leaves_sends_its_members_away() -> None:
