@@ -104,6 +104,11 @@ class Replica:
         return self._group
 
     @property
+    def is_deleted(self) -> bool:
+        """Whether its topic is gone."""
+        return self._is_deleted
+
+    @property
     def replicas(self) -> tuple[int, ...]:
         return self._group.state.replicas
 

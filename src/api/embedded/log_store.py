@@ -6,6 +6,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self
 
+from ...core.errors import LogClosedError
 from ...core.kafka_uuid import random_uuid
 from ...core.log_config import parse_topic_configs
 from ...raft import Partition, TopicImage
@@ -186,9 +187,16 @@ class LogStore:
         refuse_transactions()
 
     def flush(self) -> None:
-        """Return when all that was appended before, to any topic, is on disk."""
-        for wait in self._node.run(self._flush_all):
-            wait.wait()
+        """Return when all that was appended before, to any topic, is on disk.
+
+        A topic that is deleted meanwhile is not waited for.
+        """
+        for partition, wait in self._node.run(self._flush_all):
+            try:
+                wait.wait()
+            except LogClosedError:
+                if not partition.is_deleted:
+                    raise
 
     def verify(self) -> list["Finding"]:
         """What is wrong with the files of this folder: every CRC, index and order is checked.
@@ -272,10 +280,10 @@ class LogStore:
             raise results[0]
         return results[0]
 
-    def _flush_all(self) -> list[FlushWait]:
+    def _flush_all(self) -> list[tuple[Partition, FlushWait]]:
         partitions: Iterable[Partition] = self._node.replicas.partitions()
         return [
-            self._node.start_flush(each)
+            (each, self._node.start_flush(each))
             for each in partitions
             if each.log is not None and each.log.recovery_point < each.log.log_end_offset
         ]

@@ -208,6 +208,22 @@ def test_flush_covers_every_topic(store: headrace.LogStore) -> None:
     assert (first.durable_offset, second.durable_offset) == (1, 1)
 
 
+def test_flush_waits_for_no_topic_that_is_deleted_meanwhile(
+    store: headrace.LogStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed:
+        def wait(self) -> None:
+            raise LogClosedError("clicks-0 was closed")
+
+    store.topic("clicks")
+    (partition,) = store._node.replicas.partitions()
+    monkeypatch.setattr(store, "_flush_all", lambda: [(partition, Closed())])
+    with pytest.raises(LogClosedError):
+        store.flush()
+    store.delete_topic("clicks")
+    store.flush()
+
+
 def test_fsync_every_syncs_in_the_background(folder: Path) -> None:
     with headrace.open(folder, durability="fsync-every=3600s") as store:
         receipt = store.topic("clicks").partition(0).append_many([b"a"])
