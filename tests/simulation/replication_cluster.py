@@ -14,14 +14,6 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
-from headrace.api.handlers.context import RequestContext
-from headrace.api.handlers.fetch import handle_fetch
-from headrace.api.wire.codec import (
-    decode_request,
-    decode_response,
-    encode_request,
-    encode_response,
-)
 from headrace.core.batch_builder import BatchBuilder
 from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
@@ -46,12 +38,12 @@ from headrace.raft.raft_group import RaftGroup
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
 from headrace.raft.replication_quota import ReplicationQuota
 from headrace.raft.wal_replay import GroupImage
+from tests.simulation.fetching_broker import FetchingBroker
 from tests.simulation.loop_messages import Message, Timer, message_of
 from tests.support.manual_clock import ManualClock
 from tests.support.raft_cluster import GROUP_ID, Member, RaftCluster
 
 TOPIC_ID = b"t" * 16
-FETCH, FETCH_VERSION = 1, 17
 PROPOSAL_TIMEOUT_S = 5.0
 MAX_LAG_MS = 500
 CONFIG = LogConfig(segment_bytes=2048, index_interval_bytes=256)
@@ -109,7 +101,7 @@ class LoopGroup:
         self._broker.propose(encode_partition_command(command), on_done)
 
 
-class SimulatedBroker:
+class SimulatedBroker(FetchingBroker):
     """One broker, in one life after the other."""
 
     def __init__(self, cluster: "ReplicationCluster", broker_id: int) -> None:
@@ -203,28 +195,6 @@ class SimulatedBroker:
 
     def _schedule(self, delay_ms: int, call: Callable[[], None]) -> Timer:
         return self.cluster.schedule(delay_ms, self, call)
-
-    def _send_fetch(self, leader_id: int, request: Any, on_answer: Callable[[Any], None]) -> None:
-        data = encode_request(FETCH, FETCH_VERSION, request)
-        lost = partial(on_answer, ConnectionError("the link is down"))
-        self.cluster.send(
-            self, leader_id, lambda leader: leader.answer_fetch(self, data, on_answer), lost
-        )
-
-    def answer_fetch(
-        self, follower: "SimulatedBroker", data: bytes, on_answer: Callable[[Any], None]
-    ) -> None:
-        request = decode_request(FETCH, FETCH_VERSION, data)
-        request["max_wait_ms"] = 0  # nobody waits: the fetcher asks again
-        context = RequestContext(api_key=FETCH, api_version=FETCH_VERSION)
-        body = cast(dict[str, Any], handle_fetch(self.server, context, request))
-        answer = encode_response(FETCH, FETCH_VERSION, body)
-
-        def take(_: "SimulatedBroker") -> None:
-            on_answer(decode_response(FETCH, FETCH_VERSION, answer))
-
-        lost = partial(on_answer, ConnectionError("the answer was lost"))
-        self.cluster.send(self, follower.broker_id, take, None, back_to=(follower, lost))
 
     # -- decisions
 

@@ -13,14 +13,6 @@ from typing import TYPE_CHECKING, Any, cast
 from unittest import mock
 
 from headrace.api.broker import Broker
-from headrace.api.handlers.context import RequestContext
-from headrace.api.handlers.fetch import handle_fetch
-from headrace.api.wire.codec import (
-    decode_request,
-    decode_response,
-    encode_request,
-    encode_response,
-)
 from headrace.core.batch_builder import BatchBuilder
 from headrace.core.errors import HeadraceError, KafkaStorageError
 from headrace.core.log_config import LogConfig
@@ -42,6 +34,7 @@ from headrace.raft.raft_wal import RaftWal, wal_folder_in
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
 from headrace.raft.replica_manager import ReplicaManager
 from headrace.raft.replication_quota import ReplicationQuota
+from tests.simulation.fetching_broker import FetchingBroker
 from tests.simulation.imagined_links import ImaginedLinks
 from tests.simulation.in_order import InOrder
 from tests.simulation.invariant_broken import InvariantBrokenError
@@ -49,7 +42,6 @@ from tests.simulation.invariant_broken import InvariantBrokenError
 if TYPE_CHECKING:
     from tests.simulation.whole_cluster import Timer, WholeCluster
 
-FETCH, FETCH_VERSION = 1, 17
 CLUSTER_ID = "c2ltdWxhdGVkLWNsdXN0ZQ"
 CONFIG = LogConfig(segment_bytes=2048, index_interval_bytes=256)
 CHECKPOINT_BYTES = 8192
@@ -213,7 +205,7 @@ class OrderedDecisions:
             return error
 
 
-class WholeBroker:
+class WholeBroker(FetchingBroker):
     """One broker, in one life after the other."""
 
     # How a real one stops, and what it does when its disks fail.
@@ -382,25 +374,3 @@ class WholeBroker:
         builder.append_record(timestamp=self.cluster.clock.now_ms(), key=None, value=value)
         info = partition.append_records(bytes(builder.build()), required_acks=-1)
         partition.wait_for_high_watermark(info.last_offset + 1, on_done)
-
-    def _send_fetch(self, leader_id: int, request: Any, on_answer: Callable[[Any], None]) -> None:
-        data = encode_request(FETCH, FETCH_VERSION, request)
-        lost = partial(on_answer, ConnectionError("the link is down"))
-        self.cluster.send(
-            self, leader_id, lambda leader: leader.answer_fetch(self, data, on_answer), lost
-        )
-
-    def answer_fetch(
-        self, follower: "WholeBroker", data: bytes, on_answer: Callable[[Any], None]
-    ) -> None:
-        request = decode_request(FETCH, FETCH_VERSION, data)
-        request["max_wait_ms"] = 0  # nobody waits: the fetcher asks again
-        context = RequestContext(api_key=FETCH, api_version=FETCH_VERSION)
-        body = cast(dict[str, Any], handle_fetch(self.server, context, request))
-        answer = encode_response(FETCH, FETCH_VERSION, body)
-
-        def take(_: "WholeBroker") -> None:
-            on_answer(decode_response(FETCH, FETCH_VERSION, answer))
-
-        lost = partial(on_answer, ConnectionError("the answer was lost"))
-        self.cluster.send(self, follower.broker_id, take, None, back_to=(follower, lost))
