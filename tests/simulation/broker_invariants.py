@@ -80,8 +80,6 @@ class TopicInvariants:
     def check(self) -> None:
         replicas = self._cluster.replicas_of(self._topic)
         for broker, partition in replicas:
-            if partition.group.is_alone:
-                self.note_state(partition.group.state)
             if partition.is_leader:
                 self._check_leader(broker, partition)
         for broker, partition in replicas:

@@ -64,7 +64,7 @@ class BrokerHistory:
 
     def play(self, steps: int = STEPS) -> None:
         deeds, weights = zip(*((deed, weight) for weight, deed in self._deeds), strict=True)
-        with self.cluster.syncs.watching():
+        with self.cluster.watching():
             try:
                 self.cluster.begin()
                 self.invariants = BrokerInvariants(self.cluster)

@@ -4,7 +4,9 @@ python -m tests.simulation --only brokers --seeds 10000    seeds 0 to 9999
 python -m tests.simulation --only brokers --seed 4711      one of them again
 """
 
+import random
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,13 +14,21 @@ import pytest
 from headrace.core.errors import KafkaStorageError
 from headrace.core.log import Log
 from headrace.raft.group_host import GroupHost
+from headrace.raft.partition_group import PartitionGroup, partition_group_id
+from headrace.raft.partition_state import Elect, ElectKind, PartitionState
+from headrace.raft.raft_wal import RaftWal
 from headrace.raft.replica_manager import ReplicaManager
+from tests.simulation.broker_invariants import BrokerInvariants
 from tests.simulation.broker_simulation import run_broker_history
 from tests.simulation.invariant_broken import InvariantBrokenError
+from tests.simulation.whole_cluster import CLEAN, TOPIC_IDS, WholeCluster
 
 SEEDS = 300
 BLOCKS = 2
 CANARY_SEEDS = 150
+
+ONCE_FAILED = (3815,)
+"""An election and the end of its generation within one event."""
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -34,6 +44,28 @@ def test_every_invariant_holds_in_every_history(block: int) -> None:
     happened = ("move", "move called off", "generations", "unclean elections", "power lost")
     for what in (*happened, "stopped by its disk", "acknowledged"):
         assert counts[what] > 0, counts
+
+
+@pytest.mark.parametrize("seed", ONCE_FAILED)
+def test_no_invariant_breaks_where_one_once_did(seed: int) -> None:
+    run_broker_history(seed)
+
+
+def test_what_a_broker_decides_alone_is_known_within_the_event(tmp_path: Path) -> None:
+    cluster = WholeCluster(tmp_path, 0, random.Random(0))
+    with cluster.watching():
+        cluster.begin()
+        topic = BrokerInvariants(cluster).of_topic[CLEAN]
+        wal = RaftWal.open(tmp_path / "wal")
+        group = PartitionGroup(wal, partition_group_id(TOPIC_IDS[CLEAN], 0))
+        state = PartitionState((1, 2), (1,), isr=((1, 7),), partition_epoch=1, generation=1)
+        group.begin_alone(1, state)
+        group.propose(Elect(1, 1, 7), lambda outcome: None)
+        group.propose(Elect(2, 2, 7, ElectKind.UNCLEAN), lambda outcome: None)
+        cluster.close()
+    assert topic.newest.leader == 2
+    assert cluster.violation is not None
+    assert cluster.violation.name == "ElectedFromIsr"
 
 
 def first_violation() -> str:

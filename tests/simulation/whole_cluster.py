@@ -4,19 +4,21 @@ Who asks for a cluster's decisions gets them in one order that all brokers take 
 time; that this order survives everything is shown elsewhere (`raft_simulation.py`).
 """
 
+import contextlib
 import heapq
 import random
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from headrace.core.log import Log
 from headrace.core.worker import InlineWorker
 from headrace.raft.cluster_commands import Command, CreateTopic
 from headrace.raft.partition import Partition
-from headrace.raft.partition_group import parse_partition_group_id
+from headrace.raft.partition_group import PartitionGroup, parse_partition_group_id
 from tests.simulation.faulty_syncs import FaultySyncs
 from tests.simulation.imagined_links import Wires
 from tests.simulation.invariant_broken import InvariantBrokenError
@@ -89,6 +91,28 @@ class WholeCluster:
         ]
 
     # -- what the brokers tell
+
+    @contextlib.contextmanager
+    def watching(self) -> Iterator[None]:
+        """See every sync, and what a broker decides that votes alone.
+
+        Other groups tell by their machines.  One that decides alone may take several decisions
+        within one event and then begin a generation with others; who looked only at the groups
+        that are alone after the event would miss an election, and take the leader that it replaced
+        for the newest one.
+        """
+        apply_next = PartitionGroup.apply_next
+
+        def apply_and_tell(group: PartitionGroup, command: Any) -> Any:
+            outcome = apply_next(group, command)
+            self.note_decision(group.base_id, command, group.state)
+            return outcome
+
+        with (
+            self.syncs.watching(),
+            mock.patch.object(PartitionGroup, "apply_next", apply_and_tell),
+        ):
+            yield
 
     def note_decision(self, group_id: str, command: Any, state: Any) -> None:
         key = parse_partition_group_id(group_id)
