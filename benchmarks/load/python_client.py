@@ -2,7 +2,9 @@
 
     python python_client.py confluent|aiokafka produce|consume BOOTSTRAP TOPIC MESSAGES SIZE
 
-One partition, defaults of the client but for acks=1 and a linger of 5 ms.  One line of JSON.
+One partition, defaults of the client but for acks=1, a linger of 5 ms and confluent's pause before
+it fetches again once its queue was full: 10 ms for 1 s.  With a second, the faster a broker fills
+the queue the longer a consumer waits: its rate says when the pauses fell.  One line of JSON.
 """
 
 import asyncio
@@ -42,7 +44,8 @@ def confluent_produce(bootstrap: str, topic: str, messages: int, size: int) -> f
 def confluent_consume(bootstrap: str, topic: str, messages: int, size: int) -> float:
     from confluent_kafka import Consumer, TopicPartition
 
-    consumer = Consumer({"bootstrap.servers": bootstrap, "group.id": f"python-{time.time_ns()}"})
+    settings = {"bootstrap.servers": bootstrap, "group.id": f"python-{time.time_ns()}"}
+    consumer = Consumer(settings | {"fetch.queue.backoff.ms": "10"})
     consumer.assign([TopicPartition(topic, 0, 0)])
     # The clock starts with the first message, when the connection is there.
     seen = len(consumer.consume(1, timeout=IDLE_LIMIT_S))
