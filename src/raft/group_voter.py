@@ -31,6 +31,8 @@ RANK_STEP_S = 0.05
 RETRY_S = 0.25
 MAX_RETRY_S = 1.0
 """Between elections of one voter that nobody wins, to twice as much; doubles until one leads."""
+MAX_UNHEARD_TRIES = 4
+"""So many elections in a row that no majority even answers, and this copy waits to be asked."""
 OPENING_S = 0.1
 LINK_LOST_S = 0.01
 
@@ -44,6 +46,7 @@ class GroupVoter(LibraryGroup):
 
     __slots__ = (
         "_active_s",
+        "_answered",
         "_is_closed",
         "_is_quiesced",
         "_is_transfer_target",
@@ -52,6 +55,7 @@ class GroupVoter(LibraryGroup):
         "_pre_votes",
         "_retry_s",
         "_stood_s",
+        "_unheard_tries",
         "_votes",
         "broker_id",
         "environment",
@@ -76,6 +80,8 @@ class GroupVoter(LibraryGroup):
         self._others = others_of(broker_id, voters)
         self._votes = NOBODY
         self._pre_votes = NOBODY
+        self._answered = NOBODY
+        self._unheard_tries = 0
         self._is_transfer_target = False
         self._is_closed = False
         self._is_quiesced = False
@@ -128,6 +134,7 @@ class GroupVoter(LibraryGroup):
         self._active_s = now_s
         if self._is_quiesced:
             self._is_quiesced = False
+            self._unheard_tries = 0
             self.environment.set_awake(self, True)
             if self.raft_state == LEADER:
                 self.note_responses(now_s)
@@ -142,7 +149,10 @@ class GroupVoter(LibraryGroup):
 
     @property
     def _can_win(self) -> bool:
-        return 2 * (len(self.connected_nodes) + 1) > len(self.voters)
+        return self._is_majority(len(self.connected_nodes) + 1)
+
+    def _is_majority(self, count: int) -> bool:
+        return 2 * count > len(self.voters)
 
     @property
     def _leader_lives(self) -> bool:
@@ -190,12 +200,28 @@ class GroupVoter(LibraryGroup):
                 self._sleep()
         elif not self._others:
             self._campaign(now_s)
+        elif self._is_unheard() and not self._has_proposals:
+            self._sleep()
         else:
-            self._pre_votes = NOBODY
-            self._stood_s = now_s
-            last, last_term = self.journal.last_index, self.journal.last_term
-            for node in self.connected_nodes:
-                self._send(node, GroupMessage.PRE_VOTE, self.raft_term + 1, last, last_term)
+            self._ask_for_pre_votes(now_s)
+
+    def _is_unheard(self) -> bool:
+        """Whether this copy has asked often enough, and too few have opened the group.
+
+        Whoever opens it asks as well, which wakes this copy; so does an answer that comes late.
+        """
+        if self._is_majority(len(self._answered) + 1):
+            self._unheard_tries = 0
+        self._answered = NOBODY
+        return self._unheard_tries >= MAX_UNHEARD_TRIES
+
+    def _ask_for_pre_votes(self, now_s: float) -> None:
+        self._pre_votes = NOBODY
+        self._stood_s = now_s
+        self._unheard_tries += 1
+        last, last_term = self.journal.last_index, self.journal.last_term
+        for node in self.connected_nodes:
+            self._send(node, GroupMessage.PRE_VOTE, self.raft_term + 1, last, last_term)
 
     def _draw_retry_s(self) -> float:
         """Until the next try, if this one comes to nothing: most likely a round of votes later."""
@@ -299,11 +325,14 @@ class GroupVoter(LibraryGroup):
     def _receive_pre_vote_reply(self, node: Any, term: int, is_granted: bool) -> None:
         if self.raft_state == LEADER:
             return
+        self._answered |= {node.id}
+        if self._is_quiesced and not self._leader_lives:
+            self._wake()
         if not is_granted:
             self._receive_higher_term(node, term)
         elif term == self.raft_term + 1 and self.leader_node is None:
             self._pre_votes |= {node.id}
-            if 2 * (len(self._pre_votes) + 1) > len(self.voters):
+            if self._is_majority(len(self._pre_votes) + 1):
                 self._wake()
                 self._campaign(self.environment.monotonic_s())
 

@@ -4,6 +4,8 @@ import gc
 import itertools
 import tracemalloc
 
+import pytest
+
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
 from headrace.raft.group_voter import RETRY_S
 from headrace.raft.message_codec import GroupMessage
@@ -110,6 +112,46 @@ def test_an_answer_that_comes_late_wakes_a_leader_that_sleeps_without_it() -> No
     assert cluster.payloads(late) == [b"one"]
     assert all(cluster.group(b).is_quiesced for b in cluster.voters)
     assert cluster.group(leader).sleeping_voters == cluster.voters
+
+
+def opened_by(size: int, openers: tuple[int, ...]) -> RaftCluster:
+    """Every broker is linked, these alone have opened the group, and some time has passed."""
+    cluster = RaftCluster(size, is_started=False)
+    for broker_id, member in cluster.members.items():
+        if broker_id in openers:
+            member.start()
+        member.is_running = True
+    cluster.heal()
+    cluster.run(20.0)
+    return cluster
+
+
+@pytest.mark.parametrize(("size", "openers", "last"), [(3, (1,), 2), (3, (3,), 1), (5, (2, 4), 5)])
+def test_a_group_that_too_few_have_opened_sleeps_until_one_more_does(
+    size: int, openers: tuple[int, ...], last: int
+) -> None:
+    cluster = opened_by(size, openers)
+    assert all(cluster.group(b).is_quiesced for b in openers)
+    before = counted_costs(cluster)
+    cluster.run(60.0)
+    assert counted_costs(cluster) == before
+    assert {cluster.group(b).term for b in openers} == {0}
+    cluster.members[last].start()
+    cluster.run(1.0)
+    assert any(cluster.group(b).is_controller for b in (*openers, last))
+
+
+def test_an_answer_that_comes_late_wakes_a_copy_that_had_given_up_asking() -> None:
+    cluster = opened_by(5, (1,))
+    cluster.members[2].start()
+    cluster.group(1).campaign_soon()
+    cluster.members[1].finish_turn()
+    while not cluster.group(1).is_quiesced:  # what it sends arrives nowhere yet
+        cluster.now_s += 0.05
+        cluster.tick(1)
+    cluster.deliver(1, 2)
+    cluster.deliver(2, 1)
+    assert not cluster.group(1).is_quiesced
 
 
 def test_two_of_three_sleep_while_a_broker_is_dead_and_all_do_once_it_is_back() -> None:
