@@ -151,6 +151,16 @@ class KafkaStorageError(HeadraceError):
         return isinstance(cause, OSError) and cause.errno in PASSING_REFUSALS
 
 
+class LogLostError(HeadraceError):
+    """A log that is gone, or ends before what was committed in it; `reason` says how that shows."""
+
+    def __init__(self, topic: str, partition: int, reason: str) -> None:
+        super().__init__(f"the log of {topic}-{partition} has lost records: {reason}")
+        self.topic = topic
+        self.partition = partition
+        self.reason = reason
+
+
 class LogDirNotFoundError(HeadraceError):
     """A folder that log.dirs does not name (LOG_DIR_NOT_FOUND)."""
 

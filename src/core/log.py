@@ -55,6 +55,7 @@ class Log(LogState):
     """One partition's records; made by `Log.open`.
 
     Attributes are for reading, but `topic_id` and `on_storage_failure`; `cut_bytes`: by recovery.
+    `promised_end`: what an earlier life committed, whether it is there or not; see MissingLogs.
     """
 
     def __init__(
@@ -75,6 +76,7 @@ class Log(LogState):
         self.on_storage_failure: Callable[[Path, OSError], None] | None = None
         self.segments = []
         self.cut_bytes = 0
+        self.promised_end = 0
         self._clock = clock
         self._worker = worker
         self._is_closed = False

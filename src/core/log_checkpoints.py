@@ -96,4 +96,5 @@ def _log_start_offset_of(log: Log) -> int | None:
 
 
 def _high_watermark_of(log: Log) -> int:
-    return log.high_watermark
+    """What an earlier life committed counts until its loss is accepted."""
+    return max(log.high_watermark, log.promised_end)

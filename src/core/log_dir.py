@@ -227,6 +227,15 @@ class LogDir:
         """What a checkpoint says of a partition; -1 where it says nothing."""
         return self._written.get(name, {}).get(key, -1)
 
+    def checkpointed_partitions(self) -> set[TopicPartition]:
+        """Whose logs were here when the checkpoints were written."""
+        return {
+            key
+            for name in (RECOVERY_POINT_NAME, HIGH_WATERMARK_NAME)
+            for key in self._written.get(name, ())
+            if key not in _NOT_OURS
+        }
+
     def partition_folders(self) -> list[tuple[TopicPartition, Path]]:
         """The folders of logs, by name; what else lies here is left alone."""
         return self._folders_called(_FOLDER_NAME)

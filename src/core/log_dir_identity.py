@@ -3,9 +3,11 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from .checkpoint_file import write_partition_metadata
 from .clock import Clock
 from .errors import InconsistentLogDirError
-from .kafka_uuid import random_uuid, uuid_to_text
+from .kafka_uuid import ZERO_UUID, random_uuid, uuid_to_text
+from .log import Log
 from .log_dir import LogDir, MetaProperties
 
 
@@ -49,6 +51,19 @@ def agree_on_identity(
     for log_dir, meta in found.items():
         _complete_meta(log_dir, meta or MetaProperties(agreed, node_id), used, clock)
     return agreed
+
+
+def agree_on_topic_id(log: Log, topic_id: bytes) -> None:
+    """Have the log carry its topic's id; raises InconsistentLogDirError where it has another."""
+    if topic_id in (ZERO_UUID, log.topic_id):
+        return
+    if log.topic_id != ZERO_UUID:
+        raise InconsistentLogDirError(
+            f"{log.path} holds the topic id {uuid_to_text(log.topic_id)}, but {log.topic} has "
+            f"{uuid_to_text(topic_id)}; move the folder away to start it anew"
+        )
+    write_partition_metadata(log.path, topic_id)
+    log.topic_id = topic_id
 
 
 def _complete_meta(log_dir: LogDir, meta: MetaProperties, used: set[str], clock: Clock) -> None:

@@ -20,7 +20,6 @@ from .checkpoint_file import (
     RECOVERY_POINT_NAME,
     TopicPartition,
     write_new_partition_metadata,
-    write_partition_metadata,
 )
 from .clock import Clock
 from .errors import (
@@ -34,17 +33,18 @@ from .errors import (
 from .folder_keeper import FolderKeeper
 from .future_log import FutureLog
 from .future_logs import FutureLogs, give_up_copy, is_replacing, reaches_further
-from .kafka_uuid import ZERO_UUID, uuid_to_text
+from .kafka_uuid import ZERO_UUID
 from .log import Log
 from .log_checkpoints import LogCheckpoints
 from .log_cleaner import LogCleaner
 from .log_config import LogConfig
 from .log_dir import CLEANER_OFFSET_NAME, Checkpoints, LogDir, deleted_folder_name
-from .log_dir_identity import agree_on_identity
+from .log_dir_identity import agree_on_identity, agree_on_topic_id
 from .log_dirs import LogDirs
 from .log_manager_settings import LogManagerSettings
-from .log_opener import LogOpener
+from .log_opener import LogOpener, try_close
 from .log_retention import enforce_retention
+from .missing_logs import MissingLogs, check_whole
 from .worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -99,13 +99,12 @@ class LogManager:
             worker,
             self._dirs,
             logs_in=self._logs_in,
-            offline_in=lambda log_dir: (
-                key for key in self._offline_logs if self._dir_of[key] is log_dir
-            ),
+            offline_in=self._offline_in,
             cleaner_offset_of=self._cleaner.offset_of,
             on_error=self._dirs.worker_failed,
         )
         self._preferred_dirs: dict[TopicPartition, LogDir] = {}
+        self._missing = MissingLogs()
         self.cluster_id = cluster_id or ""
         self.node_id = node_id
         self.on_dir_offline: Callable[[Path], None] | None = None
@@ -158,6 +157,7 @@ class LogManager:
                     self.future_logs.load, log_dir, self._dir_of, self._logs, self._default_config
                 )
                 self._dirs.attempt(log_dir, load)
+            self._missing.look(self._dirs, self._dir_of)
             if len(self._dirs.online()) == len(self.log_dirs) > 1:
                 self.future_logs.forget_marks(self._logs.values())
             self._checkpoint_cleaner_offsets()
@@ -195,13 +195,16 @@ class LogManager:
         topic_id: bytes,
         config: LogConfig,
         is_new: bool = True,
+        accepts_loss: bool = True,
+        accepts_short: bool = True,
     ) -> Log:
         """The partition's log under `config`, made in the preferred folder or the one with the
         fewest where it is not there.
 
         Raises InconsistentLogDirError where the log on disk belongs to another topic of that name,
         KafkaStorageError where no folder is usable, or where one is offline and may hold the log
-        (not `is_new`), and what kept the log offline at the start.
+        (not `is_new`), LogLostError where it was here and is gone (not `accepts_loss`) or ends
+        before what was committed (not `accepts_short`), and what kept it offline at the start.
         """
         key = (topic, partition)
         if key in self._waiting:
@@ -213,18 +216,16 @@ class LogManager:
         if log is None:
             if not is_new:
                 self._dirs.check_all_online(f"{topic}-{partition} may be there")
+            if not accepts_loss:
+                self._missing.check_new(key)
             return self._create_log(key, topic_id, config)
         self._dirs.check_online(self._dir_of[key])
         if log.config != config:
             log.update_config(config)
-        if topic_id not in (ZERO_UUID, log.topic_id):
-            if log.topic_id != ZERO_UUID:
-                raise InconsistentLogDirError(
-                    f"{log.path} holds the topic id {uuid_to_text(log.topic_id)}, but {topic} has "
-                    f"{uuid_to_text(topic_id)}; move the folder away to start it anew"
-                )
-            write_partition_metadata(log.path, topic_id)
-            log.topic_id = topic_id
+        agree_on_topic_id(log, topic_id)
+        if not accepts_short:
+            check_whole(log)
+        log.promised_end = 0
         return log
 
     def check_room(self, log_count: int) -> None:
@@ -244,6 +245,7 @@ class LogManager:
         False where it may be left in a folder that is offline, to be deleted once that is back.
         """
         key = (topic, partition)
+        self._missing.forget(key)
         self.future_logs.drop(key)
         self.future_logs.finish_replacing(key)
         self._preferred_dirs.pop(key, None)
@@ -347,7 +349,7 @@ class LogManager:
                 self._dirs.attempt(log_dir, partial(self._close_dir, log_dir, logs))
             else:
                 for log in logs:
-                    _try_close(log, clean=False)
+                    try_close(log, clean=False)
         if clean and not self.offline_dirs:
             self.future_logs.finish_all()
         self._let_go()
@@ -467,6 +469,7 @@ class LogManager:
             self._offline_logs[key] = error
         else:
             self._offline_logs.pop(key, None)
+            log.promised_end = checkpoints.high_watermarks.get(key, 0)
             self._adopt_log(log_dir, key, log)
             if checkpoints.cleaner_offsets is None:
                 # From here on the new file says that this log may have gaps.
@@ -506,6 +509,7 @@ class LogManager:
         topic_id: bytes,
         config: LogConfig,
     ) -> Log:
+        self._missing.forget(key)
         log_dir.forget_partition(key)
         try:
             folder.mkdir()
@@ -561,6 +565,10 @@ class LogManager:
             _log.error("%s", error)
         return 0
 
+    def _offline_in(self, log_dir: LogDir) -> list[TopicPartition]:
+        unopened = [key for key in self._offline_logs if self._dir_of[key] is log_dir]
+        return [*unopened, *self._missing.keys_in(log_dir)]
+
     def _logs_in(self, log_dir: LogDir) -> list[Log]:
         current = [log for key, log in self._logs.items() if self._dir_of[key] is log_dir]
         return [*current, *self.future_logs.logs_in(log_dir)]
@@ -571,7 +579,7 @@ class LogManager:
         # A log left offline must be scanned again, so there is no marker beside it.
         all_closed = all(self._dir_of[key] is not log_dir for key in self._offline_logs)
         for log in logs:
-            all_closed = not log.is_offline and _try_close(log) and all_closed
+            all_closed = not log.is_offline and try_close(log) and all_closed
         self._checkpoints.write_last(log_dir)
         if all_closed:
             log_dir.leave_clean_marker()
@@ -579,7 +587,7 @@ class LogManager:
     def _abandon(self) -> None:
         """Leave the folders of a start that failed as they were found."""
         for log_dir in self._dirs:
-            is_closed = [_try_close(log) for log in self._logs_in(log_dir)].count(False) == 0
+            is_closed = [try_close(log) for log in self._logs_in(log_dir)].count(False) == 0
             if log_dir.was_clean and is_closed and not log_dir.is_offline:
                 self._dirs.attempt(log_dir, log_dir.leave_clean_marker)
         self._let_go()
@@ -589,12 +597,3 @@ class LogManager:
             log_dir.unlock()
         self._logs.clear()
         self._dir_of.clear()
-
-
-def _try_close(log: Log, *, clean: bool = True) -> bool:
-    try:
-        log.close(clean=clean)
-    except (OSError, KafkaStorageError) as error:
-        _log.error("%s was not closed cleanly: %s", log.path, error)
-        return False
-    return True

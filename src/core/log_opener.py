@@ -1,15 +1,19 @@
-"""Opens the logs of a node by what the checkpoints of their folder say."""
+"""Opens the logs of a node by what the checkpoints of their folder say, and closes them."""
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from .checkpoint_file import TopicPartition
 from .clock import Clock
+from .errors import KafkaStorageError
 from .log import Log
 from .log_config import LogConfig
 from .log_dir import Checkpoints
 from .worker import Worker
+
+_log = logging.getLogger(__name__)
 
 L = TypeVar("L", bound=Log)
 
@@ -61,3 +65,13 @@ class LogOpener:
         committed = checkpoints.high_watermarks.get(key, 0) if checkpoints else 0
         log.update_high_watermark(min(max(committed, log.log_start_offset), log.log_end_offset))
         return log
+
+
+def try_close(log: Log, *, clean: bool = True) -> bool:
+    """Close it as the next start shall find it; False, with a line in the log, where that fails."""
+    try:
+        log.close(clean=clean)
+    except (OSError, KafkaStorageError) as error:
+        _log.error("%s was not closed cleanly: %s", log.path, error)
+        return False
+    return True

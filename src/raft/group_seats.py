@@ -159,13 +159,13 @@ class GroupSeats:
         is_shared = state.generation == generation and len(state.voters) > 1
         if not is_shared:
             seat = Seat(topic.name, index, PartitionGroup(self._wal, group_id))
-            seat.note_held(self.broker_id)
+            seat.note_held(self.broker_id, image)
             if seat.group.is_sealed and self._runtime is not None:
                 self._follow_seal(seat, seat.group.state)
             return seat
         group = PartitionGroup.shared(self._wal, group_id, state, state.voters)
         seat = Seat(topic.name, index, group)
-        seat.note_held(self.broker_id)
+        seat.note_held(self.broker_id, image)
         self._open_shared(seat, first_state=None, campaign=False)
         return seat
 
@@ -303,6 +303,7 @@ class GroupSeats:
         """Take the seat in this generation, or leave the group where it is not among `voters`."""
         group = seat.group
         self._take_state(group, state)
+        seat.journaled_index = 0
         group.generation, group.voters = generation, voters
         if self.broker_id not in voters:
             self._left.leave(group.base_id, state)
@@ -354,11 +355,12 @@ class GroupSeats:
         if generation != group.generation or group.is_alone:
             return
         self._forget_old(seat)
+        has_caught_up = seat.note_applied(applied[-1][0])
         state = applied[-1][3]
         assert isinstance(state, PartitionState), state
         if state.partition_epoch < group.state.partition_epoch:
             return  # a birth is known before its group is open
-        if state == group.state:
+        if state == group.state and not has_caught_up:
             return
         self._take_state(group, state)
         if group.is_sealed:
@@ -412,6 +414,7 @@ class GroupSeats:
             live=self.live,
             stopping=news.stopping,
             offline=self.offline.brokers_of(seat.group.base_id),
+            lost=self.offline.lost.brokers_of(seat.group.base_id),
             reports=reports,
             allows_unclean=self._allows_unclean(seat.topic),
             is_balance_due=self._is_balance_due,
@@ -469,6 +472,7 @@ class GroupSeats:
             live=self.live,
             stopping=self.news.stopping,
             offline=self.offline.brokers_of(base_id),
+            lost=self.offline.lost.brokers_of(base_id),
             reports=self.news.reports_of(base_id),
         )
         name = f"{topic.name}-{index}"
@@ -530,9 +534,12 @@ class GroupSeats:
         for base_id in base_ids:
             self._reported(base_id)
 
-    def note_offline(self, partitions: Iterable[Partition], *, is_offline: bool) -> None:
+    def note_offline(
+        self, partitions: Iterable[Partition], *, is_offline: bool, is_lost: bool = False
+    ) -> None:
         """Logs here cannot be used, or can be used again: tell everybody, who elect others."""
         base_ids = [partition_group_id(each.topic_id, each.index) for each in partitions]
+        self.offline.lost.note_own(base_ids, is_offline=is_lost)
         changed = self.offline.note_own(base_ids, is_offline=is_offline)
         if not is_offline:
             self._report([self._seats[each] for each in changed if each in self._seats], self.live)

@@ -2,8 +2,10 @@
 
     CHANNEL   FROM                      TO           FIELDS, behind tag 1
     offline   whose replicas they are   everybody    is_all, [offline], [online]: base group ids
+    lost      the same                  everybody    the same, of those whose log has lost records
 
-A broker tells what changed, and with `is_all` everything to who comes.  What it told holds until it
+Who is lost is offline as well, and may lead where records may be lost and nobody else is there.  A
+broker tells what changed, and with `is_all` everything to who comes.  What it told holds until it
 says otherwise or begins another life, also while its link is down: a disk that failed does not mend
 itself.  It needs no agreement: who is elected and cannot lead says so, and the next one is.  Loop
 thread only.
@@ -16,6 +18,7 @@ from .packed_fields import pack_fields, read_bool, read_fields, read_text, tuple
 from .runtime_contract import Runtime
 
 OFFLINE = "offline"
+LOST = "lost"
 ITEMS_A_MESSAGE = 500
 
 _TAG = 1
@@ -23,10 +26,13 @@ _FIELDS = (read_bool, tuple_of(read_text), tuple_of(read_text))
 _NOBODY: frozenset[int] = frozenset()
 
 
-class OfflineReplicas:
-    """See the module.  `on_changed(base_ids)` is called for what other brokers tell."""
+class ToldReplicas:
+    """One channel.  `on_changed(base_ids)` is called for what other brokers tell."""
 
-    def __init__(self, broker_id: int, on_changed: Callable[[Sequence[str]], None]) -> None:
+    def __init__(
+        self, channel: str, broker_id: int, on_changed: Callable[[Sequence[str]], None]
+    ) -> None:
+        self._channel = channel
         self._broker_id = broker_id
         self._on_changed = on_changed
         self._runtime: Runtime | None = None
@@ -37,7 +43,7 @@ class OfflineReplicas:
         self._has_told = False
 
     def brokers_of(self, base_id: str) -> Collection[int]:
-        """The brokers that hold this partition and cannot serve it."""
+        """The brokers that said this of their copy of the partition."""
         return self._brokers_of.get(base_id, _NOBODY)
 
     def __bool__(self) -> bool:
@@ -55,7 +61,7 @@ class OfflineReplicas:
     def connect(self, runtime: Runtime) -> None:
         """There are other brokers from now on."""
         self._runtime = runtime
-        runtime.on_message(OFFLINE, self._take)
+        runtime.on_message(self._channel, self._take)
 
     def note_own(self, base_ids: Iterable[str], *, is_offline: bool) -> list[str]:
         """This broker's replicas failed, or can be served again; gives those that changed."""
@@ -89,7 +95,7 @@ class OfflineReplicas:
         for start in range(0, max(len(offline), len(online), 1), ITEMS_A_MESSAGE):
             end = start + ITEMS_A_MESSAGE
             fields = (is_all and start == 0, offline[start:end], online[start:end])
-            self._runtime.send(broker_id, OFFLINE, pack_fields(_TAG, fields))
+            self._runtime.send(broker_id, self._channel, pack_fields(_TAG, fields))
 
     # -- what others tell
 
@@ -130,3 +136,28 @@ class OfflineReplicas:
             groups.discard(base_id)
         if not brokers:
             del self._brokers_of[base_id]
+
+
+class OfflineReplicas(ToldReplicas):
+    """See the module.  `lost`: those of them whose log has lost records."""
+
+    def __init__(self, broker_id: int, on_changed: Callable[[Sequence[str]], None]) -> None:
+        super().__init__(OFFLINE, broker_id, on_changed)
+        self.lost = ToldReplicas(LOST, broker_id, on_changed)
+
+    def forget(self, base_ids: Iterable[str]) -> None:
+        """Their topic is gone."""
+        ids = list(base_ids)
+        super().forget(ids)
+        self.lost.forget(ids)
+
+    def connect(self, runtime: Runtime) -> None:
+        """There are other brokers from now on."""
+        super().connect(runtime)
+        self.lost.connect(runtime)
+
+    def peers_changed(self, peers: Mapping[int, Any], come: Iterable[int]) -> None:
+        """Forget what earlier lives said; tell who came everything, first who is lost."""
+        come = list(come)
+        self.lost.peers_changed(peers, come)
+        super().peers_changed(peers, come)

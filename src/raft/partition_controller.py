@@ -9,7 +9,8 @@ nothing.  A replica whose log its broker cannot serve (`offline`) is not there. 
     2  none is there               of the in-sync brokers that restarted, the one with the largest
                                    (leader epoch, log end): at once among those that kept their page
                                    cache, else once all of them have reported
-    3  none of those is there      where the topic allows to lose records: any replica
+    3  none of those is there      where the topic allows to lose records: any replica, one whose
+                                   log has lost records itself only where no other is there
     4  a follower restarted or stops, or its log is offline
                                    take it out of the isr; who is gone, the leader asks out
     5  a voter lost its log, left the cluster, or one more is to be had: a new generation
@@ -69,6 +70,8 @@ class ControllerView:
     live: Mapping[int, LiveBroker]
     stopping: Collection[int] = ()
     offline: Collection[int] = ()
+    lost: Collection[int] = ()
+    """Those offline whose log has lost records: they lead only where nobody else can."""
     reports: Mapping[int, LogReport] = field(default_factory=dict)
     allows_unclean: bool = False
     is_balance_due: bool = False
@@ -224,13 +227,25 @@ def _elect_unclean(
     held_all = {member[0] for member in state.isr} | set(state.elr)
     if not view.allows_unclean or any(broker.broker_id in held_all for broker in present):
         return None
+    if not present:
+        return _elect_lost(state, view)
     reported = [broker for broker in present if broker.broker_id in view.reports]
     if not reported:
-        return _elect(state, view, present[0], ElectKind.UNCLEAN) if present else None
+        return _elect(state, view, present[0], ElectKind.UNCLEAN)
     best = max(reported, key=lambda broker: view.reports[broker.broker_id].reach)
     return _elect(
         state, view, best, ElectKind.UNCLEAN, view.reports[best.broker_id].leader_epoch + 1
     )
+
+
+def _elect_lost(state: PartitionState, view: ControllerView) -> Elect | None:
+    """Every log that is there has lost records: go on with one of them, once."""
+    lost = [view.live[each] for each in state.replicas if each in view.live and each in view.lost]
+    chosen = (state.leader, state.leader_session)
+    is_chosen = any((each.broker_id, each.session) == chosen for each in lost)
+    if not lost or (is_chosen and state.is_recovering):
+        return None
+    return _elect(state, view, lost[0], ElectKind.UNCLEAN)
 
 
 def _drop_followers(state: PartitionState, view: ControllerView) -> AlterIsr | None:

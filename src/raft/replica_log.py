@@ -87,6 +87,8 @@ class LogKeeper(Protocol):
         topic_id: bytes,
         config: LogConfig,
         is_new: bool = ...,
+        accepts_loss: bool = ...,
+        accepts_short: bool = ...,
     ) -> ReplicaLog: ...
 
     def creating_together(self) -> AbstractContextManager[None]: ...

@@ -16,6 +16,7 @@ from ..core.errors import (
     InvalidConfigError,
     KafkaStorageError,
     LogCorruptedError,
+    LogLostError,
     RecordError,
 )
 from ..core.log_config import LogConfig, parse_topic_configs
@@ -61,6 +62,7 @@ PartitionHook = Callable[[Partition], None]
 _LOG_FAULTS = (
     KafkaStorageError,
     LogCorruptedError,
+    LogLostError,
     RecordError,
     InconsistentLogDirError,
     InvalidConfigError,
@@ -116,6 +118,7 @@ class ReplicaManager:
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._partitions_by_id: dict[tuple[bytes, int], Partition] = {}
         self._unopened: dict[Partition, str] = {}
+        self._lost: set[Partition] = set()
         self._is_started = False
         cluster_group.add_listener(self._on_applied)
 
@@ -322,6 +325,7 @@ class ReplicaManager:
             self._seat_left(seat)
             return
         partition = seat.partition or self._fill_seat(seat, topic)
+        self._retry_lost(partition, seat, topic)
         state = seat.group.state
         # A generation may begin in a later life than that of its last election.
         is_elected = (state.leader, state.leader_session) == (self.broker_id, self.seats.session)
@@ -360,13 +364,19 @@ class ReplicaManager:
     def _open_log(self, partition: Partition, config: LogConfig) -> None:
         try:
             seat = self.seats.seat_of(partition.topic_id, partition.index)
+            accepts_loss = seat is None or seat.may_lose_log(self.broker_id, self.seats.session)
             log = self._log_manager.get_or_create_log(
                 partition.topic,
                 partition.index,
                 topic_id=partition.topic_id,
                 config=config,
                 is_new=seat is not None and not seat.was_held,
+                accepts_loss=accepts_loss,
+                # A machine that went down forgets what was not flushed: see LogReport.
+                accepts_short=accepts_loss or not self.seats.has_kept_cache,
             )
+        except LogLostError as error:
+            self._note_lost(partition, error)
         except _LOG_FAULTS as error:
             reason = str(error)
             if self._unopened.get(partition) != reason:
@@ -376,12 +386,33 @@ class ReplicaManager:
                 self._unopened[partition] = reason
         else:
             self._unopened.pop(partition, None)
+            self._lost.discard(partition)
             partition.take_log(log)
             self.seats.note_offline([partition], is_offline=False)
             if self.committed_hook_of is not None:
                 partition.on_committed = self.committed_hook_of(log.path)
             if self.on_log_opened is not None:
                 self.on_log_opened(partition)
+
+    def _note_lost(self, partition: Partition, error: LogLostError) -> None:
+        """Serve it no more until another leads, so that nobody counts on what is not there."""
+        if partition not in self._lost:
+            logger.error(
+                "%s.  This replica serves again once another one leads.  If none can, bring the "
+                "folder back and restart, or give the records up: headrace cluster elect %s:%d "
+                "--unclean",
+                *(error, partition.topic, partition.index),
+            )
+        self._lost.add(partition)
+        self._go_offline([partition], str(error), is_lost=True)
+
+    def _retry_lost(self, partition: Partition, seat: Seat, topic: TopicImage) -> None:
+        """Begin a log anew that is lost, once that harms nothing any more."""
+        config = self._config_of(topic)[0]
+        may_begin = seat.may_lose_log(self.broker_id, self.seats.session)
+        if partition in self._lost and config is not None and may_begin:
+            logger.warning("%s-%d begins without what it lost", partition.topic, partition.index)
+            self._open_log(partition, config)
 
     def replace_log(self, partition: Partition, log: ReplicaLog) -> None:
         """Another copy of its log, in another folder, is its log from now on."""
@@ -450,6 +481,7 @@ class ReplicaManager:
         del self._partitions[partition.topic, partition.index]
         del self._partitions_by_id[partition.topic_id, partition.index]
         self._unopened.pop(partition, None)
+        self._lost.discard(partition)
         partition.mark_deleted()
         if self.on_role_changed is not None:
             self.on_role_changed(partition)
@@ -531,14 +563,16 @@ class ReplicaManager:
             f"the folder {path} failed; see the log of the broker",
         )
 
-    def _go_offline(self, partitions: Sequence[Partition], reason: str) -> None:
+    def _go_offline(
+        self, partitions: Sequence[Partition], reason: str, *, is_lost: bool = False
+    ) -> None:
         """Serve these no more, and tell the other brokers: who led them is replaced."""
         for partition in partitions:
             was_leader = partition.is_leader
             partition.go_offline(reason)
             if was_leader:
                 _call_each(self.on_partition_offline, partition)
-        self.seats.note_offline(partitions, is_offline=True)
+        self.seats.note_offline(partitions, is_offline=True, is_lost=is_lost)
 
 
 def _must_apply(outcome: Outcome) -> None:

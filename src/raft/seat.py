@@ -2,6 +2,8 @@
 
 from .partition import Partition
 from .partition_group import PartitionGroup
+from .partition_state import NO_LEADER
+from .raft_wal import GroupImage
 
 
 class Seat:
@@ -9,6 +11,7 @@ class Seat:
 
     `was_held`: this broker held the replica before this life of its process, so its log is in one
     of the log.dirs, or lost with one; it is not to begin anew while one of them cannot be read.
+    `journaled_index`: the last command of the group that this broker had in its journal then.
     """
 
     __slots__ = (
@@ -17,6 +20,7 @@ class Seat:
         "index",
         "is_controller",
         "is_deciding",
+        "journaled_index",
         "partition",
         "topic",
         "was_held",
@@ -31,8 +35,34 @@ class Seat:
         self.is_deciding = False
         self.forgettable = ""  # the group that this broker decided alone in before this one
         self.was_held = False
+        self.journaled_index = 0
 
-    def note_held(self, broker_id: int) -> None:
+    def note_held(self, broker_id: int, image: GroupImage) -> None:
         """The group comes from the journal of an earlier life: so does its replica, if any."""
         replicas = self.group.state.replicas
         self.was_held = not replicas or broker_id in replicas
+        commands = [index for index, _, payload in image.entries if payload]
+        self.journaled_index = max((image.snapshot_index, *commands))
+
+    def note_applied(self, entry_index: int) -> bool:
+        """Whether the state is, with this, for the first time none that this broker knew before."""
+        is_first = 0 < self.journaled_index <= entry_index
+        if is_first:
+            self.journaled_index = 0
+        return is_first
+
+    def may_lose_log(self, broker_id: int, session: int) -> bool:
+        """Whether the replica may begin anew, or shorter than it was, and harm nothing.
+
+        Not while it counts as in sync: it would be elected, or counted on, for records that it has
+        not.  So once another leads and took it out of the isr, or it was chosen to lead in this
+        life although records are lost with it.  An old state of the journal's shows nothing.
+        """
+        state = self.group.state
+        if not self.was_held or self.group.is_alone:
+            return True
+        if self.journaled_index or state.leader == NO_LEADER:
+            return False
+        if state.leader == broker_id:
+            return state.is_recovering and state.leader_session == session
+        return broker_id not in state.elr and all(each[0] != broker_id for each in state.isr)

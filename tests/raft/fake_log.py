@@ -9,7 +9,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from headrace.core.errors import HeadraceError, KafkaStorageError, OffsetOutOfRangeError
+from headrace.core.errors import (
+    HeadraceError,
+    KafkaStorageError,
+    LogLostError,
+    OffsetOutOfRangeError,
+)
 from headrace.core.log_config import LogConfig
 
 
@@ -151,6 +156,7 @@ class FakeLogManager:
     def __init__(self) -> None:
         self.by_name: dict[tuple[str, int], FakeLog] = {}
         self.faults: dict[tuple[str, int], HeadraceError] = {}
+        self.lost: set[tuple[str, int]] = set()
         self.offline_dirs: list[Path] = []
         self.default_config = LogConfig()
         self.on_dir_offline: Callable[[Path], None] | None = None
@@ -163,9 +169,13 @@ class FakeLogManager:
         topic_id: bytes,
         config: LogConfig,
         is_new: bool = True,
+        accepts_loss: bool = True,
+        accepts_short: bool = True,
     ) -> FakeLog:
         if (topic, partition) in self.faults:
             raise self.faults[topic, partition]
+        if not accepts_loss and (topic, partition) in self.lost:
+            raise LogLostError(topic, partition, "its folder is gone")
         if self.offline_dirs and not is_new and (topic, partition) not in self.by_name:
             raise KafkaStorageError(self.offline_dirs[0], "the folder is offline")
         log = self.by_name.setdefault((topic, partition), FakeLog(topic, partition))

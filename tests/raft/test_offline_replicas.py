@@ -39,8 +39,8 @@ class Pair:
         return self.is_linked
 
     def on_message(self, channel: str, callback: Callable[[int, bytes], None]) -> None:
-        assert channel == OFFLINE
-        self.take = callback
+        if channel == OFFLINE:
+            self.take = callback
 
     def heard(self, base_ids: list[str]) -> list[str]:
         return [each for each in base_ids if list(self.hearer.brokers_of(each)) == [1]]

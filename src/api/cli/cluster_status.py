@@ -5,6 +5,7 @@ import select
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
+from functools import partial
 from typing import Any
 
 from ...core.errors import HeadraceError
@@ -15,6 +16,7 @@ from .common import EXIT_OK, print_json, print_table
 
 _CLEAR_SCREEN = "\x1b[H\x1b[2J"
 _MOST_ROWS = 20
+_MOST_EXPLAINED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,7 @@ class Trouble:
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
     state: str
+    offline_replicas: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,7 @@ def _troubles(topics: list[TopicInfo]) -> Iterator[Trouble]:
                     part.replicas,
                     part.isr,
                     state,
+                    part.offline_replicas,
                 )
 
 
@@ -212,10 +216,34 @@ def print_status(status: Status) -> None:
         print()
         print_table(
             ("TOPIC", "PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "STATE"),
-            [astuple(row) for row in status.troubles[:_MOST_ROWS]],
+            [astuple(row)[:-1] for row in status.troubles[:_MOST_ROWS]],
         )
         if len(status.troubles) > _MOST_ROWS:
             print(f"... and {len(status.troubles) - _MOST_ROWS} more")
+        unled = [row for row in status.troubles if row.state == "offline"]
+        for line in map(partial(explain_unled, status), unled[:_MOST_EXPLAINED]):
+            print(f"\n{line}")
+
+
+def explain_unled(status: Status, trouble: Trouble) -> str:
+    """Why nobody leads a partition, and what a person can do."""
+    name = f"{trouble.topic}:{trouble.partition}"
+    up = {row.broker_id for row in status.brokers if row.state == "up"}
+    causes = []
+    for broker_id in trouble.isr:
+        if broker_id not in up:
+            causes.append(f"broker {broker_id} is down")
+        elif broker_id in trouble.offline_replicas:
+            causes.append(f"broker {broker_id} cannot serve its log, as its own log says")
+        else:
+            causes.append(f"broker {broker_id} is up, but was not elected yet")
+    return (
+        f"{name} is led by nobody.  In sync, with every acknowledged record, were only: "
+        f"{'; '.join(causes) or 'none'}.\n"
+        "Bring one of these back as it was.  If none will come back, another replica can lead, "
+        "without the\nrecords that it lacks: "
+        f"headrace cluster elect {name} --unclean"
+    )
 
 
 def print_groups(groups: Sequence[GroupRow]) -> None:
