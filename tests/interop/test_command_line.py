@@ -1,6 +1,7 @@
 """The subcommands that talk to a broker, as a person types them, against a broker process."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -105,6 +106,52 @@ def test_bench_measures_all_that_was_sent(broker: BrokerProcess) -> None:
         paced = as_json(broker, "bench", verb, "cli-bench", *options)
         assert paced["records"] == 200
         assert paced["seconds"] >= 0.19
+
+
+@pytest.mark.parametrize(
+    "verb", ["produce", "latency", "end-to-end", "failover", "consume", "embedded"]
+)
+def test_a_bench_that_is_interrupted_prints_what_it_measured(
+    broker: BrokerProcess, verb: str
+) -> None:
+    headrace(broker, "topics", "create", "cli-early", "--if-not-exists")
+    headrace(broker, "bench", "produce", "cli-early", "--num-records", "1000")
+    whereto = [] if verb == "embedded" else ["cli-early", "-b", broker.bootstrap]
+    command = [sys.executable, "-m", "headrace.api.cli", "bench", verb, *whereto, "--json"]
+    bench = subprocess.Popen(
+        [*command, "--num-records", "100000000", "--reporting-interval", "1"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert bench.stderr is not None
+    # The first line of progress: something was measured.
+    while not (line := bench.stderr.readline()).startswith(verb):
+        assert line, "it ended by itself"
+    bench.send_signal(signal.SIGINT)
+    said, complaint = bench.communicate(timeout=120)
+    assert bench.returncode == 130, complaint
+    assert "ended early: interrupted" in complaint
+    found = json.loads(said)
+    first = found[0] if verb == "embedded" else found
+    assert 0 < first["records"] < 100_000_000
+
+
+def test_bench_takes_the_words_of_kafkas_perf_tools(broker: BrokerProcess) -> None:
+    headrace(broker, "topics", "create", "cli-words", "--partitions", "3")
+    words = ["--throughput", "-1", "--record-size", "50", "--warmup-records", "1000"]
+    sent = as_json(
+        *(broker, "bench", "produce", "--topic", "cli-words", "--num-records", "5000", *words),
+        *("--print-metrics", "--producer-props", "acks=1", "batch.size=4096"),
+    )
+    assert (sent["records"], sent["bytes"], sent["options"]["acks"]) == (5000, 250_000, 1)
+    assert sent["metrics"]["batch-size-avg"] < 4096
+    assert 0 < sent["without_warmup"]["records"] <= 4000
+    words = ["--topic", "cli-words", "--messages", "5000", "--print-metrics"]
+    read = as_json(broker, "bench", "consume", *words)
+    assert read["metrics"]["records-consumed-total"] == read["records"] == 5000
+    missing = headrace(broker, "bench", "produce", "cli-nowhere", code=1)
+    assert b"headrace topics create cli-nowhere" in missing.stderr
 
 
 def test_nobody_at_the_address_is_said_in_words() -> None:

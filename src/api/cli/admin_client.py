@@ -109,8 +109,11 @@ def check(code: int, subject: str, message: str | None = None) -> None:
 class AdminClient:
     """The administration of one cluster over a connection a broker, opened when first needed."""
 
-    def __init__(self, bootstrap: str, *, timeout_s: float = 30.0) -> None:
+    def __init__(
+        self, bootstrap: str, *, timeout_s: float = 30.0, client_id: str = "headrace-cli"
+    ) -> None:
         self.timeout_s = timeout_s
+        self._client_id = client_id
         self._bootstrap = parse_bootstrap(bootstrap)
         self._connections: dict[tuple[str, int], BrokerConnection] = {}
         self._nodes: dict[int, tuple[str, int]] = {}
@@ -170,7 +173,9 @@ class AdminClient:
 
     def _connect(self, address: tuple[str, int]) -> BrokerConnection:
         if address not in self._connections:
-            self._connections[address] = BrokerConnection(*address, timeout_s=self.timeout_s)
+            self._connections[address] = BrokerConnection(
+                *address, timeout_s=self.timeout_s, client_id=self._client_id
+            )
         return self._connections[address]
 
     # -- topics -----------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ...core.batch_encoder import encode_values
 from ..wire.api_keys import ApiKey
 from .admin_client import LATEST, AdminClient, AdminError, TopicInfo, check
-from .bench_load import PRODUCE_MAX_VERSION, Fetcher, OnProgress
+from .bench_load import INTERRUPTED, PRODUCE_MAX_VERSION, Fetcher, OnProgress, topic_info
 from .bench_stats import Latencies
 from .broker_connection import BrokerConnection, BrokerUnreachableError
 from .common import CliError
@@ -45,8 +45,10 @@ class FailoverResult:
     leaders: list[int] = field(default_factory=list)
     outages: list[tuple[float, float]] = field(default_factory=list)
     sent_again: int = 0
-    lost: int = 0
-    duplicated: int = 0
+    # None where the run ended before it could be read back.
+    lost: int | None = None
+    duplicated: int | None = None
+    ended_early: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +83,32 @@ class FailoverProducer:
         self.result = FailoverResult()
 
     def run(self, on_progress: OnProgress) -> FailoverResult:
-        """Until every record is acknowledged; CliError if none is for `give_up_s`."""
-        self._started = started = last_answer = time.perf_counter()
+        """Until every record is acknowledged, or none is for `give_up_s`, or Ctrl-C."""
+        self._started = time.perf_counter()
+        try:
+            self._run(on_progress)
+        except KeyboardInterrupt:
+            self.result.ended_early = INTERRUPTED
+        self.result.seconds = time.perf_counter() - self._started
+        self.result.records = len(self._acked)
+        self.result.size_bytes = self.result.records * self._load.record_bytes
+        if self._connection is not None:
+            self._connection.close()
+        return self.result
+
+    def _run(self, on_progress: OnProgress) -> None:
+        started = last_answer = self._started
         while len(self._acked) < self._load.records:
             if time.perf_counter() - last_answer > self._load.give_up_s:
-                raise CliError(f"nothing was acknowledged for {self._load.give_up_s:g} s")
+                length_s = time.perf_counter() - last_answer
+                self.result.outages.append((last_answer - started, length_s))
+                self.result.ended_early = f"nothing was acknowledged for {length_s:.0f} s"
+                return
             try:
                 has_answer = self._step()
             except (BrokerUnreachableError, AdminError) as error:
                 self._leave(error)
+                on_progress(0, 0)
                 continue
             if has_answer:
                 now = time.perf_counter()
@@ -98,12 +117,6 @@ class FailoverProducer:
                 last_answer = now
                 on_progress(1, self._load.record_bytes)
                 self._maybe_kill()
-        self.result.seconds = time.perf_counter() - started
-        self.result.records = len(self._acked)
-        self.result.size_bytes = self.result.records * self._load.record_bytes
-        if self._connection is not None:
-            self._connection.close()
-        return self.result
 
     def _due_s(self, number: int) -> float:
         return self._started + number / self._load.records_per_s
@@ -188,7 +201,10 @@ class FailoverProducer:
     def _maybe_kill(self) -> None:
         if self._kill_pid and 3 * len(self._acked) >= self._load.records:
             self._say(f"kill -9 {self._kill_pid}")
-            os.kill(self._kill_pid, signal.SIGKILL)
+            try:
+                os.kill(self._kill_pid, signal.SIGKILL)
+            except ProcessLookupError:
+                self._say(f"process {self._kill_pid} was gone already")
             self._kill_pid = 0
 
     def read_back(self, from_offset: int) -> None:
@@ -226,14 +242,29 @@ def _topic_and_brokers(client: AdminClient, name: str) -> tuple[TopicInfo, dict[
 def run_failover(
     bootstrap: str, load: FailoverLoad, say: Callable[[str], None], on_progress: OnProgress
 ) -> FailoverResult:
-    """The whole run, records read back."""
+    """The whole run, records read back as far as somebody serves them."""
+    if load.kill_pid:
+        _check_process(load.kill_pid)
     with AdminClient(bootstrap, timeout_s=load.give_up_s) as client:
-        (topic,) = client.topics([load.topic])
+        topic = topic_info(client, load.topic)
         if len(topic.partitions) != 1:
             raise CliError(f"topic {load.topic} needs one partition for this; it has more")
         # Without a leader there is no answer, and all of the topic is read back.
         from_offset = client.list_offsets([topic], LATEST).get((load.topic, 0), 0)
     producer = FailoverProducer(bootstrap, load, say)
     result = producer.run(on_progress)
-    producer.read_back(from_offset)
+    try:
+        producer.read_back(from_offset)
+    except (BrokerUnreachableError, AdminError) as error:
+        result.ended_early = f"{result.ended_early} not read back: {error}".strip()
     return result
+
+
+def _check_process(pid: int) -> None:
+    """That there is such a process and that it may be killed; CliError before anything is sent."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        raise CliError(f"--kill {pid}: there is no such process") from None
+    except PermissionError:
+        raise CliError(f"--kill {pid}: it is somebody else's process") from None

@@ -1,15 +1,17 @@
-"""Latencies of a benchmark: percentiles, a table, a plot in text and as PNG."""
+"""Latencies of a benchmark: percentiles, a table, a plot in text and as a picture."""
 
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .common import CliError
+from .common import EXIT_USAGE, CliError
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)
 BAR_COLUMNS = 40
 SHORTEST_MS = 0.0001
+PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
+TEXT_SUFFIX = ".txt"
 
 
 @dataclass(slots=True)
@@ -48,8 +50,20 @@ class Latencies:
         return "\n".join(lines)
 
 
+def check_plot(path: Path) -> None:
+    """That a plot can be saved there; CliError before a load is run for nothing."""
+    if not path.parent.is_dir():
+        raise CliError(f"--plot {path}: there is no folder {path.parent}", EXIT_USAGE)
+    if path.suffix == TEXT_SUFFIX:
+        return
+    require_matplotlib()
+    if path.suffix not in PICTURE_SUFFIXES:
+        known = ", ".join((*PICTURE_SUFFIXES, TEXT_SUFFIX))
+        raise CliError(f"--plot {path}: its name must end in one of {known}", EXIT_USAGE)
+
+
 def require_matplotlib() -> Any:
-    """Matplotlib's Figure; CliError where it is not installed, before a load is run for nothing."""
+    """Matplotlib's Figure; CliError where it is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -58,7 +72,10 @@ def require_matplotlib() -> Any:
 
 
 def save_plot(path: Path, title: str, latencies: Latencies) -> None:
-    """The percentile curve as PNG, both axes logarithmic."""
+    """The percentile curve as a picture, both axes logarithmic; in text for a name in .txt."""
+    if path.suffix == TEXT_SUFFIX:
+        path.write_text(f"{title}\n{latencies.text_plot()}\n")
+        return
     ordered = sorted(latencies.samples_s)
     count = len(ordered)
     figure = require_matplotlib()(figsize=(8, 4.5))

@@ -57,6 +57,10 @@ class BrokerConnection:
     def close(self) -> None:
         self._socket.close()
 
+    def fileno(self) -> int:
+        """For `select`: readable when an answer, or a part of one, has come."""
+        return self._socket.fileno()
+
     def api_versions(self) -> dict[int, tuple[int, int]]:
         """API key -> (lowest, highest) version that the broker advertises."""
         if self._versions is None:

@@ -59,6 +59,26 @@ def test_it_goes_on_at_the_next_leader_when_the_first_is_killed(tmp_path: Path) 
     assert (found["records"], found["lost"]) == (900, 0)
 
 
+def test_a_topic_with_several_leaders_is_written_and_read(tmp_path: Path) -> None:
+    with ClusterProcesses(tmp_path) as cluster:
+        cluster.create_topic("clicks", partitions=6)
+        bootstrap = ["-b", f"127.0.0.1:{cluster.ports[1]}", "--json"]
+        for load in (
+            ["produce", "clicks", "--num-records", "3000", "--batch-records", "10"],
+            ["consume", "clicks", "--num-records", "3000"],
+            ["latency", "clicks", "--num-records", "300"],
+        ):
+            done = subprocess.run(
+                [*HEADRACE, *load, *bootstrap],
+                check=False,
+                capture_output=True,
+                text=True,
+                timeout=DEADLINE_S,
+            )
+            assert done.returncode == 0, done.stderr
+            assert json.loads(done.stdout)["records"] == int(load[3])
+
+
 def test_failover_wants_a_topic_of_one_partition(tmp_path: Path) -> None:
     with BrokerProcess(tmp_path, topics={"clicks": 2}) as broker:
         command = [*HEADRACE, "failover", "clicks", "-b", broker.bootstrap]
