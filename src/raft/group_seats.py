@@ -13,7 +13,8 @@ from typing import Any
 from .cluster_commands import FinishReassignment
 from .cluster_group import ClusterGroup
 from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, ReplicationError
-from .group_machines import generation_group_id, split_group_id
+from .found_groups import FoundGroup, FoundGroups
+from .group_machines import generation_group_id
 from .leader_contact import LeaderContact, is_cut_off
 from .left_groups import LeftGroups
 from .offline_replicas import OfflineReplicas
@@ -34,9 +35,10 @@ from .partition_group import (
 )
 from .partition_news import PartitionNews, Report
 from .partition_state import Outcome, PartitionState, encode_partition_command
-from .raft_wal import GroupImage, RaftWal
+from .raft_wal import RaftWal
 from .runtime_contract import Applied, Runtime, Schedule
 from .seat import Seat
+from .seed_sender import PendingSeed
 from .topic_image import TopicImage
 
 DECIDE_AGAIN_MS = 50
@@ -79,7 +81,7 @@ class GroupSeats:
         self._runtime: Runtime | None = None
         self._schedule: Schedule | None = None
         self._seats: dict[str, Seat] = {}
-        self._found: dict[str, dict[int, GroupImage]] | None = None
+        self._found = FoundGroups(wal)
         self._is_balance_due = False
         self._left = LeftGroups(wal)
         self._contact = LeaderContact(broker_id, self._contact_changed)
@@ -121,51 +123,35 @@ class GroupSeats:
             return self._seats[base_id]
         if base_id in self._left:
             return None
-        found = self._found_images().pop(base_id, None)
-        if found:
+        found = self._found.take_newest(base_id)
+        if found is not None:
             seat = self._reopen(topic, index, base_id, found)
         else:
             seat = self._open_new(topic, index, base_id)
         if seat is not None:
             self._seats[base_id] = seat
-        return seat
+            if seat.group.is_alone and seat.group.is_sealed and self._runtime is not None:
+                self._follow_found_seal(seat)
+        return self._seats.get(base_id)
 
     def replica_opened(self, seat: Seat) -> None:
         """Its log can be read: say how far it reaches where that is of interest."""
         self._report([seat], self.live)
 
-    def _found_images(self) -> dict[str, dict[int, GroupImage]]:
-        """What the write-ahead log held of partitions' groups when this process started."""
-        if self._found is None:
-            self._found = {}
-            for group_id, image in self._wal.replay().items():
-                if parse_partition_group_id(group_id) is not None:
-                    base_id, generation = split_group_id(group_id)
-                    self._found.setdefault(base_id, {})[generation] = image
-        return self._found
-
     def _reopen(
-        self, topic: TopicImage, index: int, base_id: str, found: dict[int, GroupImage]
+        self, topic: TopicImage, index: int, base_id: str, found: FoundGroup
     ) -> Seat | None:
-        generation = max(found)
-        older = [generation_group_id(base_id, each) for each in found if each != generation]
-        self._wal.forget_groups(older)
-        image = found[generation]
-        group_id = generation_group_id(base_id, generation)
-        state = PartitionState.from_bytes(image.snapshot) if image.snapshot else PartitionState()
-        if state.generation == generation and state.voters and self.broker_id not in state.voters:
-            self._left.found(base_id, generation)
+        state = found.state
+        if found.is_left_by(self.broker_id):
+            self._left.found(base_id, found.generation)
             return None
-        is_shared = state.generation == generation and len(state.voters) > 1
-        if not is_shared:
-            seat = Seat(topic.name, index, PartitionGroup(self._wal, group_id))
-            seat.note_held(self.broker_id, image)
-            if seat.group.is_sealed and self._runtime is not None:
-                self._follow_seal(seat, seat.group.state)
+        if not found.is_shared:
+            seat = Seat(topic.name, index, PartitionGroup(self._wal, found.group_id))
+            seat.note_held(self.broker_id, found.image)
             return seat
-        group = PartitionGroup.shared(self._wal, group_id, state, state.voters)
+        group = PartitionGroup.shared(self._wal, found.group_id, state, state.voters)
         seat = Seat(topic.name, index, group)
-        seat.note_held(self.broker_id, image)
+        seat.note_held(self.broker_id, found.image)
         self._open_shared(seat, first_state=None, campaign=False)
         return seat
 
@@ -237,7 +223,7 @@ class GroupSeats:
         self._peers_changed(runtime.live_brokers())
         for seat in list(self._seats.values()):
             if seat.group.is_alone and seat.group.is_sealed:
-                self._follow_seal(seat, seat.group.state)
+                self._follow_found_seal(seat)
 
     def seed_arrived(
         self, base_id: str, generation: int, voters: tuple[int, ...], seed: bytes
@@ -255,69 +241,85 @@ class GroupSeats:
             if seat is None and self.broker_id in voters:
                 group_id = generation_group_id(base_id, generation)
                 group = PartitionGroup.shared(self._wal, group_id, state, voters)
-                seat = self._seats[base_id] = Seat(topic.name, key[1], group)
-                self._enter(seat, generation, voters, state, campaign=False)
+                seat = Seat(topic.name, key[1], group)
+                self._journal_entry(group, state, None)
+                self._seats[base_id] = seat
+                self._enter(seat, state, campaign=False)
             elif seat is not None:
-                self._begin_generation(seat, generation, voters, state, campaign=False)
+                self._begin_generation(seat, state, campaign=False)
             elif self.news is not None:
                 self.news.remember(base_id, state)
         self._runtime.ack_seed(base_id, generation)
 
+    def _follow_found_seal(self, seat: Seat) -> None:
+        """An earlier life saw the generation end, and may have told nobody.
+
+        With whom it voted there is no longer known: whoever is registered may have been one, and
+        who was not just acknowledges the seed.
+        """
+        seat.group.voters = tuple(sorted({*self._cluster_group.state.brokers, self.broker_id}))
+        self._follow_seal(seat, seat.group.state)
+
     def _follow_seal(self, seat: Seat, state: PartitionState) -> None:
         """The generation is over: begin the next one, and bring its seed to whom it concerns."""
-        assert self._runtime is not None
-        group, was_controller = seat.group, seat.is_controller
+        group, voters = seat.group, state.voters
         old_voters = group.voters or (self.broker_id,)
-        self._runtime.send_seed(
-            group.base_id, state.generation, state.voters, old_voters, state.to_bytes()
-        )
-        is_first = was_controller or state.voters[0] == self.broker_id
-        self._begin_generation(seat, state.generation, state.voters, state, campaign=is_first)
+        seed = PendingSeed(group.base_id, state.generation, voters, old_voters, state.to_bytes())
+        is_first = seat.is_controller or voters[0] == self.broker_id
+        self._begin_generation(seat, state, campaign=is_first, seed=seed)
 
     def _begin_generation(
-        self,
-        seat: Seat,
-        generation: int,
-        voters: tuple[int, ...],
-        state: PartitionState,
-        *,
-        campaign: bool,
+        self, seat: Seat, state: PartitionState, *, campaign: bool, seed: PendingSeed | None = None
     ) -> None:
-        assert self._runtime is not None
-        if seat.group.is_alone:
-            seat.forgettable = seat.group.group_id
-        else:
-            self._runtime.close_group(seat.group.group_id, forget=True)
-        seat.is_deciding = False
-        self._enter(seat, generation, voters, state, campaign=campaign)
+        """Leave a generation for the next one, whose `seed` this broker brings to the others.
 
-    def _enter(
-        self,
-        seat: Seat,
-        generation: int,
-        voters: tuple[int, ...],
-        state: PartitionState,
-        *,
-        campaign: bool,
+        The old group is what a restart would begin with again, so it is forgotten last.
+        """
+        runtime, group = self._runtime, seat.group
+        assert runtime is not None
+        old_id, was_alone = group.group_id, group.is_alone
+        self._journal_entry(group, state, seed)
+        if seed is not None:
+            base_id, voters, old_voters = seed.base_id, seed.voters, seed.old_voters
+            runtime.send_seed(base_id, seed.generation, voters, old_voters, seed.seed)
+        if was_alone:
+            seat.forgettable = old_id
+        else:
+            runtime.close_group(old_id, forget=True)
+        seat.is_deciding = False
+        self._enter(seat, state, campaign=campaign)
+
+    def _journal_entry(
+        self, group: PartitionGroup, state: PartitionState, seed: PendingSeed | None
     ) -> None:
-        """Take the seat in this generation, or leave the group where it is not among `voters`."""
+        """Make durable, with `seed`, that this broker leaves a group or goes on in it alone.
+
+        Where it goes on with others the Raft thread does, behind the seed.  Raises
+        KafkaStorageError: then this broker is where it was.
+        """
+        if self.broker_id not in state.voters:
+            self._left.leave(group.base_id, state, seed)
+        elif len(state.voters) == 1:
+            group.begin_alone(state, seed)
+
+    def _enter(self, seat: Seat, state: PartitionState, *, campaign: bool) -> None:
+        """Take the seat in the generation, or leave it; `_journal_entry` came before."""
         group = seat.group
-        self._take_state(group, state)
         seat.journaled_index = 0
-        group.generation, group.voters = generation, voters
-        if self.broker_id not in voters:
-            self._left.leave(group.base_id, state)
+        if state.voters == (self.broker_id,):
+            self._forget_old(seat)
+            seat.is_controller = True
+            self._on_changed(seat)
+            self.evaluate(seat)
+            return
+        self._take_state(group, state)
+        group.generation, group.voters = state.generation, state.voters
+        if self.broker_id not in state.voters:
             self._seats.pop(group.base_id, None)
             if self.news is not None:
                 self.news.remember(group.base_id, state)
             self._forget_old(seat)
             self._on_left(seat)
-        elif len(voters) == 1:
-            group.begin_alone(generation, state)
-            self._forget_old(seat)
-            seat.is_controller = True
-            self._on_changed(seat)
-            self.evaluate(seat)
         else:
             self._open_shared(seat, first_state=state.to_bytes(), campaign=campaign)
             self._on_changed(seat)

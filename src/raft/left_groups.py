@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from .group_machines import generation_group_id
 from .partition_state import PartitionState
 from .raft_wal import GroupImage, RaftWal
-from .wal_format import WalRecord, WalRecordKind
+from .seed_sender import PendingSeed, images_of_seed
 
 
 class LeftGroups:
@@ -28,12 +28,14 @@ class LeftGroups:
         """Whether this broker left with that generation, or a later one: its seed comes late."""
         return self._left.get(base_id, -1) >= generation
 
-    def leave(self, base_id: str, state: PartitionState) -> None:
-        """`state` began a generation without this broker; raises KafkaStorageError."""
+    def leave(self, base_id: str, state: PartitionState, seed: PendingSeed | None = None) -> None:
+        """`state` began a generation without this broker, which keeps `seed` for the others.
+
+        Raises KafkaStorageError: then neither is in the log.
+        """
         group_id, image = generation_group_id(base_id, state.generation), state.to_bytes()
-        with self._wal.lock:
-            self._wal.append_turn([WalRecord(WalRecordKind.SNAPSHOT, group_id, 1, 0, image)])
-            self._wal.attach_group(group_id, lambda: GroupImage(1, 0, image))
+        left = {group_id: lambda: GroupImage(1, 0, image)}
+        self._wal.begin_groups({**left, **images_of_seed(self._wal, seed)})
         self.forget([base_id])
         self._left[base_id] = state.generation
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ..core.errors import KafkaStorageError
 from .errors import CorruptCommandError, ReplicationError
 from .group_machines import PartitionMachine, generation_group_id, split_group_id
 from .partition_state import (
@@ -18,7 +19,7 @@ from .partition_state import (
 )
 from .raft_wal import Entry, GroupImage, RaftWal
 from .runtime_contract import OnApplied, OnRole, Runtime
-from .wal_format import WalRecord, WalRecordKind
+from .seed_sender import PendingSeed, images_of_seed
 
 _PREFIX = "partition-"
 _FIRST_TERM = 1
@@ -69,6 +70,7 @@ class PartitionGroup:
         self._runtime: Runtime | None = None
         self.voters: tuple[int, ...] = ()
         self.state = PartitionState()
+        self._last_index = self._term = 0
         self._attach()
 
     @classmethod
@@ -122,15 +124,24 @@ class PartitionGroup:
             on_role=on_role,
         )
 
-    def begin_alone(self, generation: int, state: PartitionState) -> None:
-        """Go on as the only voter, from `state` on."""
-        self.generation, self.state = generation, state
-        self._runtime = None
-        record = WalRecord(WalRecordKind.SNAPSHOT, self.group_id, 1, 0, state.to_bytes())
-        with self._wal.lock:
-            self._wal.append_turn([record])
-            self._wal.attach_group(self.group_id, self._take_image)
+    def begin_alone(self, state: PartitionState, seed: PendingSeed | None = None) -> None:
+        """Go on as the only voter of a generation that begins with `state`.
+
+        `seed` is kept for those who voted before.
+
+        Raises KafkaStorageError: then nothing has changed.
+        """
+        wal = self._wal
+        with wal.lock:
+            before = self.generation, self.state, self._last_index, self._term
+            self.generation, self.state = state.generation, state
             self._last_index, self._term = 1, _FIRST_TERM
+            try:
+                wal.begin_groups({self.group_id: self._take_image, **images_of_seed(wal, seed)})
+            except KafkaStorageError:
+                self.generation, self.state, self._last_index, self._term = before
+                raise
+        self._runtime = None
         self.voters = state.voters
         self.may_lead = True
 

@@ -23,7 +23,7 @@ written, since a checkpoint asks every group for its image.
 import logging
 import os
 import threading
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..core.errors import (
@@ -36,7 +36,7 @@ from .errors import RaftWalCorruptedError
 from .wal_format import MAGIC, WalRecord, WalRecordKind, encode_wal_batch, read_wal_file
 from .wal_replay import GroupImage, records_of, replay_record
 
-__all__ = ["WAL_FOLDER_NAME", "Entry", "GroupImage", "RaftWal", "wal_folder_in"]
+__all__ = ["WAL_FOLDER_NAME", "Entry", "GroupImage", "RaftWal", "TakeImage", "wal_folder_in"]
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +50,9 @@ _KEPT_BYTES = 16 * 1024
 
 Entry = tuple[str, int, int, bytes]
 """(group_id, entry_index, term, payload)"""
+
+TakeImage = Callable[[], GroupImage]
+"""Gives a group's present image for a checkpoint."""
 
 
 def wal_folder_in(
@@ -101,7 +104,7 @@ class RaftWal:
         self._fd = -1
         self._failure = ""
         self._replayed: dict[str, GroupImage] = {}
-        self._attached: dict[str, Callable[[], GroupImage]] = {}
+        self._attached: dict[str, TakeImage] = {}
         try:
             if not folder.is_dir():
                 folder.mkdir(parents=True)
@@ -131,12 +134,33 @@ class RaftWal:
         with self.lock:
             return dict(self._replayed)
 
-    def attach_group(self, group_id: str, take_image: Callable[[], GroupImage]) -> GroupImage:
+    def attach_group(self, group_id: str, take_image: TakeImage) -> GroupImage:
         """Hand over what the log holds of the group; from now on checkpoints ask `take_image`."""
         with self.lock:
             assert group_id not in self._attached, group_id
             self._attached[group_id] = take_image
             return self._replayed.pop(group_id, None) or GroupImage()
+
+    def is_attached(self, group_id: str) -> bool:
+        """Whether checkpoints ask somebody for this group's image."""
+        with self.lock:
+            return group_id in self._attached
+
+    def begin_groups(self, images: Mapping[str, TakeImage]) -> None:
+        """Attach new groups, and make what they begin with durable in one batch: all or none.
+
+        Raises KafkaStorageError.  They are attached before the checkpoint that the batch may bring,
+        which would leave them out else.
+        """
+        with self.lock:
+            assert not self._attached.keys() & images.keys(), images.keys()
+            taken = [(group_id, take_image()) for group_id, take_image in images.items()]
+            records = [record for each in taken for record in records_of(*each)]
+            self._write_batch(records, kept_bytes=_KEPT_BYTES)
+            for group_id, take_image in images.items():
+                self._replayed.pop(group_id, None)
+                self._attached[group_id] = take_image
+            self._checkpoint_if_due()
 
     def detach_group(self, group_id: str) -> None:
         """Keep the group's present image for checkpoints, and for whoever attaches it next."""

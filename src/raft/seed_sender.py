@@ -1,11 +1,13 @@
 """Seeds on their way: the first state of a group's next generation, to everybody it concerns.
 
 A seed is kept in the write-ahead log, as a group of its own that never takes part in anything,
-until all have acknowledged it; so it survives the sender's restart.  Raft thread only, but for
-`found_seeds`, which runs before that thread.
+until all have acknowledged it; so it survives the sender's restart.  Where the loop thread itself
+journals what a broker does with the new generation, it journals the seed in the same batch
+(`images_of_seed`): else the sender might be in that generation, or out of it, and have forgotten
+whom to tell.  All else is the Raft thread's.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 
 from .link_messages import LinkMessage
@@ -18,7 +20,7 @@ from .packed_fields import (
     tuple_of,
     unpack_fields,
 )
-from .raft_wal import GroupImage, RaftWal
+from .raft_wal import GroupImage, RaftWal, TakeImage
 from .wal_format import WalRecord, WalRecordKind
 
 SEED_PREFIX = "seed:"  # of the group id under which a seed is journaled
@@ -57,6 +59,13 @@ class PendingSeed:
 
     def take_image(self) -> GroupImage:
         return GroupImage(1, 0, self.to_bytes())
+
+
+def images_of_seed(wal: RaftWal, seed: PendingSeed | None) -> Mapping[str, TakeImage]:
+    """What `RaftWal.begin_groups` is to begin beside a sender's own group, for `seed` to last."""
+    if seed is None or wal.is_attached(seed.group_id):
+        return {}
+    return {seed.group_id: seed.take_image}
 
 
 def base_id_of_seed(group_id: str) -> str | None:
@@ -101,9 +110,10 @@ class SeedSender:
         key = (pending.base_id, pending.generation)
         if key in self._pending:
             return
-        self._wal.attach_group(pending.group_id, pending.take_image)
-        record = WalRecord(WalRecordKind.SNAPSHOT, pending.group_id, 1, 0, pending.to_bytes())
-        self._journal(record)
+        if not self._wal.is_attached(pending.group_id):  # else the loop thread has journaled it
+            self._wal.attach_group(pending.group_id, pending.take_image)
+            record = WalRecord(WalRecordKind.SNAPSHOT, pending.group_id, 1, 0, pending.to_bytes())
+            self._journal(record)
         self._begin(pending, now_s)
 
     def send_due(self, now_s: float) -> None:

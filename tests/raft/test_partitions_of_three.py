@@ -23,10 +23,16 @@ from headrace.raft.errors import (
     PreferredLeaderNotAvailableError,
 )
 from headrace.raft.partition import Partition
-from headrace.raft.partition_group import parse_partition_group_id, partition_group_id
-from headrace.raft.partition_state import AlterIsr, Outcome, PartitionState
+from headrace.raft.partition_group import (
+    PartitionGroup,
+    parse_partition_group_id,
+    partition_group_id,
+)
+from headrace.raft.partition_state import AlterIsr, Elect, Outcome, PartitionState
 from headrace.raft.raft_wal import RaftWal
 from headrace.raft.replica_manager import ReplicaManager
+from headrace.raft.seed_sender import PendingSeed
+from headrace.raft.wal_format import WalRecord, WalRecordKind
 from tests.raft.fake_log import FakeLogManager
 from tests.support.fake_runtime import FakeNetwork, FakePeer, FakeRuntime
 from tests.support.manual_clock import ManualClock
@@ -489,3 +495,94 @@ def test_a_group_that_was_left_is_not_begun_anew_by_who_has_not_heard_of_the_mov
     assert again.replicas.seats.open_seat(born, 0) is None
     nodes[1].decide(DeleteTopic(ID_A))
     assert not any(group.startswith("partition-") for group in again.wal.replay())
+
+
+def seed_in_log(node: Node, generation: int) -> PendingSeed:
+    """What a node would bring to others if it began another life now."""
+    node.fallen().wal.close()
+    group_id = f"seed:{partition_group_id(ID_A, 0)}@{generation}"
+    return PendingSeed.from_bytes(RaftWal.open(node.folder).replay()[group_id].snapshot)
+
+
+def test_who_leaves_a_group_keeps_its_seed_with_that(tmp_path: Path) -> None:
+    """Though its Raft thread journals nothing any more."""
+    network = FakeNetwork()
+    nodes = [Node(network, tmp_path / str(n), n).joined() for n in range(4)]
+    nodes[1].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    nodes[1].decide(ReassignPartitions(ID_A, ((0, (1, 2, 3)),)))
+    state = nodes[0].state()
+    grown = AlterIsr(state.partition_epoch, state.leader_epoch, (*state.isr, (3, 103)))
+    nodes[0].partition().group.propose(grown, lambda _outcome: None)
+    settle(nodes[0])
+    assert nodes[0].replicas.seats.seat_of(ID_A, 0) is None
+    seed = seed_in_log(nodes[0], 2)
+    assert (seed.voters, set(seed.old_voters)) == ((1, 2, 3), {0, 1, 2, 3})
+    assert PartitionState.from_bytes(seed.seed).voters == seed.voters
+
+
+def test_who_goes_on_alone_keeps_the_seed_for_those_who_voted_before(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0,),)))
+    nodes[0].decide(ReassignPartitions(ID_A, ((0, (1, 0)),)))
+    nodes[2].decide(ReassignPartitions(ID_A, ((0, (0,)),)))
+    seat = nodes[0].replicas.seats.seat_of(ID_A, 0)
+    assert seat is not None
+    assert seat.group.is_alone
+    seed = seed_in_log(nodes[0], 2)
+    assert (seed.voters, set(seed.old_voters)) == ((0,), {0, 1, 2})
+
+
+def test_who_finds_that_a_generation_ended_without_it_leaves_and_tells_the_others(
+    nodes: list[Node],
+) -> None:
+    """A checkpoint came behind the last decision, and the process ended before it was followed."""
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    state = nodes[2].state()
+    sealed = replace(
+        state,
+        replicas=(0, 1),
+        voters=(0, 1),
+        wal_ids=state.wal_ids[:2],
+        isr=state.isr[:2],
+        generation=1,
+        partition_epoch=state.partition_epoch + 1,
+    )
+    group_id = partition_group_id(ID_A, 0)
+    image = WalRecord(WalRecordKind.SNAPSHOT, group_id, 9, 1, sealed.to_bytes())
+    nodes[2].fallen().wal.append_turn([image])
+    again = nodes[2].returned(is_clean=True)
+    assert again.replicas.seats.seat_of(ID_A, 0) is None
+    assert again.state().generation == 1
+    assert [node.state().generation for node in nodes[:2]] == [1, 1]
+    seat = nodes[1].replicas.seats.seat_of(ID_A, 0)
+    assert seat is not None
+    assert seat.group.voters == (0, 1)
+
+
+def test_a_checkpoint_that_a_new_generation_makes_due_has_it(tmp_path: Path) -> None:
+    wal = RaftWal.open(tmp_path, checkpoint_bytes=1)
+    group = PartitionGroup(wal, partition_group_id(ID_A, 0))
+    begun = PartitionState((0,), (0,), isr=((0, 7),), partition_epoch=4, generation=1)
+    group.begin_alone(begun)
+    wal.close()
+    again = PartitionGroup(RaftWal.open(tmp_path), group.group_id)
+    assert again.state == begun
+
+
+def test_a_generation_that_cannot_be_journaled_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal = RaftWal.open(tmp_path)
+    group = PartitionGroup(wal, partition_group_id(ID_A, 0))
+    group.begin_alone(PartitionState((0,), (0,), isr=((0, 7),), generation=1))
+
+    def refuse(*_: Any, **__: Any) -> None:
+        raise KafkaStorageError(tmp_path, "no space")
+
+    with monkeypatch.context() as full:
+        full.setattr(wal, "_write_batch", refuse)
+        with pytest.raises(KafkaStorageError):
+            group.begin_alone(PartitionState((0,), (0,), isr=((0, 7),), generation=2))
+    group.propose(Elect(0, 0, 7), lambda outcome: None)
+    wal.close()
+    again = PartitionGroup(RaftWal.open(tmp_path), group.group_id)
+    assert (again.generation, again.state.leader) == (1, 0)

@@ -27,8 +27,9 @@ SEEDS = 300
 BLOCKS = 2
 CANARY_SEEDS = 150
 
-ONCE_FAILED = (3815,)
-"""An election and the end of its generation within one event."""
+ONCE_FAILED = (2208, 3815, 4386, 8874)
+"""3815: an election and the end of its generation within one event.  The others: a broker restarts
+from a checkpoint behind the last decision of a generation, which the next one is without."""
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -59,7 +60,7 @@ def test_what_a_broker_decides_alone_is_known_within_the_event(tmp_path: Path) -
         wal = RaftWal.open(tmp_path / "wal")
         group = PartitionGroup(wal, partition_group_id(TOPIC_IDS[CLEAN], 0))
         state = PartitionState((1, 2), (1,), isr=((1, 7),), partition_epoch=1, generation=1)
-        group.begin_alone(1, state)
+        group.begin_alone(state)
         group.propose(Elect(1, 1, 7), lambda outcome: None)
         group.propose(Elect(2, 2, 7, ElectKind.UNCLEAN), lambda outcome: None)
         cluster.close()
