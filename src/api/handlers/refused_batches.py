@@ -10,6 +10,7 @@ both.  Here batch 2 is told what batch 1 was told, and the client sends them aga
 
 import struct
 
+from ...raft.topic_names import MAX_TOPIC_NAME_LENGTH
 from ..wire.error_codes import ErrorCode
 
 # Refusals after which a client sends the same batch again.
@@ -24,26 +25,32 @@ TRANSIENT = frozenset(
 HEADER_BYTES = 61  # of a batch; it is not known to be one yet
 PRODUCER = struct.Struct(">qhi")  # producer_id, producer_epoch, base_sequence
 PRODUCER_OFFSET = 43
-# Names of partitions come from the client, and are remembered on its word.
-MAX_REMEMBERED = 10_000
-# More than any client has under way to one partition; the list is for the client's word as well.
+# Names of partitions come from the client, and are remembered on its word: some 700 bytes each,
+# the oldest given up for the newest, of which nobody hears again if it moved elsewhere.
+MAX_REMEMBERED = 4096
+# More than any client has under way to one partition.
 MAX_FOLLOWERS = 64
 _SEQUENCES = 1 << 31
 
 
 class _Refused:
-    """The first batch that was refused, and which later ones were refused for its sake."""
+    """The first batch that was refused, and how far the later ones are that were for its sake."""
 
-    __slots__ = ("epoch", "followers", "producer_id", "reason", "sequence")
+    __slots__ = ("count", "epoch", "producer_id", "reached", "reason", "sequence")
 
     def __init__(self, batch: tuple[int, int, int], reason: tuple[int, str]) -> None:
         self.producer_id, self.epoch, self.sequence = batch
         self.reason = reason
-        self.followers: set[int] = set()
+        self.reached = 0  # a connection's batches come in order: what is not behind it comes again
+        self.count = 0
 
-    def is_followed_by(self, epoch: int, sequence: int) -> bool:
+    def takes_follower(self, epoch: int, sequence: int) -> bool:
         distance = (sequence - self.sequence) % _SEQUENCES
-        return epoch == self.epoch and 0 < distance < _SEQUENCES // 2
+        is_next = epoch == self.epoch and self.reached < distance < _SEQUENCES // 2
+        if is_next:
+            self.reached = distance
+            self.count += 1
+        return is_next and self.count <= MAX_FOLLOWERS
 
 
 class RefusedBatches:
@@ -59,8 +66,12 @@ class RefusedBatches:
     ) -> None:
         """Remember a batch that was refused for a `reason`, code and message, that is TRANSIENT."""
         batch = _producer_of(records)
-        if batch is not None and len(self._refused) < MAX_REMEMBERED:
-            self._refused.setdefault((topic, index), _Refused(batch, reason))
+        key = (topic, index)
+        if batch is None or key in self._refused or len(topic) > MAX_TOPIC_NAME_LENGTH:
+            return
+        if len(self._refused) >= MAX_REMEMBERED:
+            del self._refused[next(iter(self._refused))]
+        self._refused[key] = _Refused(batch, reason)
 
     def reason_to_wait(
         self, topic: str, index: int, records: memoryview | None
@@ -74,14 +85,7 @@ class RefusedBatches:
         batch = _producer_of(records)
         if refused is None or batch is None or batch[0] != refused.producer_id:
             return None
-        _, epoch, sequence = batch
-        followers = refused.followers
-        if (
-            refused.is_followed_by(epoch, sequence)
-            and sequence not in followers
-            and len(followers) < MAX_FOLLOWERS
-        ):
-            followers.add(sequence)
+        if refused.takes_follower(*batch[1:]):
             return refused.reason
         del self._refused[topic, index]
         return None
