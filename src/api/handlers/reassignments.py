@@ -28,6 +28,9 @@ from .error_mapping import error_code_of
 if TYPE_CHECKING:
     from ..broker import Broker
 
+# Nobody waits longer for a move that is called off; it is undone all the same.
+UNDONE_WITHIN_S = 5.0
+UNDONE_AGAIN_S = 0.02
 # Clients wait 30 s by default.
 FORGET_WITHIN_S = 20.0
 FORGET_AGAIN_S = 0.2
@@ -44,7 +47,8 @@ async def handle_alter_partition_reassignments(
     Behaviour: each partition by itself: other replicas to move to, or null to call a move off.
     A partition that is there already answers NONE; null where nothing moves:
     NO_REASSIGNMENT_IN_PROGRESS; brokers that are not there, or twice: INVALID_REPLICA_ASSIGNMENT.
-    The answer comes once the cluster agreed to move, not once it has moved.
+    The answer comes once the cluster agreed to move, not once it has moved; but where a move is
+    called off, once that is undone, as Kafka undoes it at once: for up to timeout_ms, or 5 s.
     Versions: 1 may forbid another number of replicas (KIP-860): INVALID_REPLICATION_FACTOR.
     """
     may_change_count = request["allow_replication_factor_change"]
@@ -55,6 +59,7 @@ async def handle_alter_partition_reassignments(
             for part in topic["partitions"]
         ]
         responses.append({"name": topic["name"], "partitions": rows})
+    await _wait_undone(broker, request)
     return {
         "error_code": ErrorCode.NONE,
         "error_message": None,
@@ -73,6 +78,28 @@ async def _alter(broker: "Broker", name: str, part: Body, *, may_change_count: b
     except HeadraceError as error:
         return _row(index, error_code_of(error), str(error))
     return _row(index, ErrorCode.NONE, None)
+
+
+async def _wait_undone(broker: "Broker", request: Body) -> None:
+    """Until the moves that this request called off are, or time is up."""
+    called_off = {
+        (topic["name"], part["partition_index"])
+        for topic in request["topics"]
+        for part in topic["partitions"]
+        if part["replicas"] is None
+    }
+
+    def is_undone(name: str, index: int) -> bool:
+        image = broker.cluster_state.topics.get(name)
+        # One that moves elsewhere by now is another's.
+        return image is None or index not in image.targets or _moves(image, index)
+
+    try:
+        async with asyncio.timeout(min(max(request["timeout_ms"], 0) / 1000, UNDONE_WITHIN_S)):
+            while not all(is_undone(name, index) for name, index in called_off):
+                await asyncio.sleep(UNDONE_AGAIN_S)
+    except TimeoutError:
+        return  # it is decided, and listed until it is done
 
 
 def _image_of(broker: "Broker", name: str, index: int) -> TopicImage:
@@ -126,6 +153,7 @@ def handle_list_partition_reassignments(
     """ListPartitionReassignments (API key 46), version 0 (KIP-455).
 
     Behaviour: the partitions that move, of those named or (null) of all; the others are left out.
+    One whose move was called off moves until who was added has gone, as Metadata tells it.
     """
     asked: dict[str, set[int] | None] = dict.fromkeys(broker.cluster_state.topics)
     if request["topics"] is not None:
@@ -136,18 +164,24 @@ def handle_list_partition_reassignments(
         if image is None:
             continue
         rows = [
-            _moving(image, index)
+            row
             for index in sorted(image.targets)
-            if _moves(image, index) and (indexes is None or index in indexes)
+            if (indexes is None or index in indexes)
+            and (row := _moving(broker, image, index)) is not None
         ]
         if rows:
             topics.append({"name": name, "partitions": rows})
     return {"error_code": ErrorCode.NONE, "error_message": None, "topics": topics}
 
 
-def _moving(image: TopicImage, index: int) -> Body:
+def _moving(broker: "Broker", image: TopicImage, index: int) -> Body | None:
     """One partition on its way: everybody who holds it or shall, the target's order first."""
     present, target = image.assignments[index], image.targets[index]
+    if not _moves(image, index):
+        state = broker.replicas.state_of(image.name, index)
+        if state is None or set(state.replicas) == set(target):
+            return None
+        present = state.replicas
     removing = [broker_id for broker_id in present if broker_id not in target]
     return {
         "partition_index": index,

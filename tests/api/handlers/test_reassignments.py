@@ -1,6 +1,8 @@
 """Reassignments, elections and the quorum on a broker alone; with three: tests/interop."""
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -8,8 +10,13 @@ from typing import Any, cast
 import pytest
 
 from headrace.api.handlers.context import RequestContext
-from headrace.api.handlers.reassignments import _targets, handle_list_partition_reassignments
+from headrace.api.handlers.reassignments import (
+    _targets,
+    handle_alter_partition_reassignments,
+    handle_list_partition_reassignments,
+)
 from headrace.api.wire.error_codes import ErrorCode
+from headrace.raft.cluster_commands import ReassignPartitions
 from headrace.raft.errors import NoReassignmentInProgressError
 from headrace.raft.topic_image import TopicImage
 from tests.support.in_process_broker import InProcessBroker
@@ -52,7 +59,9 @@ def test_a_move_that_is_called_off_goes_back_and_is_no_move_any_more() -> None:
 
     moving, going_back = image((2, 3)), image((1, 2))
     cluster = SimpleNamespace(topics={"moved": moving}, brokers={1: None, 2: None, 3: None})
-    broker = cast(Any, SimpleNamespace(cluster_state=cluster))
+    group = SimpleNamespace(replicas=(1, 2, 3))
+    replicas = SimpleNamespace(state_of=lambda _name, _index: group)
+    broker = cast(Any, SimpleNamespace(cluster_state=cluster, replicas=replicas))
     for asked in (None, [1, 2]):
         part = {"partition_index": 0, "replicas": asked}
         assert _targets(broker, moving, part, may_change_count=True) == (1, 2)
@@ -63,8 +72,60 @@ def test_a_move_that_is_called_off_goes_back_and_is_no_move_any_more() -> None:
     listed = handle_list_partition_reassignments(broker, context, {"topics": None})
     (row,) = listed["topics"][0]["partitions"]
     assert (row["adding_replicas"], row["removing_replicas"]) == ([3], [1])
+    # Called off, it moves until the group's state, which Metadata tells, is what it was before.
     cluster.topics["moved"] = going_back
+    listed = handle_list_partition_reassignments(broker, context, {"topics": None})
+    (row,) = listed["topics"][0]["partitions"]
+    assert row == {
+        "partition_index": 0,
+        "replicas": [1, 2, 3],
+        "adding_replicas": [],
+        "removing_replicas": [3],
+    }
+    group.replicas = (2, 1)
     assert handle_list_partition_reassignments(broker, context, {"topics": None})["topics"] == []
+
+
+def test_the_answer_to_a_move_called_off_comes_once_it_is_undone() -> None:
+    moving = TopicImage("moved", b"m" * 16, ((1, 2),), {}, targets={0: (2, 3)})
+    going_back = replace(moving, targets={0: (1, 2)})
+    cluster = SimpleNamespace(topics={"moved": moving}, brokers={1: None, 2: None, 3: None})
+    looks: list[int] = []
+    can_undo = [True]
+
+    async def propose(command: ReassignPartitions) -> None:
+        assert command.targets == ((0, (1, 2)),)
+        cluster.topics["moved"] = going_back
+        if can_undo:
+            asyncio.get_running_loop().call_soon(undo, 3)
+
+    def undo(steps: int) -> None:
+        looks.append(steps)
+        if steps:
+            asyncio.get_running_loop().call_soon(undo, steps - 1)
+        else:
+            cluster.topics["moved"] = replace(moving, targets={})
+
+    broker = cast(Any, SimpleNamespace(cluster_state=cluster, propose=propose))
+    part = {"partition_index": 0, "replicas": None}
+
+    def called_off(timeout_ms: int) -> Any:
+        cluster.topics["moved"] = moving
+        body = {
+            "topics": [{"name": "moved", "partitions": [part]}],
+            "allow_replication_factor_change": True,
+            "timeout_ms": timeout_ms,
+        }
+        context = RequestContext(api_key=ALTER, api_version=1)
+        answer = asyncio.run(handle_alter_partition_reassignments(broker, context, body))
+        return answer["responses"][0]["partitions"][0]["error_code"]
+
+    assert called_off(30_000) == ErrorCode.NONE
+    assert looks == [3, 2, 1, 0]
+    assert dict(cluster.topics["moved"].targets) == {}
+    can_undo.clear()
+    assert called_off(50) == ErrorCode.NONE  # decided, if not done
+    assert cluster.topics["moved"] is going_back
 
 
 def elect(requester: Requester, kind: int, topic: str) -> ErrorCode:
