@@ -129,6 +129,7 @@ class LinkDial:
         self._addresses = list(addresses)
         self._sock: socket.socket | None = None
         self._is_connected = False
+        self._connected_s: float | None = None
         self._received = bytearray()
         self._reason = "its name has no address"
 
@@ -183,6 +184,12 @@ class LinkDial:
         self._sock = None
         return sock, *found
 
+    def connected_s(self, now_s: float) -> float:
+        """When the address that is being tried took the connection: now, if it is asked first."""
+        if self._connected_s is None:
+            self._connected_s = now_s
+        return self._connected_s
+
     def note_failure(self, reason: str) -> None:
         """Why the address that was tried last failed."""
         self._reason = reason
@@ -193,4 +200,5 @@ class LinkDial:
             self._sock.close()
             self._sock = None
         self._is_connected = False
+        self._connected_s = None
         self._received.clear()

@@ -235,6 +235,10 @@ class GroupHost:
             if not self.ticks % TICKS_BETWEEN_LOOKS and not has_time():
                 return
 
+    @property
+    def has_unsynced(self) -> bool:
+        return bool(self._records)
+
     def sync(self) -> bool:
         """Make everything journaled so far durable, in one batch; False if it must be tried again.
 

@@ -4,6 +4,7 @@ Between two brokers the one with the higher id dials.  Where it does not know th
 one does, a little later; a link that both would open is the higher one's.
 """
 
+import contextlib
 import ipaddress
 import logging
 import select
@@ -111,15 +112,29 @@ class LinkTable:
                 self.send(link.peer.broker_id, self._events.ping_payload(link.peer.broker_id))
         return next_s
 
+    def beat(self, now_s: float) -> None:
+        """Ping while the Raft thread waits, on another: what goes wrong is left for it to find."""
+        for link in self.links.values():
+            is_due = now_s - link.last_sent_s >= self._timing.ping_interval_s / 2
+            if not link.is_up or link.wants_write or not is_due:
+                continue
+            with contextlib.suppress(OSError):
+                link.send_frame(self._events.ping_payload(link.peer.broker_id), now_s)
+            if link.wants_write:
+                self._epoll.modify(link.fd, READ | WRITE)
+
     def keep_alive(self, now_s: float) -> float:
         """Ping, give up the silent, dial what is missing; when to look again.
 
         Only behind `serve`: what a link has received and nobody has read must not count as silence.
         """
         next_s = self.send_pings(now_s)
-        for link in [*self.links.values(), *self._unproven]:
+        for link in list(self.links.values()):
             if now_s - link.last_heard_s > self._timing.dead_after_s:
                 self._drop(link, f"silent for {self._timing.dead_after_s} s")
+        for link in list(self._unproven):
+            if now_s - link.last_heard_s > self._timing.answer_timeout_s:
+                self._drop(link, "no frame in time")
         for dial, fd in list(self._dials.items()):
             if now_s >= dial.deadline_s:
                 self._give_up(dial, fd, "no answer in time")
@@ -399,6 +414,10 @@ class LinkTable:
             return
         if found is None:
             self._epoll.modify(fd, READ)
+            if not dial.hello.is_probe:
+                # Whoever took the connection is there: slow, stopped, or heard one way only.  To
+                # begin anew would cost more than to wait.
+                dial.deadline_s = dial.connected_s(self._now_s) + self._timing.answer_timeout_s
             return
         self._epoll.unregister(fd)
         del self._by_fd[fd]

@@ -25,7 +25,11 @@ class RaftTiming:
     """How often an awake group looks at its timers."""
     turn_s: float = 0.03
     """When a turn syncs and sends what it has, and leaves the rest to the next."""
+    sync_patience_s: float = 3.0
+    """So long others are told that this broker lives while it waits for its disk."""
     dial_timeout_s: float = 1.0
+    answer_timeout_s: float = 3.0
+    """For the answer to a hello that was sent, and for the frame that proves a link."""
     dial_retry_s: float = 0.2
     lower_id_waits_s: float = 0.5
     """The higher id dials; if it does not know how, the lower one does after this."""

@@ -24,6 +24,7 @@ from .group_description import GroupDescription, RuntimeStatistics, describe_gro
 from .group_host import GroupHost, OnApplied, OnRole
 from .link_hello import LinkHello, LinkResult
 from .link_messages import LinkMessage
+from .link_pulse import LinkPulse
 from .link_table import LinkTable
 from .liveness import Peer, RaftTiming
 from .loop_mail import LoopMail
@@ -89,6 +90,11 @@ class RaftRuntime:
         self._next_alive_s = 0.0
         self._digest_misses: dict[int, int] = {}
         self._links, self._host = self._make_host(wal)
+        self._pulse = LinkPulse(
+            self._beat,
+            interval_s=self._timing.ping_interval_s,
+            patience_s=self._timing.sync_patience_s,
+        )
         self._router, self._seeds = self._make_senders(wal)
         self._handlers = self._message_handlers()
 
@@ -129,6 +135,7 @@ class RaftRuntime:
     def start(self) -> None:
         """Start the thread, if it does not run yet."""
         if self._thread is None and not self._is_stopping:
+            self._pulse.start()
             self._thread = threading.Thread(target=self._run, name="headrace-raft", daemon=True)
             self._thread.start()
 
@@ -139,6 +146,7 @@ class RaftRuntime:
             self._wake()
             self._thread.join()
             self._thread = None
+            self._pulse.close()
         if self._wake_fd >= 0:
             self._settle_calls()
             self._links.close()
@@ -341,7 +349,7 @@ class RaftRuntime:
         idle_s = self._idle_s()
         ready = self._links.wait(idle_s)
         self._turns += 1
-        with self._wal.lock:
+        with self._pulse.held(self._wal.lock):
             last_s, self._now_s = self._now_s, self._clock.monotonic_ms() / 1000
             now_s = self._now_s
             if now_s - last_s - idle_s > self._timing.dead_after_s / 2:
@@ -358,7 +366,7 @@ class RaftRuntime:
                 self._host.tick_awake()
             self._host.tick_dirty(now_s, self._has_time)
             sync_begins_s = self._clock.monotonic_ms() / 1000
-            is_synced = self._host.sync()
+            is_synced = self._sync()
             sync_ends_s = self._clock.monotonic_ms() / 1000
             if is_synced:
                 self._host.let_out()
@@ -366,6 +374,16 @@ class RaftRuntime:
             self._send_outboxes()
         self._mail.deliver()
         self._note_slow_turn(now_s, sync_ends_s - sync_begins_s)
+
+    def _sync(self) -> bool:
+        if not self._host.has_unsynced:
+            return True
+        with self._pulse:
+            return self._host.sync()
+
+    def _beat(self) -> None:
+        """On the thread of `LinkPulse`, while this one waits and touches no link."""
+        self._links.beat(self._clock.monotonic_ms() / 1000)
 
     def _note_slow_turn(self, began_s: float, synced_s: float) -> None:
         """Say what kept this broker from being heard: its disk, or too much to do."""

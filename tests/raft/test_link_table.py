@@ -169,6 +169,49 @@ def test_a_probe_tells_who_answers_and_leaves_no_link(stages: Stages) -> None:
     assert not high.ups
 
 
+def test_an_answer_that_comes_late_is_waited_for(stages: Stages) -> None:
+    """By both sides, so that a busy peer, or one that was stopped, need not be dialed anew."""
+    low, high = stages.add(1), stages.add(2)
+    stages.all.remove(low)
+    high.table.set_addresses({1: ("127.0.0.1", low.port)})
+    for _ in range(50):
+        stages.turn(advance_ms=50)
+    stages.all.append(low)
+    stages.until(lambda: high.table.is_up(1) and low.table.is_up(2))
+    assert low.accepted_count == 1
+    assert not low.downs
+    assert not high.downs
+
+
+def test_a_dialer_that_takes_the_answer_late_is_waited_for(stages: Stages) -> None:
+    low, high = stages.add(1), stages.add(2)
+    high.table.set_addresses({1: ("127.0.0.1", low.port)})
+    stages.until(lambda: low.accepted_count == 1)
+    stages.all.remove(high)
+    for _ in range(50):
+        stages.turn(advance_ms=50)
+    assert not low.table.is_up(2)
+    stages.all.append(high)
+    stages.until(lambda: high.table.is_up(1) and low.table.is_up(2))
+    assert low.accepted_count == 1
+    assert not low.downs
+    assert not high.downs
+
+
+def test_a_peer_that_never_answers_is_dialed_again(stages: Stages) -> None:
+    stage = stages.add(2)
+    silent = socket.create_server(("127.0.0.1", 0))
+    silent.settimeout(60)
+    stage.table.set_addresses({1: silent.getsockname()[:2]})
+    stages.turn()
+    first, _ = silent.accept()
+    for _ in range(40):
+        stages.turn(advance_ms=100)
+    second, _ = silent.accept()
+    for each in (first, second, silent):
+        each.close()
+
+
 def test_an_address_without_a_broker_is_told(stages: Stages) -> None:
     stage = stages.add(1)
     free = socket.create_server(("127.0.0.1", 0))

@@ -16,6 +16,7 @@ from headrace.raft.link_hello import LinkHello, hello_request
 from headrace.raft.link_messages import LinkMessage
 from headrace.raft.liveness import RaftTiming
 from headrace.raft.raft_runtime import GroupDescription, RuntimeStatistics
+from headrace.raft.wal_format import WalRecord
 from tests.support.raft_stage import RaftNode, RaftStage
 
 
@@ -110,6 +111,39 @@ def test_a_stopped_peer_is_replaced_and_may_come_back(stage: RaftStage) -> None:
     may_go_on.set()
     assert stopped.propose("g", b"c")[1] == 3
     stage.wait_for_state("g", (b"a", b"b", b"c"))
+
+
+@pytest.mark.parametrize("waits_for", ["its sync", "a sync of the loop thread"])
+def test_a_broker_whose_disk_is_slow_is_heard(tmp_path: Path, waits_for: str) -> None:
+    patient = RaftTiming(dead_after_s=60.0)  # a busy machine may be silent for a while itself
+    with RaftStage(tmp_path, (1, 2), timing=patient) as stage:
+        slow, other = stage.nodes.values()
+        stage.open_group("g", (1, 2))
+        stage.wait_for_controller("g").propose("g", b"before")
+        may_go_on, is_stuck = threading.Event(), threading.Event()
+        append_turn = slow.wal.append_turn
+
+        def stick(records: list[WalRecord]) -> None:
+            is_stuck.set()
+            may_go_on.wait()
+            append_turn(records)
+
+        try:
+            if waits_for == "its sync":
+                slow.wal.append_turn = stick  # type: ignore[assignment,method-assign]
+                slow.open_group("other", (1, 2))
+                assert is_stuck.wait(60)
+            else:
+                slow.wal.lock.acquire()
+            heard = statistics(other).frames_received
+            while statistics(other).frames_received < heard + 8:
+                with other.changed:
+                    other.changed.wait(0.05)
+        finally:
+            may_go_on.set()
+            if waits_for != "its sync":
+                slow.wal.lock.release()
+        assert stage.wait_for_controller("g").propose("g", b"after")[1] == 2
 
 
 class PausedClock(SystemClock):

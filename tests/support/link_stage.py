@@ -29,6 +29,7 @@ class LinkStage:
         self.payloads: list[tuple[int, bytes]] = []
         self.results: list[LinkResult] = []
         self.calls: list[Callable[[], None]] = []
+        self.accepted_count = 0
         self._opening: list[socket.socket] = []
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
@@ -62,6 +63,7 @@ class LinkStage:
 
     def _accept(self) -> None:
         accepted, _ = self.listener.accept()
+        self.accepted_count += 1
         accepted.setblocking(False)
         self._opening.append(accepted)
 
