@@ -62,10 +62,8 @@ def recover_segment(LogSegment segment, *, bint allows_gaps, on_batch) -> Segmen
     cdef const uint8_t* data
     # Held while the GIL is not: another store may need the room of idle files' mappings.
     cdef Mapping _held
-    if size:
-        segment.start_rebuild()
-    else:
-        segment.drop_indexes()
+    # Made with their first entry: a thousand short logs do without two thousand index files.
+    segment.drop_indexes()
     scan.reason = ""
     # Invariant: the batches before `position` are whole, in order, and end below `expected`.
     while position < size:

@@ -8,6 +8,7 @@ import pytest
 
 from headrace.core.errors import LogCorruptedError
 from headrace.core.log import Log
+from headrace.core.log_config import LogConfig
 from headrace.core.record_batch import iter_batches
 from tests.support.log_stage import ONE_SEGMENT, SMALL_SEGMENTS, LogStage, make_batch, rows_of
 
@@ -209,3 +210,19 @@ def test_reserved_tail_is_trimmed_and_is_no_corruption(tmp_path: Path) -> None:
         assert (rows_of(log), log.cut_bytes) == (rows, 0)
         log.close()
         assert stage.file().stat().st_size < 100_000
+
+
+def test_short_segment_is_recovered_without_index_files(tmp_path: Path) -> None:
+    stage = LogStage(tmp_path, config=LogConfig(index_interval_bytes=1024))
+    rows = stage.write(3, is_clean=False)
+    log = stage.open()
+    assert [name for name in stage.names() if name.endswith("index")] == []
+    assert [_first_row(log, offset) for offset in range(6)] == rows
+    found = log.find_offset_by_timestamp(stage.clock.now_ms())
+    assert found is not None
+    assert found.offset == 0
+    while log.log_end_offset < 40:
+        log.append_as_leader(make_batch([bytes(40)]), leader_epoch=1)
+    assert stage.file(".index").stat().st_size > 0
+    assert rows_of(log)[:6] == rows
+    log.close()
