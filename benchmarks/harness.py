@@ -71,6 +71,23 @@ def machine() -> dict[str, Any]:
     }
 
 
+def commit() -> str:
+    """The commit that runs, with a `+` where files differ from it."""
+    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    return done.stdout.strip() or "unknown"
+
+
+def keep_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes it whole or leaves the file as it was; a full disk is said and ends nothing."""
+    beside = path.with_name(path.name + ".part")
+    try:
+        beside.write_text(json.dumps(content, indent=2))
+        beside.replace(path)
+    except OSError as error:
+        print(f"{path} was not written: {error}", file=sys.stderr)
+
+
 def stop_on_sigterm() -> None:
     """SIGTERM unwinds as Ctrl-C does, so that the brokers that were started are stopped."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
@@ -155,14 +172,16 @@ def build_load_program(name: str, libraries: tuple[str, ...] = ()) -> Path:
     return program
 
 
-def run_loads(commands: list[list[object]]) -> list[dict[str, Any]]:
+def run_loads(
+    commands: list[list[object]], environment: dict[str, str] | None = None
+) -> list[dict[str, Any]]:
     """The same for several load programs at once; all are ended where one fails."""
     with contextlib.ExitStack() as stack:
         running = []
         for command in commands:
             words = [str(word) for word in command]
             process = subprocess.Popen(
-                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+                words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
             )
             stack.callback(process.kill)
             running.append(process)

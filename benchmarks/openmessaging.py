@@ -29,7 +29,7 @@ from .harness import (
     touch_memory,
 )
 from .peers.brokers import PEERS
-from .peers.install import PeerUnavailableError, need_file
+from .peers.install import PeerUnavailableError, need_file, need_module
 from .peers.peer import Peer
 from .plots import plot_percentiles, require_matplotlib
 from .topics import create_topic
@@ -93,9 +93,11 @@ def _properties(path: Path, content: dict[str, Any], key: str) -> tuple[str, ...
 def _read_yaml(name: str, folder: Path, kind: str) -> tuple[Path, dict[str, Any]]:
     """A file by its path, or by its name in `folder`; raises WorkloadError."""
     try:
-        import yaml
-    except ImportError:
-        raise WorkloadError(f"a {kind} is YAML: pip install 'headrace[test]' (or PyYAML)") from None
+        need_module("yaml", pypi="PyYAML")
+    except PeerUnavailableError as error:
+        raise WorkloadError(f"a {kind} is YAML: {error}") from None
+    import yaml
+
     path = Path(name) if Path(name).is_file() else folder / f"{name}.yaml"
     if not path.exists():
         known = ", ".join(sorted(each.stem for each in folder.glob("*.yaml")))

@@ -20,7 +20,7 @@ from .flame_graph import Stacks, fold_perf_script, fold_raw, svg
 from .harness import TOUCH_BYTES, run_loads, touch_memory
 from .loads import consume_command, produce_command, request_command
 from .peers.brokers import PEERS
-from .peers.install import PeerUnavailableError, need_program
+from .peers.install import PeerUnavailableError, need_program, need_script
 from .peers.peer import RunningPeer
 from .topics import create_ready_topic
 
@@ -137,7 +137,7 @@ def _perf(pid: int, seconds: int, folder: Path) -> Stacks:
 
 
 def _py_spy(pid: int, seconds: int, folder: Path) -> Stacks:
-    need_program("py-spy", debian="(pip install py-spy)")
+    need_script("py-spy", pypi="py-spy")
     raw = folder / "stacks.txt"
     record = ["py-spy", "record", "--native", "--format", "raw", "--rate", str(SAMPLES_PER_S)]
     _run([*record, "--duration", str(seconds), "--pid", str(pid), "--output", str(raw)])

@@ -2,7 +2,7 @@
 
     python -m benchmarks.side_by_side --from-json monday.json tuesday.json --rows small,latency
 
-The file is written after every row, so that a run that is ended early loses one row and no more.
+The file is written after every turn of a target, so a run that is ended early loses one turn.
 Several files of one size become one table: what they measured alike has the samples of all.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .harness import Samples, number
+from .harness import Samples, keep_json, number
 from .published import FIGURES as PUBLISHED
 
 # figure -> column -> samples
@@ -64,7 +64,7 @@ def save(path: Path, heading: Heading, results: Results) -> None:
         "samples": samples,
         "published": published(results.table),
     }
-    path.write_text(json.dumps(content, indent=2))
+    keep_json(path, content)
 
 
 def load(paths: list[Path]) -> tuple[list[Heading], Results]:

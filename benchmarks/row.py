@@ -14,6 +14,7 @@ Measure = Callable[[RunningPeer, int, str], Figures]
 
 KAFKA_ONLY = frozenset({"kafka"})
 ANY_PROTOCOL = frozenset({"kafka", "redis", "nats"})
+NO_BROKER = frozenset({"embedded"})
 
 MESSAGES = {"smoke": 20_000, "quick": 1_000_000, "full": 5_000_000}
 BIG_MESSAGES = {"smoke": 5_000, "quick": 400_000, "full": 1_500_000}
@@ -23,15 +24,18 @@ BIG_MESSAGES = {"smoke": 5_000, "quick": 400_000, "full": 1_500_000}
 class Row:
     """A load and who can play it: brokers of these protocols, alone or in a cluster of that size.
 
-    A peer named in `without` cannot play it for a reason of its own.  A row that `ends_brokers`
-    gets new ones for every turn.
+    `full_s` is about how long a turn of a target takes at full size.  A peer named in `without`
+    cannot play it for a reason of its own.  A row that `ends_brokers` gets new ones for every turn;
+    one that `needs_first_turn` reads what that wrote.
     """
 
     measure: Measure
+    full_s: float
     protocols: frozenset[str] = KAFKA_ONLY
     brokers: int = 1
     without: frozenset[str] = frozenset()
     ends_brokers: bool = False
+    needs_first_turn: bool = False
 
     def is_for(self, peer: Peer) -> bool:
         return (

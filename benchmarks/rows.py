@@ -185,11 +185,11 @@ def idle_connections(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
 
 ROWS = {
-    "produce": Row(produce_100, ANY_PROTOCOL),
-    "produce-1k": Row(produce_1k, ANY_PROTOCOL),
-    "consume": Row(consume, ANY_PROTOCOL),
-    "small": Row(small_requests, ANY_PROTOCOL),
-    "latency": Row(latency),
-    "start": Row(start_and_size, ANY_PROTOCOL),
-    "idle": Row(idle_connections),
+    "produce": Row(produce_100, 15, ANY_PROTOCOL),
+    "produce-1k": Row(produce_1k, 8, ANY_PROTOCOL),
+    "consume": Row(consume, 8, ANY_PROTOCOL, needs_first_turn=True),
+    "small": Row(small_requests, 15, ANY_PROTOCOL),
+    "latency": Row(latency, 13),
+    "start": Row(start_and_size, 6, ANY_PROTOCOL),
+    "idle": Row(idle_connections, 35),
 }

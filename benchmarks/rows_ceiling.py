@@ -48,4 +48,4 @@ def _measured(peer: RunningPeer, title: str, command: list[object]) -> Figures:
     }
 
 
-ROWS = {"ceiling": Row(ceiling)}
+ROWS = {"ceiling": Row(ceiling, 35)}

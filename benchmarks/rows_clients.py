@@ -11,7 +11,7 @@ from pathlib import Path
 from .harness import LOAD_LIMIT_S, run_loads
 from .loads import produce_command
 from .peers.apache_kafka import java_command, prepare_kafka
-from .peers.install import PeerUnavailableError
+from .peers.install import PeerUnavailableError, need_module, python_environment
 from .peers.peer import RunningPeer
 from .row import Figures, Row
 from .topics import create_ready_topic
@@ -20,7 +20,8 @@ MESSAGES = {"smoke": 2_000, "quick": 500_000, "full": 3_000_000}
 PYTHON_MESSAGES = {"smoke": 1_000, "quick": 200_000, "full": 1_000_000}
 MESSAGE_BYTES = 100
 PYTHON_CLIENT = Path(__file__).with_name("load") / "python_client.py"
-PYTHON_CLIENTS = ("confluent", "aiokafka")
+# client -> what it imports
+PYTHON_CLIENTS = {"confluent": "confluent_kafka", "aiokafka": "aiokafka"}
 
 
 def java_tools(peer: RunningPeer, turn: int, scale: str) -> Figures:
@@ -79,22 +80,23 @@ def python_clients(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """Produce and consume, a Python call a message (aiokafka) or a batch of 10,000 (confluent)."""
     figures: Figures = {}
     count = PYTHON_MESSAGES[scale]
-    for client in PYTHON_CLIENTS:
+    for client, module in PYTHON_CLIENTS.items():
+        need_module(module, pypi=module.replace("_", "-"))
         topic = f"python-{client}-{turn}"
         create_ready_topic(peer, topic)
         # What is consumed was all produced in the same way, by the load on librdkafka.
         read_topic = f"python-read-{turn}"
-        if client == PYTHON_CLIENTS[0]:
+        if client == "confluent":
             create_ready_topic(peer, read_topic)
             run_loads([produce_command(peer, read_topic, count, MESSAGE_BYTES)])
         for verb, of in (("produce", topic), ("consume", read_topic)):
             command = [sys.executable, PYTHON_CLIENT, client, verb, peer.bootstrap, of, count]
             before = peer.cpu_s()
-            (result,) = run_loads([[*command, MESSAGE_BYTES]])
+            (result,) = run_loads([[*command, MESSAGE_BYTES]], python_environment())
             cpu_s = peer.cpu_s() - before
             rate = result["messages"] / result["seconds"]
             figures |= _figures(f"{client} {verb}, Python", rate, cpu_s, count)
     return figures
 
 
-ROWS = {"java-tools": Row(java_tools), "python-clients": Row(python_clients)}
+ROWS = {"java-tools": Row(java_tools, 14), "python-clients": Row(python_clients, 22)}

@@ -376,11 +376,11 @@ def _are_led(found: dict[int, PartitionMetadata], count: int, *, without: int) -
 
 
 ROWS = {
-    "replicated-produce": Row(produce_replicated, brokers=3),
-    "replicated-latency": Row(latency_replicated, brokers=3),
-    "failover": Row(fail_over, brokers=3, ends_brokers=True),
-    "rolling-restart": Row(rolling_restart, brokers=3, ends_brokers=True),
-    "rejoin": Row(rejoin, brokers=3, ends_brokers=True),
-    "decision": Row(decide, brokers=3),
-    "replicated-partitions": Row(replicated_partitions, brokers=3, ends_brokers=True),
+    "replicated-produce": Row(produce_replicated, 60, brokers=3),
+    "replicated-latency": Row(latency_replicated, 13, brokers=3),
+    "failover": Row(fail_over, 40, brokers=3, ends_brokers=True),
+    "rolling-restart": Row(rolling_restart, 20, brokers=3, ends_brokers=True),
+    "rejoin": Row(rejoin, 60, brokers=3, ends_brokers=True),
+    "decision": Row(decide, 10, brokers=3),
+    "replicated-partitions": Row(replicated_partitions, 40, brokers=3, ends_brokers=True),
 }

@@ -93,12 +93,12 @@ def producer_and_consumer(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
 
 ROWS = {
-    "kreps-producer": Row(one_producer),
-    "kreps-3-producers": Row(three_producers),
-    "kreps-consumers": Row(consumers),
-    "kreps-both": Row(producer_and_consumer),
-    "kreps-producer-3x": Row(one_producer, brokers=3),
-    "kreps-3-producers-3x": Row(three_producers, brokers=3),
-    "kreps-both-3x": Row(producer_and_consumer, brokers=3),
-    "latency": Row(latency),
+    "kreps-producer": Row(one_producer, 15),
+    "kreps-3-producers": Row(three_producers, 7),
+    "kreps-consumers": Row(consumers, 10, needs_first_turn=True),
+    "kreps-both": Row(producer_and_consumer, 8),
+    "kreps-producer-3x": Row(one_producer, 30, brokers=3),
+    "kreps-3-producers-3x": Row(three_producers, 15, brokers=3),
+    "kreps-both-3x": Row(producer_and_consumer, 15, brokers=3),
+    "latency": Row(latency, 13),
 }

@@ -31,4 +31,4 @@ def performance_numbers(peer: RunningPeer, turn: int, scale: str) -> Figures:
     return figures
 
 
-ROWS = {"librdkafka": Row(performance_numbers)}
+ROWS = {"librdkafka": Row(performance_numbers, 8)}

@@ -58,4 +58,4 @@ def _wait_until_led(peer: RunningPeer, topic: str, count: int) -> None:
         time.sleep(0.01)
 
 
-ROWS = {"partitions": Row(many_partitions)}
+ROWS = {"partitions": Row(many_partitions, 24)}

@@ -9,21 +9,22 @@ Targets take turns within each row, so that a noisy minute of the machine meets 
 broker is started once a row on an empty folder (once a turn where the row ends brokers) and gets a
 warm-up before it is measured.  CPU is user plus system time of all processes of the broker or
 cluster.  Nothing is synced to disk by any of them.  Peers are installed, fetched or built as
-needed; what cannot be had is said and left out, and so is who hangs.
+needed; what cannot be had is said and left out, and so is who hangs or dies.
 """
 
 import argparse
-import contextlib
 import math
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+
+if not __package__:  # run as a file: its neighbours are found as a package all the same
+    import runpy
+
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    runpy.run_module("benchmarks.side_by_side", run_name="__main__", alter_sys=True)
 
 from headrace.api.server.serve import raise_descriptor_limit
 
@@ -32,25 +33,19 @@ from . import (
     rows_ceiling,
     rows_clients,
     rows_cluster,
+    rows_embedded,
     rows_kreps,
     rows_librdkafka,
     rows_partitions,
 )
-from .harness import (
-    TOUCH_BYTES,
-    Samples,
-    command_shown,
-    machine,
-    stop_on_sigterm,
-    time_limit,
-    touch_memory,
-)
+from .harness import command_shown, commit, machine, stop_on_sigterm
 from .peers.brokers import PEERS
-from .peers.install import ROOT, PeerUnavailableError, forbid_installing, limit_preparing
-from .peers.peer import Peer, RunningPeer
+from .peers.install import PeerUnavailableError, forbid_installing, limit_preparing
+from .peers.peer import Peer
 from .plots import plot_shares, require_matplotlib
 from .results import Heading, Results, load, markdown, save, shares_of
 from .row import Row
+from .turns import TOUCHED, TURN_LIMIT_S, Turns, measure_row
 
 ROWS: dict[str, Row] = (
     rows.ROWS
@@ -60,6 +55,7 @@ ROWS: dict[str, Row] = (
     | rows_clients.ROWS
     | rows_partitions.ROWS
     | rows_cluster.ROWS
+    | rows_embedded.ROWS
 )
 TABLES = {
     "kreps": list(rows_kreps.ROWS),
@@ -71,6 +67,7 @@ TABLES = {
     "clients": list(rows_clients.ROWS),
     "partitions": list(rows_partitions.ROWS),
     "cluster": list(rows_cluster.ROWS),
+    "embedded": list(rows_embedded.ROWS),
     "all": list(ROWS),
 }
 # What `--quick` plays unless a table or rows are named: it has to end within ten minutes.
@@ -82,9 +79,9 @@ QUICK_BUDGET_S = 440.0
 QUICK_PREPARED_S = 300.0
 QUICK_END_S = 540.0
 RUNS = {"smoke": 1, "quick": 3, "full": 5}
-TOUCHED = {"smoke": TOUCH_BYTES >> 4, "quick": TOUCH_BYTES >> 2, "full": TOUCH_BYTES}
-# A turn of one target that takes longer hangs.
-TURN_LIMIT_S = {"smoke": 120.0, "quick": 240.0, "full": 480.0}
+# A turn of a target against one at full size; starting and stopping brokers is the same for all.
+SHARE = {"smoke": 0.25, "quick": 0.4, "full": 1.0}
+START_S = 5.0
 
 
 def main() -> int:
@@ -96,12 +93,11 @@ def main() -> int:
         if args.rows or args.table:
             results = results.of_rows(_chosen_rows(args))
         _show(args, headings, results)
-    else:
-        _measure(args)
-    return 0
+        return 0
+    return _measure(args)
 
 
-def _measure(args: argparse.Namespace) -> None:
+def _measure(args: argparse.Namespace) -> int:
     stop_on_sigterm()
     started = time.monotonic()
     raise_descriptor_limit()
@@ -115,32 +111,82 @@ def _measure(args: argparse.Namespace) -> None:
     runs = args.runs or RUNS[args.scale]
     peers, missing = _prepared(names, [ROWS[row] for row in chosen])
     results = Results(columns=list(dict.fromkeys(peer.column for peer in peers)))
-    cut_short: dict[str, str] = {}
-    end = started + QUICK_BUDGET_S if is_limited else math.inf
-    last = started + QUICK_END_S if is_limited else math.inf
     heading = _heading(args, peers, runs) | {"not here": missing or "nothing"}
-    for slot, row in enumerate(chosen):
-        playing = [peer for peer in peers if ROWS[row].is_for(peer)]
-        now = time.monotonic()
-        row_end = now + (end - now) / (len(chosen) - slot)
-        turns = measure_row(
-            row, playing, results, runs=runs, scale=args.scale, end=row_end, last=last
-        )
-        if turns < runs:
-            cut_short[row] = f"{turns} of {runs} turns"
-        print(f"{row}: {time.monotonic() - now:.0f} s", file=sys.stderr)
+    turns = Turns(runs, args.scale, started + QUICK_END_S if is_limited else math.inf)
+    cut_short: dict[str, str] = {}
+
+    def keep() -> None:
         heading["cut short"] = cut_short or "nothing"
+        heading["left out"] = turns.left_out or "nothing"
         heading["took"] = f"{time.monotonic() - started:.0f} s"
         if args.json:
             save(args.json, heading, results)
+
+    turns.keep = keep
+    end = started + QUICK_BUDGET_S if is_limited else math.inf
+    code = 0
+    try:
+        _play(chosen, peers, results, turns, end, cut_short)
+    except (KeyboardInterrupt, SystemExit) as error:
+        heading["ended early"] = repr(error)
+        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 130
+    keep()
     _show(args, [heading], results)
+    return code
+
+
+def _play(
+    chosen: list[str],
+    peers: list[Peer],
+    results: Results,
+    turns: Turns,
+    end: float,
+    cut_short: dict[str, str],
+) -> None:
+    """One row after the other; says before and between how long it will take."""
+    playing = {row: [peer for peer in peers if ROWS[row].is_for(peer)] for row in chosen}
+    planned = {row: expected_s(ROWS[row], len(playing[row]), turns) for row in chosen}
+    limit_s = TURN_LIMIT_S[turns.scale]
+    whole_s = sum(planned.values())
+    print(
+        f"{len(chosen)} rows, {turns.runs} turns of each target: about {_words(whole_s)}"
+        f" on a quiet machine; a turn that takes over {limit_s:.0f} s is given up",
+        file=sys.stderr,
+    )
+    first = time.monotonic()
+    for slot, row in enumerate(chosen):
+        now = time.monotonic()
+        row_end = now + (end - now) / (len(chosen) - slot)
+        taken = measure_row(row, ROWS[row], playing[row], results, turns, end=row_end)
+        if playing[row] and taken < turns.runs:
+            cut_short[row] = f"{taken} of {turns.runs} turns"
+        turns.keep()
+        passed = time.monotonic() - first
+        done = sum(planned[name] for name in chosen[: slot + 1])
+        left = whole_s - done
+        pace = passed / done if done else 1.0
+        print(
+            f"{row}: {time.monotonic() - now:.0f} s; {slot + 1} of {len(chosen)} rows, "
+            f"about {_words(pace * left)} left",
+            file=sys.stderr,
+        )
+
+
+def expected_s(row: Row, peers: int, turns: Turns) -> float:
+    """About how long a row takes on a machine of two cores that does nothing else."""
+    starts = turns.runs if row.ends_brokers else 1
+    return peers * (starts * START_S + turns.runs * SHARE[turns.scale] * row.full_s)
+
+
+def _words(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def _heading(args: argparse.Namespace, peers: list[Peer], runs: int) -> Heading:
     """What the numbers belong to."""
     return {
         "machine": machine(),
-        "commit": _commit(),
+        "commit": commit(),
         "versions": {peer.name: peer.version for peer in peers},
         "runs": runs,
         "sizes": args.scale,
@@ -207,7 +253,7 @@ def _parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--rows", help=f"instead of a table: any of {', '.join(ROWS)}")
     parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write every sample there, after every row"
+        "--json", type=Path, metavar="FILE", help="write every sample there, after every turn"
     )
     parser.add_argument(
         "--from-json",
@@ -224,89 +270,12 @@ def _parse_arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _commit() -> str:
-    """The commit that runs, with a `+` where files differ from it."""
-    command = ["git", "describe", "--always", "--dirty=+", "--exclude=*"]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
-    return done.stdout.strip() or "unknown"
-
-
 def _known(option: str, text: str, known: dict[str, Any]) -> list[str]:
     names = [name for name in text.split(",") if name]
     unknown = [name for name in names if name not in known]
     if unknown:
         sys.exit(f"{option} {unknown[0]}: there are {', '.join(known)}")
     return names
-
-
-def measure_row(
-    row: str,
-    peers: list[Peer],
-    results: Results,
-    *,
-    runs: int,
-    scale: str,
-    end: float,
-    last: float = math.inf,
-) -> int:
-    """Starts every peer, takes turns until `end`, stops them; how many turns were taken.
-
-    A peer that fails is left out of this row.  The first turn is taken after `end` too, but
-    nothing is begun after `last`, and what runs then is given up.
-    """
-    if time.monotonic() >= last:
-        print(f"{row}: left out, no time was left for it", file=sys.stderr)
-        return 0
-    folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
-    running: dict[str, RunningPeer] = {}
-    limit_s = TURN_LIMIT_S[scale]
-    try:
-        for peer in peers:
-            with _left_out(row, peer.name), _limit(row, peer.name, limit_s, last):
-                running[peer.name] = _started(peer, folder / peer.name)
-        turns = 0
-        while turns < runs and (turns == 0 or time.monotonic() < end):
-            turn, turns = turns, turns + 1
-            for name in list(running):
-                failed = True
-                with _left_out(row, name), _limit(row, name, limit_s, last):
-                    if turn and ROWS[row].ends_brokers:
-                        running[name].stop()
-                        running[name] = _started(running[name].peer, folder / f"{name}-{turn}")
-                    touch_memory(TOUCHED[scale])
-                    for figure, found in ROWS[row].measure(running[name], turn, scale).items():
-                        value, unit, better = found
-                        column = running[name].peer.column
-                        results.add(row, figure, column, value, Samples(unit, better))
-                        print(f"  {figure}  {name}  {value:.4g} {unit}", file=sys.stderr)
-                    failed = False
-                if failed:
-                    running.pop(name).stop()
-        return turns
-    finally:
-        for broker in running.values():
-            broker.stop()
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _started(peer: Peer, data: Path) -> RunningPeer:
-    data.mkdir()
-    return peer.start(data)
-
-
-@contextlib.contextmanager
-def _left_out(row: str, name: str) -> Iterator[None]:
-    """Says why where the block fails, and goes on behind it."""
-    try:
-        yield
-    except PeerUnavailableError as error:
-        print(f"{row}: {name} left out: {error}", file=sys.stderr)
-
-
-def _limit(
-    row: str, name: str, limit_s: float, last: float
-) -> contextlib.AbstractContextManager[None]:
-    return time_limit(min(limit_s, last - time.monotonic()), f"{row}, {name}")
 
 
 if __name__ == "__main__":

@@ -14,8 +14,10 @@ from benchmarks.peers.brokers import PEERS
 from benchmarks.peers.install import ROOT, PeerUnavailableError
 from benchmarks.profile import TOOLS
 from benchmarks.results import Results, markdown
+from benchmarks.row import Row
 from benchmarks.rows_clients import fetched_rate
-from benchmarks.side_by_side import ROWS, measure_row
+from benchmarks.side_by_side import ROWS
+from benchmarks.turns import Turns, measure_row
 
 # Every row and every curve at smoke size: half a minute, several on a machine that is busy.
 LIMIT_S = 280
@@ -49,7 +51,7 @@ def test_side_by_side_prints_a_table_and_keeps_its_samples(tmp_path: Path) -> No
     kept = tmp_path / "out.json"
     said = run_module(
         "side_by_side",
-        *("--smoke", "--no-install", "--peers", "headrace,redis"),
+        *("--smoke", "--no-install", "--peers", "headrace,redis,headrace-embedded,sqlite3"),
         *("--rows", ",".join(row for row in ROWS if row != "java-tools")),
         *("--json", str(kept)),
     )
@@ -60,6 +62,7 @@ def test_side_by_side_prints_a_table_and_keeps_its_samples(tmp_path: Path) -> No
         "T4: acks=all, gzip",
         "raw fetch of 1 MiB, broker",
         "aiokafka consume, Python",
+        "append, 1,000 records of 100 B at once",
     ):
         assert f"| {figure} |" in said
         assert content["samples"][figure]["headrace"][0] > 0
@@ -164,12 +167,18 @@ def test_a_row_is_played_by_those_who_can() -> None:
     assert playing["produce"] == ["headrace", "kafka", "kfake", "redis", "nats"]
     assert playing["latency"] == ["headrace", "kafka", "kfake"]
     assert playing["kreps-both-3x"] == ["headrace-3", "kafka-3"]
-    assert PEERS["headrace-3"]().column == "headrace"
+    assert playing["embedded"] == [
+        *("headrace-embedded", "mmapq", "sqlite3", "diskcache", "persist-queue")
+    ]
+    assert {PEERS[name]().column for name in ("headrace-3", "headrace-embedded")} == {"headrace"}
 
 
 def test_a_row_whose_time_is_over_gets_one_turn() -> None:
+    row = Row(lambda peer, turn, scale: {}, 1)
+    peer = PEERS["sqlite3"]()
     for end, turns in ((0.0, 1), (float("inf"), 3)):
-        assert measure_row("small", [], Results(), runs=3, scale="smoke", end=end) == turns
+        played = measure_row("small", row, [peer], Results(), Turns(3, "smoke"), end=end)
+        assert played == turns
 
 
 def test_the_rate_of_kafkas_own_consumer_is_found_by_its_head() -> None:

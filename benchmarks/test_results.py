@@ -1,18 +1,27 @@
 """Does a run keep what it measured, start new brokers where it must, and never wait for ever?"""
 
+import errno
+import json
+import signal
+import subprocess
+import sys
 import threading
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import side_by_side
-from benchmarks.harness import Samples, command_shown, time_limit
+from benchmarks import turns as turns_module
+from benchmarks.harness import Samples, command_shown, keep_json, time_limit
 from benchmarks.peers import install
-from benchmarks.peers.install import PeerUnavailableError, limit_preparing, run_quietly
+from benchmarks.peers.install import ROOT, PeerUnavailableError, limit_preparing, run_quietly
 from benchmarks.peers.peer import STOP_LIMIT_S, Peer, RunningPeer
 from benchmarks.results import Results, load, markdown, save
 from benchmarks.row import Figures, Row
+from benchmarks.turns import Turns, measure_row
 
 RATE = Samples("msg/s", "more")
 TEN_MINUTES_S = 600
@@ -39,16 +48,20 @@ def fake() -> FakePeer:
     return FakePeer("fake", "1", lambda: None, lambda port, data, settings: [])
 
 
-def play(row: Row, peer: Peer, *, last_s: float = 60.0, monkeypatch: pytest.MonkeyPatch) -> Results:
-    monkeypatch.setattr(side_by_side, "touch_memory", lambda size_bytes: None)
-    monkeypatch.setitem(side_by_side.ROWS, "fake-row", row)
-    results = Results()
-    last = time.monotonic() + last_s
-    turns = side_by_side.measure_row(
-        "fake-row", [peer], results, runs=3, scale="smoke", end=last, last=last
-    )
-    assert turns == 0 or last_s > 0
-    return results
+@dataclass
+class Played:
+    results: Results
+    turns: Turns
+    taken: int
+
+
+def play(row: Row, *peers: Peer, last_s: float = 60.0, monkeypatch: pytest.MonkeyPatch) -> Played:
+    monkeypatch.setattr(turns_module, "touch_memory", lambda size_bytes: None)
+    monkeypatch.setitem(turns_module.ROOM_BYTES, "smoke", 0)
+    results, last = Results(), time.monotonic() + last_s
+    turns = Turns(3, "smoke", last)
+    taken = measure_row("fake-row", row, list(peers), results, turns, end=last)
+    return Played(results, turns, taken)
 
 
 def folder_name(peer: RunningPeer, turn: int, scale: str) -> Figures:
@@ -58,13 +71,13 @@ def folder_name(peer: RunningPeer, turn: int, scale: str) -> Figures:
 def test_a_row_that_ends_brokers_gets_new_ones_for_every_turn(
     fake: FakePeer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = play(Row(folder_name, ends_brokers=True), fake, monkeypatch=monkeypatch)
+    found = play(Row(folder_name, 1, ends_brokers=True), fake, monkeypatch=monkeypatch).results
     assert list(found.table) == ["fake", "fake-1", "fake-2"]
     assert fake.settings == dict.fromkeys(found.table, "stopped")
 
 
 def test_another_row_keeps_its_broker(fake: FakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = play(Row(folder_name), fake, monkeypatch=monkeypatch)
+    found = play(Row(folder_name, 1), fake, monkeypatch=monkeypatch).results
     assert found.table["fake"]["fake"].values == [0, 1, 2]
     assert fake.settings == {"fake": "stopped"}
 
@@ -76,18 +89,101 @@ def test_a_turn_that_hangs_is_given_up_and_says_where(
         threading.Event().wait()
         return {}
 
-    assert not play(Row(hang), fake, last_s=0.3, monkeypatch=monkeypatch).table
+    assert not play(Row(hang, 1), fake, last_s=0.3, monkeypatch=monkeypatch).results.table
     said = capsys.readouterr().err
     assert "fake-row, fake: over 0 s, in " in said
-    assert "measure_row (side_by_side.py:" in said
+    assert "measure_row (turns.py:" in said
     assert "hang (test_results.py:" in said
     assert fake.settings == {"fake": "stopped"}
+
+
+def test_a_target_that_fails_in_any_way_is_left_out_and_the_others_go_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Also in the middle of a row: what it measured before stays."""
+    kept: list[int] = []
+
+    def measure(peer: RunningPeer, turn: int, scale: str) -> Figures:
+        kept.append(turn)
+        if peer.name == "dying" and turn == 1:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return {"rate": (turn, "msg/s", "more")}
+
+    dying, other = (
+        FakePeer(name, "1", lambda: None, lambda port, data, settings: [])
+        for name in ("dying", "other")
+    )
+    found = play(Row(measure, 1), dying, other, monkeypatch=monkeypatch)
+    assert found.results.table["rate"]["dying"].values == [0]
+    assert found.results.table["rate"]["other"].values == [0, 1, 2]
+    assert dying.settings == {"dying": "stopped"}
+    why = found.turns.left_out["fake-row, dying"]
+    assert "No space left on device, in measure (test_results.py:" in why
+
+
+def test_a_disk_that_is_short_costs_the_brokers_their_old_data_and_then_the_row(
+    fake: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([9, 9, 1, 9, 1, 1])
+    usage = SimpleNamespace
+    monkeypatch.setattr(
+        "benchmarks.turns.shutil.disk_usage", lambda folder: usage(free=next(free) << 30)
+    )
+    monkeypatch.setattr(turns_module, "touch_memory", lambda size_bytes: None)
+    results, turns = Results(), Turns(3, "smoke")
+    monkeypatch.setitem(turns_module.ROOM_BYTES, "smoke", 2 << 30)
+    measure_row("fake-row", Row(folder_name, 1), [fake], results, turns, end=float("inf"))
+    assert list(results.table) == ["fake", "fake-1"]
+    assert "GiB left" in turns.left_out["fake-row, fake"]
+    assert set(fake.settings.values()) == {"stopped"}
+
+
+def test_a_run_that_is_told_to_stop_keeps_and_prints_what_it_had(tmp_path: Path) -> None:
+    kept = tmp_path / "out.json"
+    command = [sys.executable, "benchmarks/side_by_side.py", "--smoke", "--no-install"]
+    options = ("--runs", "100000", "--peers", "sqlite3")
+    run = subprocess.Popen(
+        [*command, *options, "--table", "embedded", "--json", str(kept)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stderr is not None
+    while "disk for a byte" not in (line := run.stderr.readline()):
+        assert line, "it ended by itself"
+    run.send_signal(signal.SIGTERM)
+    said, complaint = run.communicate(timeout=60)
+    assert run.returncode == 143, complaint
+    assert "| disk for a byte appended |" in said
+    assert "ended early: SystemExit(143)" in said
+    content = json.loads(kept.read_text())
+    assert content["samples"]["read back as a list of bytes"]["sqlite3"]
+
+
+def test_how_long_it_will_take_counts_targets_turns_and_starts() -> None:
+    turns = Turns(3, "full")
+    row = Row(folder_name, 10)
+    assert side_by_side.expected_s(row, 2, turns) == 2 * (5 + 30)
+    assert side_by_side.expected_s(replace(row, ends_brokers=True), 1, turns) == 3 * 5 + 30
+    assert side_by_side.expected_s(row, 0, turns) == 0
+
+
+def test_a_disk_that_is_full_leaves_the_last_results_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "out.json"
+    keep_json(path, {"a": 1})
+    (tmp_path / "out.json.part").mkdir()
+    keep_json(path, {"a": 2})
+    assert json.loads(path.read_text()) == {"a": 1}
+    assert "was not written" in capsys.readouterr().err
 
 
 def test_nothing_is_started_when_no_time_is_left(
     fake: FakePeer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    play(Row(folder_name), fake, last_s=-1, monkeypatch=monkeypatch)
+    assert play(Row(folder_name, 1), fake, last_s=-1, monkeypatch=monkeypatch).taken == 0
     assert not fake.settings
     assert "no time was left" in capsys.readouterr().err
 

@@ -2,9 +2,13 @@
 
 `headrace-3` and `kafka-3` are clusters of three brokers on this machine, for the rows that have
 three replicas.  kfake has no replication; Redis and NATS play the rows of one broker only.
+`headrace-embedded` and the Python libraries are logs inside a process, for the row of that name.
 """
 
 import compileall
+import contextlib
+import importlib.metadata
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +16,14 @@ from pathlib import Path
 import headrace
 
 from .apache_kafka import KAFKA_VERSION, PORT_STEP, kafka_commands, prepare_kafka
-from .install import BUILD, ROOT, PeerUnavailableError, need_program, run_quietly
+from .install import (
+    BUILD,
+    ROOT,
+    PeerUnavailableError,
+    need_module,
+    need_program,
+    run_quietly,
+)
 from .peer import Peer
 
 HEADRACE = [sys.executable, "-m", "headrace.api.cli"]
@@ -105,6 +116,23 @@ def _redis() -> Peer:
     return peer
 
 
+def _library(name: str, module: str, pypi: str) -> Peer:
+    """A log inside a process: there is nothing to start."""
+
+    def prepare() -> None:
+        need_module(module, pypi=pypi)
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            peer.version = importlib.metadata.version(pypi)
+
+    peer = Peer(name, "unknown", prepare, lambda port, data, _: [], protocol="embedded")
+    return peer
+
+
+def _sqlite() -> Peer:
+    version = sqlite3.sqlite_version
+    return Peer("sqlite3", version, lambda: None, lambda port, data, _: [], protocol="embedded")
+
+
 PEERS = {
     "headrace": lambda: Peer(
         "headrace", _headrace_version(), _prepare_headrace, _headrace_commands
@@ -133,4 +161,15 @@ PEERS = {
         brokers=CLUSTER_BROKERS,
         port_step=PORT_STEP,
     ),
+    "headrace-embedded": lambda: Peer(
+        "headrace-embedded",
+        _headrace_version(),
+        _prepare_headrace,
+        lambda port, data, settings: [],
+        protocol="embedded",
+    ),
+    "mmapq": lambda: _library("mmapq", "mmapq", "mmapq"),
+    "sqlite3": _sqlite,
+    "diskcache": lambda: _library("diskcache", "diskcache", "diskcache"),
+    "persist-queue": lambda: _library("persist-queue", "persistqueue", "persist-queue"),
 }

@@ -1,9 +1,11 @@
-"""Debian packages that a peer or a load needs: installed where that is possible, else said."""
+"""Packages of Debian and PyPI that a peer or a load needs: installed where possible, else said."""
 
+import importlib.util
 import math
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "build" / "benchmarks"
+PYTHON_PEERS = BUILD / "python"
 INSTALL_LIMIT_S = 300
 
 _is_allowed = True
@@ -47,9 +50,42 @@ def need_program(program: str, *, debian: str) -> None:
     _need(lambda: shutil.which(program) is not None, program, debian)
 
 
+def need_script(program: str, *, pypi: str) -> None:
+    """That a program of PyPI can be run; it is not fetched, for it has to match this Python."""
+    if shutil.which(program) is None:
+        raise PeerUnavailableError(f"{program} is not here (pip install {pypi})")
+
+
 def need_file(path: str, *, debian: str) -> None:
     """That `path` is there, or PeerUnavailableError with the packages that bring it."""
     _need(lambda: Path(path).exists(), path, debian)
+
+
+def need_module(module: str, *, pypi: str) -> None:
+    """That `module` can be imported by a load, or PeerUnavailableError with what brings it.
+
+    What pip brings goes into build/, not into the environment that runs this.
+    """
+    if str(PYTHON_PEERS) not in sys.path:
+        sys.path.append(str(PYTHON_PEERS))
+    with _lock:
+        importlib.invalidate_caches()
+        if importlib.util.find_spec(module) is not None:
+            return
+        if _is_allowed and pypi not in _failed:
+            command = [sys.executable, "-m", "pip", "install", "-q", "--target", str(PYTHON_PEERS)]
+            run_quietly([*command, pypi], ROOT, f"pip install {pypi}")
+            importlib.invalidate_caches()
+            if importlib.util.find_spec(module) is not None:
+                return
+        _failed.add(pypi)
+    raise PeerUnavailableError(f"{module} is not here (pip install {pypi})")
+
+
+def python_environment() -> dict[str, str]:
+    """What a load in Python is started with, so that it finds those modules too."""
+    path = [str(PYTHON_PEERS), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path)}
 
 
 def _need(is_there: Callable[[], bool], what: str, debian: str) -> None:

@@ -50,8 +50,8 @@ class Peer:
 
     @property
     def column(self) -> str:
-        """What its figures stand under: a cluster of three stands beside the single broker."""
-        return self.name.removesuffix(f"-{self.brokers}")
+        """What its figures stand under: a cluster, or the log in a process, beside the broker."""
+        return self.name.removesuffix(f"-{self.brokers}").removesuffix("-embedded")
 
     def start(self, data: Path) -> "RunningPeer":
         """Brokers that answer; `started_s` is how long that took from the fork.
@@ -229,6 +229,8 @@ PROBES: dict[str, Callable[[int, int], bool]] = {
     "kafka": _kafka_is_ready,
     "redis": lambda port, brokers: _ask(port, b"PING\r\n").startswith(b"+PONG"),
     "nats": lambda port, brokers: _ask(port, b"").startswith(b"INFO"),
+    # There is no broker.
+    "embedded": lambda port, brokers: True,
 }
 
 
