@@ -28,7 +28,7 @@ from ..raft.quorum_link import QuorumLink
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal
 from ..raft.replica_manager import ReplicaManager
-from .broker_config import BrokerConfig, Listener
+from .broker_config import BrokerConfig, Listener, parse_servers
 
 ASK_AGAIN_S = 0.2
 LOOK_AGAIN_S = 0.5
@@ -60,6 +60,8 @@ class Membership:
         self.on_peers: list[Callable[[Mapping[int, Any]], None]] = []
         self._config = config
         self._identity = identity
+        self._own_addresses: set[tuple[str, int]] = set()
+        """Addresses at which this broker itself answered."""
         self._wal = wal
         self._log_manager = log_manager
         self._cluster_group = cluster_group
@@ -198,7 +200,11 @@ class Membership:
         tries = 0
         while True:
             found = await self._ask_all(runtime, others)
-            known = [r for r in zip(others, found, strict=True) if r[1].cluster_id]
+            known = [
+                (address, result)
+                for address, result in zip(others, found, strict=True)
+                if result.cluster_id and not self._is_own(address)
+            ]
             if known:
                 self._enter_cluster(runtime, known)
                 return
@@ -206,9 +212,12 @@ class Membership:
                 self._form()
                 return
             if tries % SAY_AGAIN_TRIES == 0:
-                logger.warning(
-                    "no cluster found yet at %s; asking on", ", ".join(map(_text, others))
-                )
+                answers = [
+                    _not_found(address, result)
+                    for address, result in zip(others, found, strict=True)
+                    if not self._is_own(address)
+                ]
+                logger.warning("no cluster found yet, asking on: %s", "; ".join(answers))
             tries += 1
             await asyncio.sleep(ASK_AGAIN_S)
 
@@ -219,9 +228,9 @@ class Membership:
         for is_last in (False,) * REFUSED_TRIES + (True,):
             found = await self._ask_each(runtime, addresses)
             refusals = [
-                f"{_text(address)} refuses: {result.refusal}"
+                f"{_text(address)} refuses: {result.refusal}{self._remedy(result)}"
                 for address, result in zip(addresses, found, strict=True)
-                if result.is_reached and result.refusal
+                if result.is_reached and result.refusal and not self._is_own(address)
             ]
             if not refusals:
                 break
@@ -231,10 +240,26 @@ class Membership:
             await asyncio.sleep(ASK_AGAIN_S)
         return found
 
+    def _remedy(self, refused: LinkResult) -> str:
+        """What to change, so that a cluster takes this broker."""
+        own_id = self._log_manager.cluster_id
+        if own_id and refused.cluster_id and refused.cluster_id != own_id:
+            return (
+                f"; what is in log.dirs here belongs to cluster {own_id}: choose another folder, "
+                "or the addresses of that cluster in controller.quorum.bootstrap.servers"
+            )
+        is_taken = "taken" in refused.refusal
+        return "; stop that one, or set another node.id here" if is_taken else ""
+
     async def _ask_each(
         self, runtime: RaftRuntime, addresses: Sequence[tuple[str, int]]
     ) -> list[LinkResult]:
-        return await asyncio.gather(*(self._ask(runtime, address) for address in addresses))
+        found = await asyncio.gather(*(self._ask(runtime, address) for address in addresses))
+        # A name of this machine that the listeners do not use leads here all the same.
+        for address, result in zip(addresses, found, strict=True):
+            if result.is_reached and result.session == self._identity.session:
+                self._own_addresses.add(address)
+        return found
 
     async def _keep_looking(self) -> None:
         """Find brokers of this cluster that listen elsewhere than they registered.
@@ -274,9 +299,8 @@ class Membership:
             self.runtime.cluster_id = cluster_id
 
     def _bootstrap(self) -> list[tuple[str, int]]:
-        return [
-            _parse(server) for server in self._config.controller_quorum_bootstrap_servers if server
-        ]
+        named = ",".join(self._config.controller_quorum_bootstrap_servers)
+        return list(parse_servers("controller.quorum.bootstrap.servers", named))
 
     def _bootstrap_others(self) -> list[tuple[str, int]]:
         return [address for address in self._bootstrap() if not self._is_own(address)]
@@ -290,7 +314,7 @@ class Membership:
         listeners = (*self._advertised, *self._config.listeners, *self._config.controller_listeners)
         own = {(listener.host, listener.port) for listener in listeners}
         local = ("localhost", "127.0.0.1", "::1")
-        return address in own or (
+        return address in own | self._own_addresses or (
             address[0] in local and any((host, address[1]) in own for host in local)
         )
 
@@ -364,9 +388,10 @@ def _settle(future: asyncio.Future[Any], result: Any) -> None:
         future.set_result(result)
 
 
-def _parse(server: str) -> tuple[str, int]:
-    host, _, port = server.strip().rpartition(":")
-    return host.strip("[]"), int(port)
+def _not_found(address: tuple[str, int], answer: LinkResult) -> str:
+    if answer.is_reached:
+        return f"{_text(address)}: broker {answer.broker_id} waits for its cluster too"
+    return answer.refusal or f"{_text(address)}: no answer"
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -232,7 +232,7 @@ class LinkTable:
         except OSError as error:
             refusal = str(error)
         if refusal or hello.is_probe or len(self._unproven) >= MAX_UNPROVEN_LINKS:
-            if refusal:
+            if refusal and hello.session != self._own_hello().session:
                 self._report(
                     hello.broker_id, f"refused a link of broker {hello.broker_id}", refusal
                 )

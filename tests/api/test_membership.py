@@ -226,6 +226,76 @@ def test_a_refusal_that_stays_is_told_with_its_address(monkeypatch: pytest.Monke
     play(monkeypatch, lambda _address, _count: refusal, act)
 
 
+@pytest.mark.parametrize("others", [(), ("127.0.0.1:9093",)])
+def test_the_first_of_the_list_may_name_itself_otherwise_than_its_listeners(
+    monkeypatch: pytest.MonkeyPatch, others: tuple[str, ...]
+) -> None:
+    itself = LinkResult(broker_id=0, session=7, refusal="this is broker 0 itself", is_reached=True)
+
+    async def act() -> None:
+        stage = Stage("this-machine:9092", *others)
+        await stage.member.join((OWN,))
+        assert stage.group.is_formed
+
+    play(monkeypatch, lambda address, _: NOBODY if address[1] == 9093 else itself, act)
+
+
+def test_a_later_one_of_the_list_may_do_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    itself = LinkResult(broker_id=0, session=7, refusal="this is broker 0 itself", is_reached=True)
+
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093", "this-machine:9092")
+        await stage.member.join((OWN,))
+        assert not stage.group.is_formed
+        assert stage.runtime.cluster_id == OTHERS_ANSWER.cluster_id
+
+    play(monkeypatch, lambda address, _: itself if address[1] == 9092 else OTHERS_ANSWER, act)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "cluster_id", "remedy"),
+    [
+        ("broker id 0 is taken", "c", "; stop that one, or set another node.id here"),
+        ("cluster id own: no", "c", "; what is in log.dirs here belongs to cluster own: choose"),
+        ("link version 9: this broker speaks 1", "own", ""),
+    ],
+)
+def test_a_refusal_says_what_to_change(
+    monkeypatch: pytest.MonkeyPatch, refusal: str, cluster_id: str, remedy: str
+) -> None:
+    answer = LinkResult(broker_id=1, cluster_id=cluster_id, refusal=refusal, is_reached=True)
+    own_id = "" if "taken" in refusal else "own"
+
+    async def act() -> None:
+        stage = Stage("127.0.0.1:9093", cluster_id=own_id)
+        with pytest.raises(InconsistentLogDirError) as caught:
+            await stage.member.join((OWN,))
+        assert f"127.0.0.1:9093 refuses: {refusal}{remedy}" in str(caught.value)
+
+    play(monkeypatch, lambda _address, _count: answer, act)
+
+
+def test_where_no_cluster_is_found_each_address_says_why(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    waiting = LinkResult(broker_id=4, is_reached=True)
+    closed = LinkResult(refusal="127.0.0.1:9094: [Errno 111] Connection refused")
+
+    def answer(address: tuple[str, int], count: int) -> LinkResult:
+        if count > 2:
+            return OTHERS_ANSWER
+        return waiting if address[1] == 9093 else closed
+
+    async def act() -> None:
+        await Stage("127.0.0.1:9093", "127.0.0.1:9094").member.join((OWN,))
+
+    play(monkeypatch, answer, act)
+    assert caplog.messages[0] == (
+        "no cluster found yet, asking on: 127.0.0.1:9093: broker 4 waits for its cluster too; "
+        "127.0.0.1:9094: [Errno 111] Connection refused"
+    )
+
+
 def test_a_refusal_by_our_last_life_passes(monkeypatch: pytest.MonkeyPatch) -> None:
     refusal = LinkResult(broker_id=1, refusal="broker id 0 is taken", is_reached=True)
 

@@ -8,7 +8,7 @@ from .config import (
     parse_server_properties,
 )
 from .dynamic import check_dynamic_settings, with_dynamic_settings
-from .listeners import Listener
+from .listeners import Listener, parse_servers
 from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS, BrokerConfigDef
 from .stored_identity import with_stored_node_id
 
@@ -23,6 +23,7 @@ __all__ = [
     "make_broker_config",
     "named_listeners",
     "parse_server_properties",
+    "parse_servers",
     "with_dynamic_settings",
     "with_stored_node_id",
 ]

@@ -9,7 +9,14 @@ from ...core.errors import InvalidConfigError
 from ...core.log_config import LogConfig, parse_topic_configs, unknown_config_reason
 from .java_properties import parse_java_properties
 from .known_names import ONLY_DYNAMIC, describe_without_effect
-from .listeners import Listener, advertise, check_protocols, parse_listeners, parse_protocol_map
+from .listeners import (
+    Listener,
+    advertise,
+    check_protocols,
+    parse_listeners,
+    parse_protocol_map,
+    parse_servers,
+)
 from .settings import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS
 from .without_effect import NO_EFFECT_DEFS
 
@@ -110,6 +117,7 @@ def _in_topic_units(text: str, unit_ms: int) -> str:
 
 
 # Fields whose value is not simply the setting's own, see `_composed`.
+_QUORUM = "controller.quorum.bootstrap.servers"
 _COMPOSED = {
     "node.id",
     "broker.id",
@@ -154,6 +162,7 @@ def _composed(settings: Mapping[str, str]) -> dict[str, object]:
     if overrides:
         fields["max_connections_per_ip_overrides"] = connection_overrides(overrides)
     fields.update(_listeners(settings))
+    parse_servers(_QUORUM, settings.get(_QUORUM, ""))
     return fields
 
 

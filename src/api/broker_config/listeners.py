@@ -17,6 +17,8 @@ KNOWN_PROTOCOLS = ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL")
 _WILDCARDS = ("0.0.0.0", "::")
 _LISTENER = re.compile(r"^([A-Za-z0-9_.-]+)://(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/]*):(-?\d+)$")
 
+_HOST_AND_PORT = re.compile(r"^(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/@\s]+):(\d{1,5})$")
+
 
 @dataclass(frozen=True, slots=True)
 class Listener:
@@ -95,6 +97,25 @@ def _parse_listener(setting: str, text: str, entry: str, protocols: Mapping[str,
             f"listener.security.protocol.map does not say which protocol {name} speaks",
         )
     return Listener(name, host or "localhost", port, protocol)
+
+
+def parse_servers(setting: str, text: str) -> tuple[tuple[str, int], ...]:
+    """The addresses that `text`, the value of `setting`, names as HOST:PORT, comma separated."""
+    found: list[tuple[str, int]] = []
+    for entry in (part.strip() for part in text.split(",")):
+        if not entry:
+            continue
+        match = _HOST_AND_PORT.match(entry)
+        if match is None:
+            hint = "without a node's id, for example" if "@" in entry else "for example"
+            raise InvalidConfigError(
+                setting, text, f"'{entry}' is not HOST:PORT, {hint} localhost:9092"
+            )
+        port = int(match.group(2))
+        if not 1 <= port <= 65535:
+            raise InvalidConfigError(setting, text, f"port {port} is not between 1 and 65535")
+        found.append((match.group(1).strip("[]"), port))
+    return tuple(found)
 
 
 def check_protocols(setting: str, text: str, listeners: tuple[Listener, ...]) -> None:

@@ -1,5 +1,6 @@
 """`server.properties`, overrides and `headrace up` become one checked BrokerConfig."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from headrace.api.broker_config import (
     config_from_up,
     make_broker_config,
     parse_server_properties,
+    parse_servers,
     with_dynamic_settings,
 )
 from headrace.core.config_def import LONG_MAX
@@ -99,6 +101,27 @@ def test_kafka_4_quickstart_file_is_a_complete_configuration() -> None:
 def test_setting_without_effect_is_still_checked(line: str, reason: str) -> None:
     with pytest.raises(InvalidConfigError, match=reason):
         parse_server_properties(line)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("foo", "'foo' is not HOST:PORT, for example localhost:9092"),
+        ("localhost:9092,:9093", "':9093' is not HOST:PORT"),
+        ("localhost:99999", "port 99999 is not between 1 and 65535"),
+        ("localhost:0", "port 0 is not"),
+        ("PLAINTEXT://localhost:9092", "is not HOST:PORT"),
+        ("0@localhost:9092", "is not HOST:PORT, without a node's id, for example localhost:9092"),
+    ],
+)
+def test_addresses_of_the_cluster_that_are_none_are_refused(text: str, reason: str) -> None:
+    with pytest.raises(InvalidConfigError, match=re.escape(reason)):
+        parse_server_properties(f"controller.quorum.bootstrap.servers={text}")
+
+
+def test_addresses_of_the_cluster_are_taken_apart() -> None:
+    named = " a.example:1, [::1]:65535,"
+    assert parse_servers("servers", named) == (("a.example", 1), ("::1", 65535))
 
 
 def test_settings_without_effect_are_named_in_one_line() -> None:
