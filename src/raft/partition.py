@@ -436,8 +436,11 @@ class Partition(Replica):
         has_log = self.log is not None and not self._is_deleted
         self.is_leader = has_log and state.leader == self.broker_id and self._group.may_lead
         self.is_follower = (
-            has_log and state.leader not in (NO_LEADER, self.broker_id)
-        ) and self.broker_id in state.replicas
+            has_log
+            and state.leader not in (NO_LEADER, self.broker_id)
+            and self.broker_id in state.replicas
+            and not self._has_forgotten_epochs(state.leader_epoch)
+        )
         if not self.is_leader or is_new_epoch or not was_leader:
             self._followers = None
         if self._followers is not None:
@@ -453,6 +456,14 @@ class Partition(Replica):
         if (is_new_epoch or has_role_changed) and self.on_role_changed is not None:
             self.on_role_changed(self)
         self.review_isr(self._clock.monotonic_ms())
+
+    def _has_forgotten_epochs(self, leader_epoch: int) -> bool:
+        """Whether records here are of a later epoch than the newest that this broker knows of.
+
+        It restarted, and has not heard yet what was decided since: that leader was deposed.  What
+        it lacks of these records may be committed, so they are not cut for it.
+        """
+        return self._usable_log().latest_epoch > leader_epoch
 
     def _meet_followers(self) -> Followers:
         return Followers(

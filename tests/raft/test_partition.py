@@ -389,3 +389,17 @@ def test_a_leader_of_several_copies_flushes_what_a_crash_left_unflushed(tmp_path
     assert led.partition.high_watermark == 0
     led.log.finish_flush()
     assert led.partition.high_watermark == 9
+
+
+def test_a_log_with_records_of_a_later_epoch_follows_no_deposed_leader(tmp_path: Path) -> None:
+    """A broker that restarted knows only an older state until others told it the rest."""
+    lone = Lone(tmp_path, replicas=(0, 1))
+    partition, group = lone.partition, lone.group
+    partition.append_records(b"a", required_acks=1)
+    newest = group.state
+    group.state = replace(newest, leader=1, leader_epoch=3)
+    partition.state_changed()
+    assert not partition.is_follower
+    group.state = replace(newest, leader=1, leader_epoch=5)
+    partition.state_changed()
+    assert partition.is_follower
