@@ -4,25 +4,34 @@
     python -m benchmarks.curves --curves fan-out,partitions --peers headrace,kafka
     python -m benchmarks.curves --smoke --plot build/plots   # PNGs need matplotlib
 
-A flat line is the answer wanted.  Every curve gets a broker of its own; CPU is the broker's.
+A flat line is the answer wanted.  Every curve gets a broker of its own; CPU is the broker's.  A run
+that is ended early, or a broker that fails, costs the points that were not there yet.
 """
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from headrace.api.server.serve import raise_descriptor_limit
 
 from .curve_points import CURVES, Curve, Points
-from .harness import command_shown, machine, number, stop_on_sigterm, touch_memory
+from .harness import (
+    command_shown,
+    commit,
+    keep_json,
+    machine,
+    number,
+    stop_on_sigterm,
+    touch_memory,
+)
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError
+from .peers.peer import Peer, RunningPeer
 from .plots import require_matplotlib, save
+from .turns import Turns
 
 BAR_COLUMNS = 30
 IN_MEMORY = Path("/dev/shm")
@@ -36,42 +45,62 @@ def main() -> int:
     if args.plot:
         require_matplotlib()
     raise_descriptor_limit()
+    peers = _prepared(args.peers.split(","))
+    results: Results = {name: {} for name in args.curves.split(",")}
+    turns = Turns(1, args.scale)
+    heading = {
+        "machine": machine(),
+        "commit": commit(),
+        "versions": {name: peer.version for name, peer in peers.items()},
+        "sizes": args.scale,
+        "command": command_shown("curves"),
+        "fsync": "none (page cache) for every broker",
+        "left out": turns.left_out,
+    }
+
+    def keep() -> None:
+        if args.json:
+            keep_json(args.json, heading | {"curves": results})
+
+    turns.keep = keep
+    code = 0
+    try:
+        for curve_name, by_peer in results.items():
+            for name, peer in peers.items():
+                if _can_play(CURVES[curve_name], name):
+                    _measure(curve_name, peer, by_peer.setdefault(name, {}), turns)
+    except (KeyboardInterrupt, SystemExit) as error:
+        heading["ended early"] = repr(error)
+        code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 130
+    keep()
+    print("\n".join(f"{key}: {value}  " for key, value in heading.items()))
+    for curve_name, by_peer in results.items():
+        measured = {name: points for name, points in by_peer.items() if points}
+        print(markdown(curve_name, measured))
+        if args.plot and measured:
+            print(f"plot: {_plot(args.plot, args.format, curve_name, measured)}")
+    return code
+
+
+def _prepared(names: list[str]) -> dict[str, Peer]:
     peers = {}
-    for name in args.peers.split(","):
+    for name in names:
         peer = PEERS[name]()
         try:
             peer.prepare()
             peers[name] = peer
         except PeerUnavailableError as error:
             print(f"without {name}: {error}", file=sys.stderr)
-    results: Results = {}
-    for curve_name in args.curves.split(","):
-        curve = CURVES[curve_name]
-        results[curve_name] = {}
-        for name, peer in peers.items():
-            if (curve.on_folder is not None and name != "headrace") or (
-                curve.settings and name == "kfake"
-            ):
-                continue
-            try:
-                results[curve_name][name] = _measure(curve, peer, args.scale)
-            except PeerUnavailableError as error:
-                print(f"{curve_name}: {name} left out: {error}", file=sys.stderr)
-    heading = {
-        "machine": machine(),
-        "versions": {name: peer.version for name, peer in peers.items()},
-        "sizes": args.scale,
-        "command": command_shown("curves"),
-        "fsync": "none (page cache) for every broker",
-    }
-    print("\n".join(f"{key}: {value}  " for key, value in heading.items()))
-    for curve_name, by_peer in results.items():
-        print(markdown(curve_name, by_peer))
-        if args.plot:
-            print(f"plot: {_plot(args.plot, args.format, curve_name, by_peer)}")
-    if args.json:
-        args.json.write_text(json.dumps(heading | {"curves": results}, indent=2))
-    return 0
+    return peers
+
+
+def _can_play(curve: Curve, name: str) -> bool:
+    """Without a broker there is only our own log; kfake takes no settings."""
+    return (
+        name == "headrace"
+        if curve.on_folder is not None
+        else not (curve.settings and name == "kfake")
+    )
 
 
 def _parse_arguments() -> argparse.Namespace:
@@ -99,30 +128,43 @@ def _parse_arguments() -> argparse.Namespace:
     return args
 
 
-def _measure(curve: Curve, peer: Any, scale: str) -> dict[int, Points]:
-    """Every point of a curve, from little work to much."""
+def _measure(curve_name: str, peer: Peer, points: dict[int, Points], turns: Turns) -> None:
+    """Every point of a curve, from little work to much, each kept as soon as it is there.
+
+    Where one fails or takes too long, the curve ends at the point before.
+    """
+    curve, scale = CURVES[curve_name], turns.scale
     in_memory = IN_MEMORY if curve.on_folder is not None and IN_MEMORY.is_dir() else None
     folder = Path(tempfile.mkdtemp(prefix="headrace-curve-", dir=in_memory))
-    points: dict[int, Points] = {}
+    running: RunningPeer | None = None
     try:
-        if curve.on_folder is not None:
-            for work in curve.works[scale]:
-                points[work] = curve.on_folder(folder / str(work), work, scale)
+        if curve.on_broker is not None:
+            (folder / "data").mkdir()
+            with turns.limited(curve_name, peer.name):
+                running = replace(peer, settings=dict(curve.settings)).start(folder / "data")
+            if running is None:
+                return
+        for work in curve.works[scale]:
+            with turns.limited(curve_name, f"{peer.name} at {work:,}"):
+                points[work] = _point(curve, running, folder, work, scale)
                 _tell(curve, peer.name, work, points[work])
-            return points
-        assert curve.on_broker is not None, curve
-        (folder / "data").mkdir()
-        running = replace(peer, settings=dict(curve.settings)).start(folder / "data")
-        try:
-            for work in curve.works[scale]:
-                touch_memory(1 << (24 if scale == "smoke" else 30))
-                points[work] = curve.on_broker(running, work, scale)
-                _tell(curve, peer.name, work, points[work])
-        finally:
-            running.stop()
+            if work not in points:
+                return
+            turns.keep()
     finally:
+        if running is not None:
+            running.stop()
         shutil.rmtree(folder, ignore_errors=True)
-    return points
+
+
+def _point(
+    curve: Curve, running: RunningPeer | None, folder: Path, work: int, scale: str
+) -> Points:
+    if curve.on_broker is not None and running is not None:
+        touch_memory(1 << (24 if scale == "smoke" else 30))
+        return curve.on_broker(running, work, scale)
+    assert curve.on_folder is not None, curve
+    return curve.on_folder(folder / str(work), work, scale)
 
 
 def _tell(curve: Curve, peer_name: str, work: int, points: Points) -> None:

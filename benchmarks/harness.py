@@ -173,7 +173,10 @@ def build_load_program(name: str, libraries: tuple[str, ...] = ()) -> Path:
 
 
 def run_loads(
-    commands: list[list[object]], environment: dict[str, str] | None = None
+    commands: list[list[object]],
+    environment: dict[str, str] | None = None,
+    *,
+    limit_s: float = LOAD_LIMIT_S,
 ) -> list[dict[str, Any]]:
     """The same for several load programs at once; all are ended where one fails."""
     with contextlib.ExitStack() as stack:
@@ -188,9 +191,9 @@ def run_loads(
         results = []
         for process in running:
             try:
-                said, complaint = process.communicate(timeout=LOAD_LIMIT_S)
+                said, complaint = process.communicate(timeout=limit_s)
             except subprocess.TimeoutExpired:
-                raise PeerUnavailableError(f"a load took over {LOAD_LIMIT_S} s") from None
+                raise PeerUnavailableError(f"a load took over {limit_s:g} s") from None
             if process.returncode:
                 last = (complaint.strip() or "a load failed without a word").splitlines()[-1]
                 raise PeerUnavailableError(last)

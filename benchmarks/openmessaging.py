@@ -11,7 +11,6 @@ counts from when a message was due.
 """
 
 import argparse
-import json
 import shutil
 import sys
 import tempfile
@@ -23,9 +22,12 @@ from .harness import (
     TOUCH_BYTES,
     build_load_program,
     command_shown,
+    commit,
+    keep_json,
     machine,
-    run_load,
+    run_loads,
     stop_on_sigterm,
+    time_limit,
     touch_memory,
 )
 from .peers.brokers import PEERS
@@ -42,6 +44,8 @@ MUST_BE_ONE = ("topics", "producersPerTopic", "subscriptionsPerTopic", "consumer
 PERCENTILES = ("p50", "p75", "p95", "p99", "p99.9", "p99.99", "max")
 # A rate that no producer reaches is OpenMessaging's way to say "as fast as it goes".
 UNLIMITED_RATE = 10_000_000
+# Starting, stopping, and reading what is left of the messages.
+BESIDE_S = 60.0
 
 
 class WorkloadError(Exception):
@@ -155,13 +159,19 @@ def play(peer: Peer, workload: Workload, driver: Driver, seconds: float) -> dict
             )
             before = running.cpu_s()
             load = (running.bootstrap, workload.name, workload.rate, seconds, seconds / 10)
-            result = run_load(program, *load, workload.message_bytes, *settings)
+            command = [program, *load, workload.message_bytes, *settings]
+            (result,) = run_loads([command], limit_s=load_limit_s(seconds))
             result["broker_cpu_s"] = round(running.cpu_s() - before, 3)
         finally:
             running.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return result
+
+
+def load_limit_s(seconds: float) -> float:
+    """How long a load may take: a warm-up of a tenth, the workload, what is read behind it."""
+    return 2 * seconds + BESIDE_S
 
 
 def markdown(results: dict[str, dict[str, Any]]) -> str:
@@ -192,25 +202,32 @@ def main() -> int:
         sys.exit(str(error))
     seconds = args.seconds or workload.seconds
     results: dict[str, dict[str, Any]] = {}
-    versions = {}
+    left_out: dict[str, str] = {}
+    versions: dict[str, str] = {}
+    heading = {
+        "workload": f"{workload}, {seconds:g} s after {seconds / 10:g} s of warm-up",
+        "driver": f"{driver.name}: {' '.join(driver.producer)}",
+        "machine": machine(),
+        "commit": commit(),
+        "versions": versions,
+        "command": command_shown("openmessaging"),
+        "fsync": "none (page cache) for every broker",
+        "left out": left_out,
+    }
     for name in args.peers.split(","):
         peer = PEERS[name]()
         try:
             peer.prepare()
             # A run that only shows that it works needs little.
             touch_memory(TOUCH_BYTES if seconds >= 5 else TOUCH_BYTES >> 6)
-            results[name] = play(peer, workload, driver, seconds)
+            with time_limit(load_limit_s(seconds) + BESIDE_S, name):
+                results[name] = play(peer, workload, driver, seconds)
             versions[name] = peer.version
         except PeerUnavailableError as error:
+            left_out[name] = str(error)
             print(f"without {name}: {error}", file=sys.stderr)
-    heading = {
-        "workload": f"{workload}, {seconds:g} s after {seconds / 10:g} s of warm-up",
-        "driver": f"{driver.name}: {' '.join(driver.producer)}",
-        "machine": machine(),
-        "versions": versions,
-        "command": command_shown("openmessaging"),
-        "fsync": "none (page cache) for every broker",
-    }
+        if args.json:
+            keep_json(args.json, heading | {"results": results})
     print("\n".join(f"{key}: {value}  " for key, value in heading.items()) + "\n")
     print(markdown(results))
     if args.plot and results:
@@ -220,8 +237,6 @@ def main() -> int:
         }
         title = f"{workload.name}, {driver.name}: end to end"
         print(f"plot: {plot_percentiles(args.plot, title, in_ms)}")
-    if args.json:
-        args.json.write_text(json.dumps(heading | {"results": results}, indent=2))
     return 0 if results else 1
 
 

@@ -80,7 +80,7 @@ QUICK_PREPARED_S = 300.0
 QUICK_END_S = 540.0
 RUNS = {"smoke": 1, "quick": 3, "full": 5}
 # A turn of a target against one at full size; starting and stopping brokers is the same for all.
-SHARE = {"smoke": 0.25, "quick": 0.4, "full": 1.0}
+SHARE = {"smoke": 0.25, "quick": 0.2, "full": 1.0}
 START_S = 5.0
 
 

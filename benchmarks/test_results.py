@@ -13,9 +13,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import side_by_side
+from benchmarks import curves, side_by_side
 from benchmarks import turns as turns_module
-from benchmarks.harness import Samples, command_shown, keep_json, time_limit
+from benchmarks.curve_points import CURVES, Curve, Points
+from benchmarks.harness import Samples, command_shown, keep_json, run_loads, time_limit
 from benchmarks.peers import install
 from benchmarks.peers.install import ROOT, PeerUnavailableError, limit_preparing, run_quietly
 from benchmarks.peers.peer import STOP_LIMIT_S, Peer, RunningPeer
@@ -167,6 +168,33 @@ def test_how_long_it_will_take_counts_targets_turns_and_starts() -> None:
     assert side_by_side.expected_s(row, 2, turns) == 2 * (5 + 30)
     assert side_by_side.expected_s(replace(row, ends_brokers=True), 1, turns) == 3 * 5 + 30
     assert side_by_side.expected_s(row, 0, turns) == 0
+
+
+def test_a_load_that_hangs_is_ended() -> None:
+    with pytest.raises(PeerUnavailableError, match=r"a load took over 0\.2 s"):
+        run_loads([["sleep", 60]], limit_s=0.2)
+
+
+def test_a_point_of_a_curve_that_fails_costs_only_what_would_follow(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    kept = tmp_path / "out.json"
+
+    def point(folder: Path, work: int, scale: str) -> Points:
+        if work > 10:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return {"cost [us]": 1.0}
+
+    curve = Curve("does it?", "work", {"smoke": (1, 10, 100, 1000)}, on_folder=point)
+    monkeypatch.setitem(CURVES, "segments", curve)
+    monkeypatch.setattr(
+        "sys.argv", ["curves.py", "--smoke", "--curves", "segments", "--json", str(kept)]
+    )
+    monkeypatch.setattr(curves, "stop_on_sigterm", lambda: None)
+    assert curves.main() == 0
+    content = json.loads(kept.read_text())
+    assert list(content["curves"]["segments"]["headrace"]) == ["1", "10"]
+    assert "No space left" in content["left out"]["segments, headrace at 100"]
 
 
 def test_a_disk_that_is_full_leaves_the_last_results_whole(

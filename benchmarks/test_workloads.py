@@ -8,6 +8,7 @@ from benchmarks.openmessaging import (
     DRIVERS,
     WORKLOADS,
     WorkloadError,
+    load_limit_s,
     read_driver,
     read_workload,
 )
@@ -71,3 +72,10 @@ def test_a_driver_with_a_line_that_sets_nothing_is_refused(tmp_path: Path) -> No
     path.write_text("producerConfig: acks")
     with pytest.raises(WorkloadError, match="no name=value"):
         read_driver(str(path))
+
+
+@pytest.mark.parametrize("path", sorted(WORKLOADS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_workload_is_given_the_time_that_it_asks_for(path: Path) -> None:
+    """With its warm-up of a tenth: the limit of other loads is shorter than some of them."""
+    seconds = read_workload(path.stem).seconds
+    assert load_limit_s(seconds) > 1.1 * seconds + 30
