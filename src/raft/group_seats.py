@@ -16,13 +16,13 @@ from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, Re
 from .found_groups import FoundGroup, FoundGroups
 from .group_machines import generation_group_id
 from .leader_contact import LeaderContact, is_cut_off
+from .leader_doubts import LeaderDoubts
 from .left_groups import LeftGroups
 from .offline_replicas import OfflineReplicas
 from .partition import Partition
 from .partition_controller import (
     ControllerView,
     LiveBroker,
-    LogReport,
     decide_by_hand,
     has_moved,
     next_decision,
@@ -85,6 +85,7 @@ class GroupSeats:
         self._is_balance_due = False
         self._left = LeftGroups(wal)
         self._contact = LeaderContact(broker_id, self._contact_changed)
+        self._doubts = LeaderDoubts(self._look_at_leader)
 
     # -- looking up
 
@@ -193,6 +194,7 @@ class GroupSeats:
             seat = self._seats.pop(base_id, None)
             if seat is None:
                 continue
+            self._doubts.end(seat.group)
             if seat.group.is_alone:
                 alone.append(seat.group.group_id)
             elif self._runtime is not None:
@@ -215,6 +217,7 @@ class GroupSeats:
     def connect(self, runtime: Runtime, schedule: Schedule, *, session: int) -> None:
         """Take part in the groups of several brokers from now on."""
         self._runtime, self._schedule, self.session = runtime, schedule, session
+        self._doubts.schedule = schedule
         self.news = PartitionNews(
             runtime, on_report=self._reported, on_stopping=self._stopping_said
         )
@@ -306,14 +309,14 @@ class GroupSeats:
         """Take the seat in the generation, or leave it; `_journal_entry` came before."""
         group = seat.group
         seat.journaled_index = 0
+        self._doubts.renew(group, ends=self.broker_id not in state.voters or group.is_alone)
         if state.voters == (self.broker_id,):
             self._forget_old(seat)
             seat.is_controller = True
             self._on_changed(seat)
             self.evaluate(seat)
             return
-        self._take_state(group, state)
-        group.generation, group.voters = state.generation, state.voters
+        group.state, group.generation, group.voters = state, state.generation, state.voters
         if self.broker_id not in state.voters:
             self._seats.pop(group.base_id, None)
             if self.news is not None:
@@ -322,6 +325,7 @@ class GroupSeats:
             self._on_left(seat)
         else:
             self._open_shared(seat, first_state=state.to_bytes(), campaign=campaign)
+            self._take_state(group, state)
             self._on_changed(seat)
             self._report([seat], self.live)  # voters may be new, who have not been told
 
@@ -334,23 +338,31 @@ class GroupSeats:
 
     def _take_state(self, group: PartitionGroup, state: PartitionState) -> None:
         group.state = state
-        group.may_lead = self._may_lead(state)
+        group.may_lead = self._may_lead(group)
 
-    def _may_lead(self, state: PartitionState) -> bool:
-        """Elected in this life of the process, and in touch with who could elect another."""
-        is_of_this_life = state.leader_session == self.session and self.session != 0
-        return is_of_this_life and not is_cut_off(state, self._contact.reachable)
+    def _may_lead(self, group: PartitionGroup) -> bool:
+        """Elected in this life of the process, in touch with who could elect another, and since."""
+        state = group.state
+        if state.leader_session != self.session or self.session == 0:
+            return False
+        if is_cut_off(state, self._contact.reachable):
+            self._doubts.begin(group)
+            return False
+        return not self._doubts.must_prove(group)
 
     def _contact_changed(self) -> None:
+        for base_id in list(self._seats):
+            self._look_at_leader(base_id)
+
+    def _look_at_leader(self, base_id: str) -> None:
         """Stop, or go on, leading where this broker's own epoch still lasts."""
-        for seat in list(self._seats.values()):
-            group = seat.group
-            if group.is_alone or group.state.leader != self.broker_id:
-                continue
-            may_lead = self._may_lead(group.state)
-            if may_lead != group.may_lead:
-                group.may_lead = may_lead
-                self._on_changed(seat)
+        seat = self._seats.get(base_id)
+        if seat is None or seat.group.is_alone or seat.group.state.leader != self.broker_id:
+            return
+        may_lead = self._may_lead(seat.group)
+        if may_lead != seat.group.may_lead:
+            seat.group.may_lead = may_lead
+            self._on_changed(seat)
 
     def _on_applied(self, seat: Seat, generation: int, applied: list[Applied]) -> None:
         group = seat.group
@@ -390,7 +402,7 @@ class GroupSeats:
         topic = self._cluster_group.state.topics.get(seat.topic)
         if topic is None:
             return
-        view = self._view(seat, topic)
+        view = self._view(topic, seat.index)
         if has_moved(group.state, view, topic.assignments[seat.index]):
             self._finish_move(seat, topic, group.state.replicas)
             return
@@ -405,23 +417,25 @@ class GroupSeats:
         if group.is_alone and group.is_sealed:
             self._follow_seal(seat, group.state)
 
-    def _view(self, seat: Seat, topic: TopicImage) -> ControllerView:
-        news, target = self.news, topic.targets.get(seat.index, ())
+    def _view(self, topic: TopicImage, index: int) -> ControllerView:
+        news, target = self.news, topic.targets.get(index, ())
         assert news is not None
-        reports = dict(news.reports_of(seat.group.base_id))
-        own = self._own_report(seat)
+        base_id = partition_group_id(topic.topic_id, index)
+        reports = dict(news.reports_of(base_id))
+        seat = self._seats.get(base_id)
+        own = None if seat is None else seat.report_log(self.incarnation, self.has_kept_cache)
         if own is not None:
             reports[self.broker_id] = own
         return ControllerView(
             live=self.live,
             stopping=news.stopping,
-            offline=self.offline.brokers_of(seat.group.base_id),
-            lost=self.offline.lost.brokers_of(seat.group.base_id),
+            offline=self.offline.brokers_of(base_id),
+            lost=self.offline.lost.brokers_of(base_id),
             reports=reports,
-            allows_unclean=self._allows_unclean(seat.topic),
+            allows_unclean=self._allows_unclean(topic.name),
             is_balance_due=self._is_balance_due,
             target=target,
-            is_called_off=target == topic.assignments[seat.index],
+            is_called_off=target == topic.assignments[index],
             registered=self._cluster_group.state.brokers,
         )
 
@@ -469,20 +483,13 @@ class GroupSeats:
         if state is None or self.news is None or self._runtime is None:
             on_done(EligibleLeadersNotAvailableError("no other broker is up"))
             return
-        base_id = partition_group_id(topic.topic_id, index)
-        view = ControllerView(
-            live=self.live,
-            stopping=self.news.stopping,
-            offline=self.offline.brokers_of(base_id),
-            lost=self.offline.lost.brokers_of(base_id),
-            reports=self.news.reports_of(base_id),
-        )
-        name = f"{topic.name}-{index}"
+        view, name = self._view(topic, index), f"{topic.name}-{index}"
         try:
             command = decide_by_hand(state, view, is_unclean=is_unclean, name=name)
         except ReplicationError as error:
             on_done(error)
             return
+        base_id = partition_group_id(topic.topic_id, index)
         group_id = generation_group_id(base_id, state.generation)
         self._runtime.propose(
             group_id, encode_partition_command(command), partial(tell_outcome, on_done)
@@ -572,21 +579,13 @@ class GroupSeats:
     def _leads(self, seat: Seat) -> bool:
         return seat.group.state.leader == self.broker_id and seat.group.may_lead
 
-    def _own_report(self, seat: Seat) -> LogReport | None:
-        log = None if seat.partition is None else seat.partition.log
-        if log is None:
-            return None
-        return LogReport(
-            self.incarnation, log.latest_epoch, log.log_end_offset, self.has_kept_cache
-        )
-
     def _report(self, seats: Iterable[Seat], to_ids: Iterable[int]) -> None:
         """After a restart that was not clean, tell the voters how far the logs here reach."""
         reports: dict[int, list[Report]] = {b: [] for b in to_ids if b != self.broker_id}
         if self.news is None or not reports:
             return
         for seat in seats:
-            group, own = seat.group, self._own_report(seat)
+            group, own = seat.group, seat.report_log(self.incarnation, self.has_kept_cache)
             if own is None or group.is_alone:
                 continue
             if (self.broker_id, self.incarnation) in group.state.isr:

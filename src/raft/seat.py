@@ -1,6 +1,7 @@
 """`Seat`: one group of a partition that this broker votes in, and its replica where it has one."""
 
 from .partition import Partition
+from .partition_controller import LogReport
 from .partition_group import PartitionGroup
 from .partition_state import NO_LEADER
 from .raft_wal import GroupImage
@@ -50,6 +51,13 @@ class Seat:
         if is_first:
             self.journaled_index = 0
         return is_first
+
+    def report_log(self, incarnation: int, has_kept_cache: bool) -> LogReport | None:
+        """How far the log here reaches; None where it cannot be read, or there is none."""
+        log = None if self.partition is None else self.partition.log
+        if log is None:
+            return None
+        return LogReport(incarnation, log.latest_epoch, log.log_end_offset, has_kept_cache)
 
     def may_lose_log(self, broker_id: int, session: int) -> bool:
         """Whether the replica may begin anew, or shorter than it was, and harm nothing.

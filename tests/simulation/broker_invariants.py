@@ -9,6 +9,7 @@
     StateMachineSafety           a partition epoch names the same state everywhere
     ElectedFromIsr               who is elected was in sync, but where the topic allows any replica
     AcknowledgedIsSynced         flush.messages=1: what is acknowledged is on the disks of the isr
+    NobodyComesBackDeposed       who was cut off leads on in no epoch that was over by then
     NothingLeavesUnsynced        a broker whose write-ahead log failed sends nothing more
 
 After an unclean election the committed records are those that the new leader has, and only logs
@@ -17,6 +18,7 @@ which have records of that epoch, or a later one, must hold them.
 
 from typing import Any
 
+from headrace.raft.leader_contact import is_cut_off
 from headrace.raft.partition import Partition
 from headrace.raft.partition_state import Elect, ElectKind, PartitionState
 from tests.simulation.invariant_broken import InvariantBrokenError
@@ -41,6 +43,7 @@ class TopicInvariants:
         self._seen: dict[tuple[int, int], tuple[bytes, int]] = {}
         self._read: dict[int, tuple[int, int]] = {}
         self._matched: dict[int, tuple[int, int]] = {}
+        self._over_when_cut_off: dict[int, int] = {}
 
     def fail(self, name: str, facts: str) -> None:
         raise InvariantBrokenError(name, f"topic {self._topic}: {facts}")
@@ -80,6 +83,7 @@ class TopicInvariants:
     def check(self) -> None:
         replicas = self._cluster.replicas_of(self._topic)
         for broker, partition in replicas:
+            self._check_return(broker, partition)
             if partition.is_leader:
                 self._check_leader(broker, partition)
         for broker, partition in replicas:
@@ -87,6 +91,21 @@ class TopicInvariants:
                 self._check_log(broker, partition)
         self._isr_members_hold_committed(replicas)
         self._committed_records_survive(replicas)
+
+    def _check_return(self, broker: WholeBroker, partition: Partition) -> None:
+        state, epoch = partition.group.state, partition.leader_epoch
+        if partition.is_leader:
+            newest = self._over_when_cut_off.pop(broker.session, epoch)
+            if epoch < newest:
+                self.fail(
+                    "NobodyComesBackDeposed",
+                    f"broker {broker.broker_id} leads in epoch {epoch}; when it was cut off, "
+                    f"{newest} had begun",
+                )
+        elif state.leader == broker.broker_id:
+            reachable = broker.replicas.seats._contact.reachable
+            if is_cut_off(state, reachable):
+                self._over_when_cut_off[broker.session] = self.newest.leader_epoch
 
     def _check_leader(self, broker: WholeBroker, partition: Partition) -> None:
         epoch, high_watermark = partition.leader_epoch, partition.high_watermark

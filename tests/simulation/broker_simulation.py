@@ -153,7 +153,11 @@ class BrokerHistory:
             if error is None:
                 self.counts["acknowledged"] += 1
                 self.acknowledged[topic].append(value)
-                self.invariants.of_topic[topic].acknowledged(broker, epoch, offset)
+                try:
+                    self.invariants.of_topic[topic].acknowledged(broker, epoch, offset)
+                except InvariantBrokenError as violation:
+                    # A follower's fetch that released us would be answered with an error code.
+                    self.cluster.violation = self.cluster.violation or violation
 
         try:
             broker.append(partition, value, note)

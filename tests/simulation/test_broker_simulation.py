@@ -14,6 +14,7 @@ import pytest
 from headrace.core.errors import KafkaStorageError
 from headrace.core.log import Log
 from headrace.raft.group_host import GroupHost
+from headrace.raft.leader_doubts import LeaderDoubts
 from headrace.raft.partition_group import PartitionGroup, partition_group_id
 from headrace.raft.partition_state import Elect, ElectKind, PartitionState
 from headrace.raft.raft_wal import RaftWal
@@ -109,6 +110,12 @@ RULES: dict[str, tuple[Any, str, Any, str]] = {
         "needs_flush_before_ack",
         property(lambda self: False),
         "AcknowledgedIsSynced",
+    ),
+    "a leader that was cut off proves that it still leads": (
+        LeaderDoubts,
+        "must_prove",
+        lambda self, group: False,
+        "NobodyComesBackDeposed",
     ),
     "a sync that failed is not tried again": (
         Log,

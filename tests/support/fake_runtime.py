@@ -183,6 +183,9 @@ class FakeRuntime:
         *,
         timeout_ms: int = 5000,
     ) -> None:
+        if self.own.broker_id not in self._network.up:  # nobody hears it
+            self._network.mail.append(lambda: on_done(NotControllerError("cut off", None)))
+            return
         self._network.propose(group_id, payload, on_done)
 
     def send_seed(
