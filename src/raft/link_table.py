@@ -232,10 +232,10 @@ class LinkTable:
         except OSError as error:
             refusal = str(error)
         if refusal or hello.is_probe or len(self._unproven) >= MAX_UNPROVEN_LINKS:
-            if refusal and hello.session != self._own_hello().session:
-                self._report(
-                    hello.broker_id, f"refused a link of broker {hello.broker_id}", refusal
-                )
+            own = self._own_hello()
+            if refusal and (hello.broker_id, hello.session) != (own.broker_id, own.session):
+                what = f"refused a link of broker {hello.broker_id}"
+                self._report(hello.broker_id, what, refusal + _way_to(hello, refusal))
             link.close()
             return
         if sock.family != socket.AF_UNIX:
@@ -442,6 +442,19 @@ class LinkTable:
 
 def _level_of(reason: str) -> int:
     return logging.WARNING if "taken" in reason or "cluster id" in reason else logging.INFO
+
+
+def _way_to(hello: LinkHello, refusal: str) -> str:
+    """How to come to the cluster that looks for this broker, where this is another.
+
+    So it is where the first broker of a list lost its disk, and its list names nobody else.
+    """
+    if not refusal.startswith("cluster id") or not hello.host:
+        return ""
+    return (
+        "; if this broker lost its folder, and was a part of that cluster: stop it, empty "
+        f"log.dirs, name {hello.host}:{hello.port} in controller.quorum.bootstrap.servers, start it"
+    )
 
 
 def _as_probe(hello: LinkHello) -> LinkHello:

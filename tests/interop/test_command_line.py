@@ -55,6 +55,7 @@ def test_topics_from_creation_to_deletion(broker: BrokerProcess) -> None:
     headrace(broker, "topics", "delete", "cli-topics")
     assert "cli-topics" not in as_json(broker, "topics", "list")
     missing = headrace(broker, "topics", "describe", "cli-topics", code=1)
+    assert b"topic cli-topics: there is none of this name" in missing.stderr
     assert b"UNKNOWN_TOPIC_OR_PARTITION" in missing.stderr
 
 

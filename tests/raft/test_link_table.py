@@ -155,6 +155,19 @@ def test_refusals_are_told_in_words(
     assert (result.refusal, result.is_reached) == (refusal, True)
 
 
+def test_a_broker_that_another_cluster_looks_for_is_told_the_way_to_it(
+    stages: Stages, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its folder was emptied, and as the first of its list it has begun a cluster anew."""
+    low, high = stages.add(1), stages.add(2, cluster_id="old")
+    high.introduce_as(port=high.port)
+    high.table.set_addresses({1: ("127.0.0.1", low.port)})
+    stages.until(lambda: any("refused a link" in each for each in caplog.messages))
+    (told,) = (each for each in caplog.messages if "refused a link" in each)
+    assert "cluster id old: this broker belongs to c; if this broker lost its folder" in told
+    assert f"name 127.0.0.1:{high.port} in controller.quorum.bootstrap.servers" in told
+
+
 def test_a_probe_tells_who_answers_and_leaves_no_link(stages: Stages) -> None:
     low, high = stages.add(1), stages.add(2, cluster_id="")
     high.table.dial("127.0.0.1", low.port, high.results.append)

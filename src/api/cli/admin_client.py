@@ -193,7 +193,14 @@ class AdminClient:
         """Topics by name in order; a name that does not exist raises AdminError."""
         found = []
         for row in self.metadata(names)["topics"]:
-            check(row["error_code"], f"topic {row['name']}")
+            is_unknown = row["error_code"] == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+            check(
+                row["error_code"],
+                f"topic {row['name']}",
+                "there is none of this name; `headrace topics list` names them all"
+                if is_unknown
+                else None,
+            )
             partitions = tuple(
                 PartitionInfo(
                     part["partition_index"],

@@ -200,6 +200,7 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
         code = _move(client, args, targets, {})
         if code != EXIT_OK or args.no_wait:
             return code
+        _check_holds_nothing(client, args.broker_id)
     if args.broker_id in {
         row["broker_id"] for row in answer["brokers"] if not row.get("is_fenced")
     }:
@@ -212,6 +213,16 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
     if not args.json:
         print(f"Broker {args.broker_id} holds nothing any more and is forgotten.")
     return EXIT_OK
+
+
+def _check_holds_nothing(client: AdminClient, broker_id: int) -> None:
+    """CliError where replicas came to the broker while others left it."""
+    held = sum(broker_id in part.replicas for topic in client.topics() for part in topic.partitions)
+    if held:
+        raise CliError(
+            f"broker {broker_id} holds {held} partitions again: they were created or moved there "
+            "meanwhile, for instance by the removal of another broker; run this once more"
+        )
 
 
 def _move(

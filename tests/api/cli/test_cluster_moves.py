@@ -1,7 +1,10 @@
 """Where `headrace cluster` sends replicas, and how it says how far they are."""
 
+from types import SimpleNamespace
+
 import pytest
 
+from headrace.api.cli import cluster
 from headrace.api.cli.admin_client import PartitionInfo, TopicInfo
 from headrace.api.cli.cluster_admin import Moving
 from headrace.api.cli.cluster_moves import (
@@ -52,6 +55,34 @@ def test_a_removed_broker_is_replaced_in_its_place_by_the_least_loaded() -> None
     topics = [topic("a", (0, 1), (1, 2)), topic("b", (2, 0))]
     found = dict(targets_without(topics, 1, [0, 2, 3]))
     assert found == {("a", 0): [0, 3], ("a", 1): [3, 2]}
+
+
+class Moved:
+    """A cluster whose partitions stand as in each of `looks` in turn."""
+
+    def __init__(self, *looks: list[TopicInfo]) -> None:
+        self._looks = list(looks)
+
+    def topics(self) -> list[TopicInfo]:
+        return self._looks.pop(0)
+
+
+@pytest.mark.parametrize("comes_back", [False, True])
+def test_a_removed_broker_is_empty_only_if_nothing_came_to_it_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], comes_back: bool
+) -> None:
+    brokers = [{"broker_id": each, "is_fenced": False} for each in (0, 1, 2)]
+    monkeypatch.setattr(cluster.cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
+    monkeypatch.setattr(cluster, "_move", lambda *_: 0)
+    args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
+    after = topic("b", (0, 1) if comes_back else (0, 2))
+    client = Moved([topic("a", (0, 1))], [topic("a", (0, 2)), after])
+    if comes_back:
+        with pytest.raises(CliError, match="broker 1 holds 1 partitions again"):
+            cluster._remove(client, args)  # type: ignore[arg-type]
+    else:
+        assert cluster._remove(client, args) == 0  # type: ignore[arg-type]
+        assert "holds nothing any more" in capsys.readouterr().out
 
 
 def test_without_a_spare_broker_the_copies_become_fewer() -> None:
