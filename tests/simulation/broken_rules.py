@@ -5,6 +5,7 @@ from typing import Any
 from headrace.raft.group_journal import command_of
 from headrace.raft.message_codec import GroupMessage
 from tests.simulation.raft_simulation import SmallGroup
+from tests.simulation.restless_leaders import EntryByEntry
 
 
 class AnyTermCounts(SmallGroup):
@@ -83,7 +84,9 @@ class VotesForAnybody(SmallGroup):
 
 
 class CommitsOldTerms(SmallGroup):
-    """Without the rule that only entries of the own term are committed by counting."""
+    """Without the rule that only entries of the own term are committed by counting (5.4.2)."""
+
+    message_bytes = EntryByEntry.message_bytes
 
     def _lead(self, now_s: float) -> None:
         matched = sorted([*self.match_index.values(), self.last_index], reverse=True)

@@ -15,6 +15,7 @@ and at the end, when all links stand again: one leader a group, equal states, ev
 """
 
 import copy
+import functools
 import random
 from collections import Counter
 from dataclasses import dataclass
@@ -35,20 +36,24 @@ class InvariantViolated(AssertionError):
     """What the checker saw, with the invariant's name first."""
 
 
-_SMALL_SETTINGS = copy.copy(_settings)
-_SMALL_SETTINGS.appendEntriesBatchSizeBytes = 24
-
-
 class SmallGroup(RaftGroup):
     """A group whose journal is cut so early that followers often need snapshots."""
 
     max_entries = 8
     kept_entries = 3
+    message_bytes = 24
+    """What is behind is sent in several messages, so that a crash may come between them."""
 
     def __init__(self, *names: Any, **options: Any) -> None:
         super().__init__(*names, **options)
-        # What is behind is sent in several messages, so that a crash may come between them.
-        self._SyncObj__conf = _SMALL_SETTINGS
+        self._SyncObj__conf = _settings_of(self.message_bytes)
+
+
+@functools.cache
+def _settings_of(message_bytes: int) -> Any:
+    settings = copy.copy(_settings)
+    settings.appendEntriesBatchSizeBytes = message_bytes
+    return settings
 
 
 @dataclass
@@ -64,6 +69,8 @@ class RaftSimulation(RaftCluster):
     """One history; `run_history` raises InvariantViolated."""
 
     group_class = SmallGroup
+    sizes = (3, 3, 5)
+    generations_chance = 0.3
 
     def __init__(self, seed: int, *, group_class: type[Any] = SmallGroup) -> None:
         self.group_class = group_class
@@ -74,8 +81,8 @@ class RaftSimulation(RaftCluster):
         self.submissions: list[Submission] = []
         self.counts: Counter[str] = Counter()
         chance = random.Random(seed)
-        self.size = chance.choice((3, 3, 5))
-        self.with_generations = chance.random() < 0.3
+        self.size = chance.choice(self.sizes)
+        self.with_generations = chance.random() < self.generations_chance
         super().__init__(5 if self.with_generations else self.size, seed=seed, is_started=False)
         self.brokers = self.voters
         self.voters = self.voters[: self.size]

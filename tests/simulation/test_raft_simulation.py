@@ -14,11 +14,13 @@ from tests.simulation.raft_simulation import (
     SmallGroup,
     run_raft_history,
 )
+from tests.simulation.restless_leaders import RestlessLeaders
 from tests.support.raft_cluster import RaftCluster
 
 SEEDS = 300
 BLOCKS = 6
 CANARY_SEEDS = 120
+RESTLESS_SEEDS = 60
 
 
 @pytest.mark.parametrize("block", range(BLOCKS))
@@ -32,11 +34,17 @@ def test_every_invariant_holds_in_every_history(block: int) -> None:
             raise AssertionError(f"{violation}\nagain: {again}") from violation
 
 
-def has_violation(group_class: type[Any], invariant: str) -> bool:
+def has_violation(
+    group_class: type[Any],
+    invariant: str,
+    *,
+    kind: type[RaftSimulation] = RaftSimulation,
+    seeds: int = CANARY_SEEDS,
+) -> bool:
     """Whether one of the first histories breaks the invariant; others may break another one."""
-    for seed in range(CANARY_SEEDS):
+    for seed in range(seeds):
         try:
-            RaftSimulation(seed, group_class=group_class).run_history()
+            kind(seed, group_class=group_class).run_history()
         except InvariantViolated as violation:
             if str(violation).startswith(invariant):
                 return True
@@ -57,6 +65,20 @@ def has_violation(group_class: type[Any], invariant: str) -> bool:
 )
 def test_the_checker_sees_that_a_rule_is_missing(group_class: type[Any], invariant: str) -> None:
     assert has_violation(group_class, invariant)
+
+
+def test_every_invariant_holds_where_leaders_die_between_writing_and_sending() -> None:
+    for seed in range(RESTLESS_SEEDS):
+        RestlessLeaders(seed).run_history()
+
+
+def test_the_checker_sees_by_chance_that_old_terms_are_committed_by_counting() -> None:
+    assert has_violation(
+        broken_rules.CommitsOldTerms,
+        "LeaderCompleteness",
+        kind=RestlessLeaders,
+        seeds=RESTLESS_SEEDS,
+    )
 
 
 @pytest.mark.parametrize("group_class", [SmallGroup, broken_rules.AsksNobody])
