@@ -383,6 +383,7 @@ cdef class LogSegment:
             self.offsets().reserve_entry()
             self.times().reserve_entry()
         if size < MMAP_STORE_LIMIT:
+            self.log.warm(position + size)
             target = self.log.data() + position
             memcpy(target, batch, size)
             stamp_batch(target, base_offset, leader_epoch)
@@ -451,6 +452,7 @@ cdef class LogSegment:
         cdef int64_t limit = min(start + max_bytes, size)
         cdef int64_t end
         cdef bint is_damaged = False
+        self.log.will_read(start, limit)
         if limit - start < GIL_FREE_BYTES:
             end = walk_intact(
                 data, start, limit, size, upper_bound_offset, min_one_batch, &is_damaged)

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
+from .reserve_order cimport ReserveOrder
+
 cdef enum:
     MMAP_STORE_LIMIT = 16384         # from this size on an append goes through pwrite
 
@@ -10,16 +12,6 @@ cdef class Mapping:
     cdef uint8_t* start              # first byte; None of it may be touched past the file's end
     cdef int64_t length              # bytes of address space
     cdef Py_ssize_t _views           # how many read it; given back on any thread
-
-
-cdef class ReserveOrder:
-    cdef readonly int64_t end        # the file is reserved up to here once the order is done
-    cdef int64_t _start
-    cdef int _descriptor             # of its own; -1 once the order is done or taken back
-    cdef int _failure                # errno; -1 while nothing was tried
-    cdef object _lock
-
-    cdef int _close_descriptor(self) noexcept
 
 
 cdef class MappedFile:
@@ -36,6 +28,8 @@ cdef class MappedFile:
     cdef bint _is_lent                    # a system call runs on _descriptor: it stays open
     cdef int64_t _lent_end                # views may reach up to here
     cdef int64_t _order_mark              # an append beyond it looks after the reservation
+    cdef int64_t _warm_end                # pages below it were written, with zeros at least
+    cdef int64_t _random_from             # the mapping reads nothing ahead from here on; -1: all
     cdef ReserveOrder _order              # what the worker reserves at the moment
     cdef object _submit                   # gives a job to the worker; None without one
     cdef object _reference                # a weak one to itself, for the pools
@@ -45,6 +39,10 @@ cdef class MappedFile:
     cdef uint8_t* data(self) except NULL
     # Makes bytes up to `end` safe to touch; raises OSError (ENOSPC) and changes nothing if not.
     cdef int reserve(self, int64_t end) except -1
+    # Brings pages for a store up to `end` into the page cache; for bytes within reserve().
+    cdef int warm(self, int64_t end) except -1
+    # Lets the disk begin to bring what will be read of data(), if it has left the page cache.
+    cdef int will_read(self, int64_t start, int64_t end) except -1
     # Writes `head` and then `body` at size_bytes, which moves only when all is written.
     cdef int append_pieces(
         self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
@@ -64,12 +62,13 @@ cdef class MappedFile:
     # Closes it, where the pool may be about to do the same.
     cdef int give_up_descriptor(self) except -1
     cdef int _close_descriptor(self) except -1
+    cdef int _tell_tail(self) noexcept
     cdef int64_t _next_step(self) noexcept
     cdef int _reserve_now(self, int64_t end) except -1
     cdef int _reserve_ahead(self, int64_t end) except -1
     cdef int _settle_order(self) except -1
     cdef int _allocate(self, int64_t end) except -1
     cdef int _write_pieces(
-        self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
+        self, int64_t position, const uint8_t* head, int64_t head_bytes, const uint8_t* body,
+        int64_t body_bytes
     ) except -1
-    cdef int _write_zeros(self, int64_t start, int64_t end) except -1

@@ -9,7 +9,9 @@ grows below it.  Disk is reserved in steps ahead of the writes: a full disk is a
 never a SIGBUS at a store.  The large steps of a busy file are taken on the worker, ordered when
 half of the last one is left; the writer takes a step itself where the worker comes late, and where
 a step is small.  An append of MMAP_STORE_LIMIT or more goes through pwrite, which is cheaper than
-faulting fresh pages in one by one; both end in the same page cache.
+faulting fresh pages in one by one; both end in the same page cache.  Smaller ones are stored into
+pages that a pwrite of zeros has made, WARM_BYTES at a time, for the same reason.  In the tail of a
+busy file the kernel reads nothing ahead: that would be zeros, in pages that are written next.
 
 A view keeps its Mapping alive, and the mapping is unmapped with the last reference to it: closing,
 renaming or unlinking a file takes nothing away from a reader.  A file is only cut back where no
@@ -35,6 +37,8 @@ from libc.errno cimport EINTR, EIO, EOPNOTSUPP, ESTALE, errno
 from libc.stdint cimport int64_t, uint8_t
 from libc.string cimport memcpy, memset
 
+from .reserve_order cimport ReserveOrder
+
 from .errors import LogClosedError
 
 cdef extern from "<sys/mman.h>" nogil:
@@ -43,13 +47,16 @@ cdef extern from "<sys/mman.h>" nogil:
         PROT_WRITE
         MAP_SHARED
         MAP_NORESERVE
+        MADV_RANDOM
+        MADV_WILLNEED
     void* MAP_FAILED
     void* mmap(void* address, size_t length, int protection, int flags, int fd, int64_t offset)
     int munmap(void* address, size_t length)
+    int madvise(void* address, size_t length, int advice)
+    int mincore(void* address, size_t length, unsigned char* residency)
 
 cdef extern from "<fcntl.h>" nogil:
     int posix_fallocate(int fd, int64_t offset, int64_t length)
-    int fallocate(int fd, int mode, int64_t offset, int64_t length)
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:
@@ -90,7 +97,12 @@ cdef enum:
     MAX_RESERVE_STEP_BYTES = 16777216
     # A smaller step costs less than it costs to wake the worker.
     MIN_ORDERED_BYTES = 1048576
-    ZERO_PIECE_BYTES = 65536
+    WARM_BYTES = 65536
+    # What was written last is in the page cache.
+    SURELY_CACHED_BYTES = 1048576
+
+cdef uint8_t[WARM_BYTES] _zeros
+cdef int64_t _page_bytes = os.sysconf("SC_PAGESIZE")
 
 # id of a MappedFile -> weak reference, in the order of their last use.
 cdef dict _open_files = {}
@@ -128,52 +140,6 @@ cdef class Mapping:
             munmap(self.start, self.length)
 
 
-cdef class ReserveOrder:
-    """Disk that the worker shall reserve: `run` is for the worker, `settle` for the file's writer.
-
-    The lock keeps the two apart: between them the file is as long as when the order was given, and
-    after `settle` nobody extends it any more.
-    """
-
-    def __init__(self, int descriptor, int64_t start, int64_t end):
-        self.end = end
-        self._start = start
-        self._descriptor = descriptor
-        self._failure = -1
-        self._lock = threading.Lock()
-
-    def __dealloc__(self):
-        self._close_descriptor()
-
-    def run(self) -> None:
-        """Reserve, unless the writer has taken the order back."""
-        cdef int failure = EINTR
-        with self._lock:
-            if self._descriptor < 0:
-                return
-            with nogil:
-                # Not posix_fallocate: where a disk cannot, that writes zeros, also over records.
-                while failure == EINTR:
-                    failure = errno if fallocate(
-                        self._descriptor, 0, self._start, self.end - self._start) != 0 else 0
-                if failure != 0:
-                    ftruncate(self._descriptor, self._start)
-            self._failure = failure
-            self._close_descriptor()
-
-    def settle(self) -> int:
-        """Wait for the worker, or take the order back: 0, or the errno of why not, or -1."""
-        with self._lock:
-            self._close_descriptor()
-            return self._failure
-
-    cdef int _close_descriptor(self) noexcept:
-        if self._descriptor >= 0:
-            close(self._descriptor)
-            self._descriptor = -1
-        return 0
-
-
 cdef class MappedFile:
     """One file, mapped.  One thread writes; `size_bytes` of -1 means: as long as the file is.
 
@@ -197,6 +163,7 @@ cdef class MappedFile:
             self._is_lent = False
         self.size_bytes = size_bytes
         self.reserved_bytes = self._order_mark = size_bytes
+        self._random_from = -1
         self.max_bytes = max(max_bytes, size_bytes)
         self._submit = submit
         self.is_idle = not is_writable
@@ -237,7 +204,7 @@ cdef class MappedFile:
         if not 0 <= size_bytes <= self.size_bytes:
             raise ValueError(f"{size_bytes} is not within {self.size_bytes} bytes")
         if self.has_views:
-            self._write_zeros(size_bytes, self.size_bytes)
+            memset(self.data() + size_bytes, 0, self.size_bytes - size_bytes)
             self.size_bytes = size_bytes
         else:
             self.size_bytes = size_bytes
@@ -261,6 +228,7 @@ cdef class MappedFile:
         if failure:
             raise OSError(failure, os.strerror(failure), self.path)
         self.reserved_bytes = self._order_mark = self.size_bytes
+        self._warm_end = 0
 
     def flush(self) -> None:
         """Wait until what was written is on disk (fdatasync)."""
@@ -313,6 +281,26 @@ cdef class MappedFile:
         if end > self.reserved_bytes:
             self._reserve_now(end)
         self._reserve_ahead(end)
+        self._tell_tail()
+        return 0
+
+    cdef int warm(self, int64_t end) except -1:
+        cdef int64_t start = max(self._warm_end, _whole_pages(self.size_bytes))
+        if end <= start:
+            return 0
+        self._warm_end = min(start + WARM_BYTES, self.reserved_bytes)
+        return self._write_pieces(start, NULL, 0, _zeros, self._warm_end - start)
+
+    cdef int will_read(self, int64_t start, int64_t end) except -1:
+        cdef unsigned char residency = 0
+        cdef int64_t second = _whole_pages(start + 1)  # its header has brought the first page
+        end = min(end, self.size_bytes)
+        if (0 <= self._random_from <= start and second < end
+                and self.size_bytes - start > SURELY_CACHED_BYTES
+                and mincore(self._mapping.start + second, 1, &residency) == 0
+                and not residency & 1):
+            with nogil:
+                madvise(self._mapping.start + second, end - second, MADV_WILLNEED)
         return 0
 
     cdef int append_pieces(
@@ -322,12 +310,13 @@ cdef class MappedFile:
         cdef uint8_t* target
         self.reserve(self.size_bytes + size)
         if size < MMAP_STORE_LIMIT:
+            self.warm(self.size_bytes + size)
             target = self.data() + self.size_bytes
             if head_bytes:
                 memcpy(target, head, head_bytes)
             memcpy(target + head_bytes, body, body_bytes)
         else:
-            self._write_pieces(head, head_bytes, body, body_bytes)
+            self._write_pieces(self.size_bytes, head, head_bytes, body, body_bytes)
         self.size_bytes += size
         return 0
 
@@ -342,6 +331,7 @@ cdef class MappedFile:
                 self._old_mappings = []
             self._old_mappings.append(self._mapping)
         self._mapping = None
+        self._random_from = -1
         _idle_mappings.pop(<Py_ssize_t><void*>self, None)
         return 0
 
@@ -387,12 +377,23 @@ cdef class MappedFile:
             raise OSError(failure, os.strerror(failure), self.path)
         mapping.start, mapping.length = <uint8_t*>start, length
         self._mapping = mapping
+        self._tell_tail()
         if self.is_idle:
             self.give_up_descriptor()
             with _pool_lock:
                 _idle_mappings[<Py_ssize_t><void*>self] = self._reference
                 if HR_HAS_GIL and len(_idle_mappings) > MAX_IDLE_MAPPINGS:
                     _drop_oldest_mapping()
+
+    cdef int _tell_tail(self) noexcept:
+        """Have the kernel read nothing ahead behind what a busy file holds now."""
+        cdef int64_t start = _whole_pages(self.size_bytes)
+        if (self._random_from >= 0 or self._mapping is None
+                or self.reserved_bytes - start < MIN_ORDERED_BYTES):
+            return 0
+        if madvise(self._mapping.start + start, self._mapping.length - start, MADV_RANDOM) == 0:
+            self._random_from = start
+        return 0
 
     cdef int64_t _next_step(self) noexcept:
         # Doubling up to the largest step: a quiet partition costs a page, a busy one few calls.
@@ -464,11 +465,11 @@ cdef class MappedFile:
         return failure
 
     cdef int _write_pieces(
-        self, const uint8_t* head, int64_t head_bytes, const uint8_t* body, int64_t body_bytes
+        self, int64_t position, const uint8_t* head, int64_t head_bytes, const uint8_t* body,
+        int64_t body_bytes
     ) except -1:
-        """Write both pieces at size_bytes by pwritev, without the GIL."""
+        """Write both pieces at `position` by pwritev, without the GIL."""
         cdef iovec pieces[2]
-        cdef int64_t position = self.size_bytes
         cdef int64_t left = head_bytes + body_bytes
         cdef int64_t written, of_head
         cdef int failure = 0
@@ -497,11 +498,6 @@ cdef class MappedFile:
         self._is_lent = False
         if failure:
             raise OSError(failure, os.strerror(failure), self.path)
-        return 0
-
-    cdef int _write_zeros(self, int64_t start, int64_t end) except -1:
-        cdef uint8_t* data = self.data()
-        memset(data + start, 0, end - start)
         return 0
 
     cdef int take_descriptor(self) except -1:
@@ -544,6 +540,10 @@ cdef class MappedFile:
             close(self._descriptor)
             self._descriptor = -1
         return 0
+
+
+cdef int64_t _whole_pages(int64_t size_bytes) noexcept:
+    return (size_bytes + _page_bytes - 1) // _page_bytes * _page_bytes
 
 
 cdef int _note_use(MappedFile file) except -1:
