@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...core.checkpoint_file import META_PROPERTIES_NAME
 from .common import EXIT_USAGE, CliError, parse_name_value
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
         from . import up_cluster
 
         return up_cluster.run(args, topics, overrides)
+    refuse_folder_of_a_cluster(args.data)
     from ..broker_config import config_from_up
     from .serving import log_to_stderr, serve, usage_errors
 
@@ -106,6 +108,16 @@ def run(args: argparse.Namespace) -> int:
         print(welcome(config, broker, topics[0][0] if topics else _DEFAULT_TOPIC), flush=True)
 
     return serve(config, topics=topics, on_started=on_started)
+
+
+def refuse_folder_of_a_cluster(data: Path) -> None:
+    """CliError where `--brokers` was used with this folder: a broker in it would have nothing."""
+    brokers = list(data.glob(f"broker-*/{META_PROPERTIES_NAME}"))
+    if brokers and not (data / META_PROPERTIES_NAME).exists():
+        raise CliError(
+            f"{data} has the folders of {len(brokers)} brokers: serve them with `headrace up "
+            f"--brokers {len(brokers)} --data {data}`, or choose another --data"
+        )
 
 
 def different_count(name: str, asked: int, found: int) -> str:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.checkpoint_file import META_PROPERTIES_NAME
 from .common import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, CliError
 from .processes import describe_process, process_holding
 
@@ -169,6 +170,11 @@ def run(args: argparse.Namespace, topics: list[tuple[str, int]], overrides: dict
         raise CliError(f"--brokers {args.brokers}: give 1 to {MAX_BROKERS}", EXIT_USAGE)
     if args.advertise is not None:
         raise CliError("--advertise names one address: start such brokers one by one", EXIT_USAGE)
+    if (args.data / META_PROPERTIES_NAME).exists():
+        raise CliError(
+            f"{args.data} is the folder of one broker, whose topics these would not have: choose "
+            f"another --data, or serve it alone with `headrace up --data {args.data}`"
+        )
     refuse_held_folders(args.data, args.brokers)
     args.data.mkdir(parents=True, exist_ok=True)
     brokers = Brokers(args.data, addresses_from(args.listen, args.brokers))

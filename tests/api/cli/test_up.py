@@ -22,6 +22,19 @@ def test_malformed_topic_option_is_refused_with_an_example(text: str) -> None:
         parse_topic(text)
 
 
+def test_one_broker_and_several_do_not_use_the_same_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, several = tmp_path / "one", tmp_path / "several"
+    for folder in (one, several / "broker-0", several / "broker-1"):
+        folder.mkdir(parents=True)
+        (folder / "meta.properties").write_text("version=1\n")
+    assert main(["up", "--data", str(one), "--brokers", "3", "--listen", "127.0.0.1:0"]) == 1
+    assert "is the folder of one broker" in capsys.readouterr().err
+    assert main(["up", "--data", str(several), "--listen", "127.0.0.1:0"]) == 1
+    assert f"headrace up --brokers 2 --data {several}" in capsys.readouterr().err
+
+
 def test_welcome_is_ready_to_paste(tmp_path: Path) -> None:
     broker = SimpleNamespace(bootstrap="127.0.0.1:4711", node_id=1, cluster_id="abc")
     text = welcome(config_from_up(tmp_path), broker, "orders")  # type: ignore[arg-type]
