@@ -47,6 +47,7 @@ class GroupVoter(LibraryGroup):
     __slots__ = (
         "_active_s",
         "_answered",
+        "_denied",
         "_is_closed",
         "_is_quiesced",
         "_is_transfer_target",
@@ -81,6 +82,7 @@ class GroupVoter(LibraryGroup):
         self._votes = NOBODY
         self._pre_votes = NOBODY
         self._answered = NOBODY
+        self._denied: tuple[float, Any, int, int, int] | None = None
         self._unheard_tries = 0
         self._is_transfer_target = False
         self._is_closed = False
@@ -262,6 +264,19 @@ class GroupVoter(LibraryGroup):
                 self._wake()
         elif self.leader_node is None or node is self.leader_node:
             self._stand_soon(LINK_LOST_S)
+            self._answer_again()
+
+    def _answer_again(self) -> None:
+        """Give a pre-vote that was denied a moment ago, because the leader seemed to live.
+
+        Silence is noticed here a little later than there: less than a try of theirs.
+        """
+        if self._denied is None:
+            return
+        asked_s, node, *asked = self._denied
+        self._denied = None
+        if node in self.connected_nodes and self.environment.monotonic_s() - asked_s < RETRY_S:
+            self._receive_pre_vote(node, *asked)
 
     # -- sending
 
@@ -308,6 +323,8 @@ class GroupVoter(LibraryGroup):
             and (last_term, last_index) >= own_place
             and not ((last_term, last_index) == own_place and self._goes_before(node.id))
         )
+        if self._leader_lives:
+            self._denied = self.environment.monotonic_s(), node, term, last_index, last_term
         if is_granted:
             # It is about to stand: with many elections at once that takes longer than a step.
             retry_s = self.environment.monotonic_s() + self._draw_retry_s()

@@ -180,6 +180,21 @@ def test_a_dead_leader_is_replaced_within_a_fifth_of_a_second() -> None:
     assert cluster.now_s - died_s <= 0.2
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_a_follower_that_notices_the_leaders_silence_later_votes_at_once_then(seed: int) -> None:
+    cluster = RaftCluster(seed=seed)
+    leader = cluster.elect()
+    cluster.run(2.0)
+    earlier, later = (b for b in cluster.voters if b != leader)
+    cluster.unlink(leader, earlier)
+    cluster.run(0.1)
+    assert cluster.group(later).leader_id == leader
+    cluster.unlink(leader, later)
+    cluster.run(0.05)
+    assert cluster.group(earlier).is_controller
+    assert cluster.group(later).leader_id == earlier
+
+
 def test_two_that_stand_before_they_hear_of_each_other_do_not_split_the_votes() -> None:
     """With hundreds of elections at once, the second voter's turn comes before the first's word."""
     for seed in range(20):
