@@ -66,18 +66,22 @@ def size(request: pytest.FixtureRequest) -> Any:
 
 @pytest.fixture
 def report(benchmark: Any, request: pytest.FixtureRequest) -> Report:
-    """`report(computed, records=..., size_bytes=...)`: the checksum and the rates of the median."""
+    """`report(computed, records=..., size_bytes=...)`: the checksum and the rates of the median.
+
+    Where nothing is said, what was computed is one record, message or answer, as large as it is.
+    """
     name = f"{request.node.path.stem}: {request.node.name}"
 
-    def note(computed: "Buffer", *, records: int = 0, size_bytes: int = 0) -> None:
+    def note(computed: "Buffer", *, records: int = 1, size_bytes: int | None = None) -> None:
+        assert memoryview(computed).nbytes, "a checksum of nothing says nothing"
+        if size_bytes is None:
+            size_bytes = memoryview(computed).nbytes
         median_s = benchmark.stats.stats.median
         benchmark.extra_info["crc32c"] = f"{crc32c(computed):08x}"
         benchmark.extra_info["kernel"] = kernel_names()[0]
-        if records:
-            benchmark.extra_info["records_per_s"] = round(records / median_s)
-            benchmark.extra_info["ns_per_record"] = round(1e9 * median_s / records, 1)
-        if size_bytes:
-            benchmark.extra_info["bytes_per_s"] = round(size_bytes / median_s)
+        benchmark.extra_info["records_per_s"] = round(records / median_s)
+        benchmark.extra_info["ns_per_record"] = round(1e9 * median_s / records, 1)
+        benchmark.extra_info["bytes_per_s"] = round(size_bytes / median_s)
         benchmark.extra_info["median"] = f"{1e6 * median_s:.4g} us"
         request.config.stash.setdefault(REPORTED, []).append((name, benchmark.extra_info))
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.frames import fetch_frame
 from benchmarks.in_process import InProcessBroker
 from headrace.api.wire import headers
 from headrace.core.batch_columns import read_columns
@@ -25,6 +26,7 @@ from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
 from headrace.core.offset_index import OffsetIndex
 from headrace.core.record_batch import RecordBatch
+from headrace.core.time_index import TimeIndex
 from headrace.core.worker import InlineWorker
 from tests.support.manual_clock import ManualClock
 
@@ -54,26 +56,42 @@ def environment() -> dict[str, str]:
     }
 
 
+def opened(folder: Path, *, is_clean: bool = True) -> Log:
+    return Log.open(
+        folder,
+        topic="clicks",
+        partition=0,
+        config=LogConfig(),
+        clock=ManualClock(now_ms=NOW_MS),
+        worker=InlineWorker(),
+        is_clean=is_clean,
+    )
+
+
 def core_loops(folder: Path) -> Loops:
     """The loops below the wire, on files in `folder`."""
     many = bytes(encode_values(VALUES, timestamp=NOW_MS))
     one = bytes(encode_values(VALUES[:1], timestamp=NOW_MS))
     data = bytes(range(256)) * 256
     validator = BatchValidator(LogConfig())
-    log = Log.open(
-        folder / "clicks-0",
-        topic="clicks",
-        partition=0,
-        config=LogConfig(),
-        clock=ManualClock(now_ms=NOW_MS),
-        worker=InlineWorker(),
-        is_clean=True,
-    )
+    log = opened(folder / "clicks-0")
     for _ in range(1000):
         log.append_as_leader(one, leader_epoch=1)
     index = OffsetIndex(str(folder / "i.index"), 0, max_bytes=1 << 20)
     for slot in range(4096):
         index.append_entry(10 * slot + 1, 1000 * slot + 1)
+
+    times = TimeIndex(str(folder / "i.timeindex"), 0, max_bytes=1 << 20)
+    for slot in range(4096):
+        times.maybe_append(NOW_MS + 10 * slot, 10 * slot + 1)
+
+    crashed = opened(folder / "crashed-0")
+    for _ in range(10):
+        crashed.append_as_leader(many, leader_epoch=1)
+    crashed.close(clean=False)
+
+    def recover() -> None:
+        opened(folder / "crashed-0", is_clean=False).close(clean=False)
 
     def read() -> memoryview:
         return log.read_records(start_offset=500, max_bytes=4096, upper_bound_offset=1000)
@@ -93,6 +111,9 @@ def core_loops(folder: Path) -> Loops:
         "append, batch of 1, batch": (lambda: log.append_as_leader(one, leader_epoch=1), 1),
         "read, call": (read, 1),
         "offset index, look-up": (lambda: index.lookup(20_005), 1),
+        "time index, look-up": (lambda: times.lookup(NOW_MS + 20_005), 1),
+        "time in the log, look-up": (lambda: log.find_offset_by_timestamp(NOW_MS), 1),
+        "recover after a crash, record": (recover, 10_000),
         "encode, record": (lambda: encode_values(VALUES, timestamp=NOW_MS), 1000),
         "columns, record": (lambda: read_columns(many), 1000),
         "columns to list, record": (lambda: read_columns(many).values_to_list(), 1000),
@@ -117,6 +138,8 @@ def request_loops(broker: InProcessBroker) -> Loops:
             return connection.exchange(frame)
 
         loops[f"produce request v{version}"] = (produce, 1)
+    fetch = fetch_frame(0, 4096)
+    loops["fetch request"] = (lambda: connection.exchange(fetch), 1)
     return loops
 
 

@@ -10,6 +10,8 @@ from benchmarks.conftest import Report
 from headrace.core.offset_index import OffsetIndex
 from headrace.core.time_index import TimeIndex
 
+OFFSET_ENTRY_BYTES, TIME_ENTRY_BYTES = 8, 12
+
 
 def full_index(folder: Path, size: int) -> OffsetIndex:
     index = OffsetIndex(str(folder / "i.index"), 0, max_bytes=10 << 20)
@@ -28,7 +30,7 @@ def test_lookup_offset(benchmark: Any, report: Report, tmp_path: Path, size: int
         return sum(index.lookup(probe)[0] for probe in probes)
 
     total = benchmark(look_up)
-    report(str(total).encode(), records=len(probes))
+    report(b"%d" % total, records=len(probes), size_bytes=OFFSET_ENTRY_BYTES * len(probes))
     index.file.close()
 
 
@@ -44,7 +46,7 @@ def test_lookup_timestamp(benchmark: Any, report: Report, tmp_path: Path, size: 
         return sum(index.lookup(probe)[1] for probe in probes)
 
     total = benchmark(look_up)
-    report(str(total).encode(), records=len(probes))
+    report(b"%d" % total, records=len(probes), size_bytes=TIME_ENTRY_BYTES * len(probes))
     index.file.close()
 
 

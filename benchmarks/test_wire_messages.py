@@ -38,7 +38,8 @@ def test_request(benchmark: Any, report: Report, api_key: int, message: Message)
             codec.decode_request(api_key, version, encoded)
         return encoded
 
-    report(benchmark(there_and_back), records=REPEATS)
+    encoded = benchmark(there_and_back)
+    report(encoded or b"empty", records=REPEATS, size_bytes=REPEATS * len(encoded))
 
 
 @pytest.mark.parametrize(("api_key", "message"), newest(registry.RESPONSES))
@@ -52,4 +53,5 @@ def test_response(benchmark: Any, report: Report, api_key: int, message: Message
             codec.decode_response(api_key, version, encoded)
         return encoded
 
-    report(benchmark(there_and_back), records=REPEATS)
+    encoded = benchmark(there_and_back)
+    report(encoded or b"empty", records=REPEATS, size_bytes=REPEATS * len(encoded))
