@@ -431,6 +431,7 @@ class GroupSeats:
             stopping=news.stopping,
             offline=self.offline.brokers_of(base_id),
             lost=self.offline.lost.brokers_of(base_id),
+            full=self.offline.full.brokers_of(base_id),
             reports=reports,
             allows_unclean=self._allows_unclean(topic.name),
             is_balance_due=self._is_balance_due,

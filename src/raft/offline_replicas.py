@@ -3,9 +3,12 @@
     CHANNEL   FROM                      TO           FIELDS, behind tag 1
     offline   whose replicas they are   everybody    is_all, [offline], [online]: base group ids
     lost      the same                  everybody    the same, of those whose log has lost records
+    full      the same                  everybody    the same, of those whose disk has no room
 
-Who is lost is offline as well, and may lead where records may be lost and nobody else is there.  A
-broker tells what changed, and with `is_all` everything to who comes.  What it told holds until it
+Who is lost is offline as well, and may lead where records may be lost and nobody else is there.
+Who is full is not offline: see FullDisks.
+
+A broker tells what changed, and with `is_all` everything to who comes.  What it told holds until it
 says otherwise or begins another life, also while its link is down: a disk that failed does not mend
 itself.  It needs no agreement: who is elected and cannot lead says so, and the next one is.  Loop
 thread only.
@@ -19,6 +22,7 @@ from .runtime_contract import Runtime
 
 OFFLINE = "offline"
 LOST = "lost"
+FULL = "full"
 ITEMS_A_MESSAGE = 500
 
 _TAG = 1
@@ -139,25 +143,33 @@ class ToldReplicas:
 
 
 class OfflineReplicas(ToldReplicas):
-    """See the module.  `lost`: those of them whose log has lost records."""
+    """See the module.  `lost`: those of them whose log has lost records; `full`: no room."""
 
     def __init__(self, broker_id: int, on_changed: Callable[[Sequence[str]], None]) -> None:
         super().__init__(OFFLINE, broker_id, on_changed)
         self.lost = ToldReplicas(LOST, broker_id, on_changed)
+        self.full = ToldReplicas(FULL, broker_id, on_changed)
+
+    def note_full(self, base_id: str, *, is_full: bool) -> None:
+        """This broker's disk has no room for a replica any more, or has again."""
+        self._on_changed(self.full.note_own([base_id], is_offline=is_full))
 
     def forget(self, base_ids: Iterable[str]) -> None:
         """Their topic is gone."""
         ids = list(base_ids)
         super().forget(ids)
         self.lost.forget(ids)
+        self.full.forget(ids)
 
     def connect(self, runtime: Runtime) -> None:
         """There are other brokers from now on."""
         super().connect(runtime)
         self.lost.connect(runtime)
+        self.full.connect(runtime)
 
     def peers_changed(self, peers: Mapping[int, Any], come: Iterable[int]) -> None:
         """Forget what earlier lives said; tell who came everything, first who is lost."""
         come = list(come)
         self.lost.peers_changed(peers, come)
+        self.full.peers_changed(peers, come)
         super().peers_changed(peers, come)

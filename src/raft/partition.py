@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 from ..core.config_def import LONG_MAX
-from ..core.errors import OffsetOutOfRangeError
+from ..core.errors import KafkaStorageError, OffsetOutOfRangeError
 from .errors import (
     InvalidRequiredAcksError,
     NotEnoughReplicasAfterAppendError,
@@ -89,12 +89,16 @@ class Partition(Replica):
             raise InvalidRequiredAcksError(f"acks={required_acks}: only -1, 0 and 1 are defined")
         log = self.log
         assert log is not None, self
-        info = log.append_as_leader(
-            records,
-            leader_epoch=self.leader_epoch,
-            origin=origin,
-            produce_version=produce_version,
-        )
+        try:
+            info = log.append_as_leader(
+                records,
+                leader_epoch=self.leader_epoch,
+                origin=origin,
+                produce_version=produce_version,
+            )
+        except KafkaStorageError as error:
+            self._note_refusal(error)
+            raise
         if self._commits_alone:
             if self._may_flush and log.needs_flush_before_ack:
                 log.flush_async(self._on_flushed, self._on_flush_failed)
@@ -366,7 +370,11 @@ class Partition(Replica):
         if not self.is_follower or leader_epoch != self.leader_epoch:
             raise self._why_not_leader()
         log = self._usable_log()
-        store_from_leader(log, records, log_start_offset)
+        try:
+            store_from_leader(log, records, log_start_offset)
+        except KafkaStorageError as error:
+            self._note_refusal(error)
+            raise
         committed = min(high_watermark, log.log_end_offset)
         committed = max(committed, log.log_start_offset)
         if committed > self.high_watermark:

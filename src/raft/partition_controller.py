@@ -5,7 +5,8 @@ time, each a compare-and-set on partition_epoch, so a decision that was made on 
 nothing.  A replica whose log its broker cannot serve (`offline`) is not there.  In this order:
 
     1  a leader is missing         elect an in-sync replica of this very incarnation, replicas in
-                                   their order; a broker that is stopping only if it leads already
+                                   their order; a broker that is stopping, or whose disk is full,
+                                   only if it leads already, or no other is there
     2  none is there               of the in-sync brokers that restarted, the one with the largest
                                    (leader epoch, log end): at once among those that kept their page
                                    cache, else once all of them have reported
@@ -72,6 +73,8 @@ class ControllerView:
     offline: Collection[int] = ()
     lost: Collection[int] = ()
     """Those offline whose log has lost records: they lead only where nobody else can."""
+    full: Collection[int] = ()
+    """Those whose disk has no room: they lead only where nobody else in sync can."""
     reports: Mapping[int, LogReport] = field(default_factory=dict)
     allows_unclean: bool = False
     is_balance_due: bool = False
@@ -85,7 +88,7 @@ def next_decision(state: PartitionState, view: ControllerView) -> PartitionComma
     """The command that the controller should propose now, or None."""
     if not state.replicas:
         return None
-    if not is_led(state, view) or state.leader in view.stopping:
+    if not is_led(state, view) or state.leader in view.stopping or state.leader in view.full:
         elected = _elect_someone(state, view)
         if elected is not None or not is_led(state, view):
             return elected
@@ -173,6 +176,8 @@ def _elect(
     epoch: int = 0,
 ) -> Elect:
     lost = [m[0] for m in state.isr if m[0] in view.stopping or not _is_there(m, view)]
+    if state.leader in view.full:
+        lost.append(state.leader)  # it cannot store what comes next, so nobody is to wait for it
     return Elect(
         expected_partition_epoch=state.partition_epoch,
         leader=broker.broker_id,
@@ -191,7 +196,8 @@ def _elect_someone(state: PartitionState, view: ControllerView) -> Elect | None:
         if broker_id in view.live and broker_id not in view.offline
     ]
     fit = [broker for broker in present if _is_in_sync(state, broker)]
-    staying = [broker for broker in fit if broker.broker_id not in view.stopping]
+    leaving = {*view.stopping, *view.full}
+    staying = [broker for broker in fit if broker.broker_id not in leaving]
     if staying:
         return _elect(state, view, staying[0])
     if is_led(state, view):
@@ -325,7 +331,7 @@ def _prefer(state: PartitionState, view: ControllerView) -> Elect | None:
     preferred = view.live.get(state.replicas[0])
     if not view.is_balance_due or preferred is None or preferred.broker_id == state.leader:
         return None
-    is_leaving = preferred.broker_id in view.stopping or preferred.broker_id in view.offline
-    if is_leaving or not _is_in_sync(state, preferred):
+    is_unfit = preferred.broker_id in {*view.stopping, *view.offline, *view.full}
+    if is_unfit or not _is_in_sync(state, preferred):
         return None
     return _elect(state, view, preferred)

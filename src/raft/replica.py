@@ -50,6 +50,7 @@ class Replica:
         "log",
         "offline_reason",
         "on_committed",
+        "on_no_room",
         "on_role_changed",
         "topic",
         "topic_id",
@@ -78,6 +79,8 @@ class Replica:
         self.leader_epoch = group.state.leader_epoch
         self.high_watermark = 0
         self.on_committed: Callable[[], None] | None = None
+        # Called when the log could not be written because the disk is full.
+        self.on_no_room: Callable[[Any], None] | None = None
         # Called when this broker leads, follows, follows another or a later epoch, or stops to.
         self.on_role_changed: Callable[[Any], None] | None = None
         self._group = group
@@ -185,6 +188,10 @@ class Replica:
             self.on_committed()
 
     # -- refusals
+
+    def _note_refusal(self, error: KafkaStorageError) -> None:
+        if error.is_passing and self.on_no_room is not None:
+            self.on_no_room(self)
 
     def _usable_log(self) -> ReplicaLog:
         if self.log is None:

@@ -36,6 +36,7 @@ from .errors import (
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
+from .full_disks import FullDisks
 from .group_seats import GroupSeats
 from .isr import DEFAULT_REPLICA_LAG_MS
 from .partition import Partition
@@ -114,6 +115,7 @@ class ReplicaManager:
             on_left=self._seat_left,
             allows_unclean=self._allows_unclean,
         )
+        self._full_disks = FullDisks(self.seats.offline)
         self._default_config = default_config or LogConfig()
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._partitions_by_id: dict[tuple[bytes, int], Partition] = {}
@@ -295,6 +297,7 @@ class ReplicaManager:
             clock=self._clock,
         )
         partition.on_role_changed = self.on_role_changed
+        partition.on_no_room = self._full_disks.note
         self._partitions[topic.name, seat.index] = partition
         self._partitions_by_id[topic.topic_id, seat.index] = partition
         config, reason = self._config_of(topic)
@@ -424,7 +427,8 @@ class ReplicaManager:
             told()  # who looks at the old folder sees that it is gone
 
     def retry_unopened(self) -> None:
-        """Try again what storage refused to open: the disk may have room by now."""
+        """Try again what storage refused to open or to write: the disk may have room by now."""
+        self._full_disks.look()
         waiting = list(self._unopened)
         for partition in waiting:
             config, _ = self._config_of(self._cluster_group.state.topics[partition.topic])

@@ -244,3 +244,19 @@ def test_a_move_that_is_called_off_drops_who_was_added_whoever_is_in_sync() -> N
     assert step == Reassign(8, (0, 2), (0, 2, 1), (300, 302, 301))
     nobody = replace(added, isr=((1, 101),), leader=1, leader_session=201)
     assert next_decision(nobody, replace(view, is_called_off=True)) is None
+
+
+def test_a_leader_whose_disk_is_full_hands_over_to_one_that_has_room() -> None:
+    view = ControllerView(live(0, 1, 2), full={0, 1})
+    assert next_decision(STATE, view) == Elect(7, 2, 102, ElectKind.CLEAN, 0, 202, lost=(0,))
+    # With no room anywhere, or nobody else in sync, nothing moves.
+    assert next_decision(STATE, ControllerView(live(0, 1, 2), full={0, 1, 2})) is None
+    alone = replace(STATE, isr=((0, 100),))
+    assert next_decision(alone, ControllerView(live(0, 1, 2), full={0})) is None
+    # It is better than no leader at all, and not the preferred one.
+    without_1 = replace(STATE, leader=1, leader_session=201, isr=((0, 100), (1, 101)))
+    decision = next_decision(without_1, ControllerView(live(0, 2), full={0}))
+    assert decision == Elect(7, 0, 100, ElectKind.CLEAN, 0, 200, lost=(1,))
+    led_by_1 = replace(STATE, leader=1, leader_session=201)
+    view = ControllerView(live(0, 1, 2), full={0}, is_balance_due=True)
+    assert next_decision(led_by_1, view) is None
