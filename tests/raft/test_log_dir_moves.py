@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from headrace.core.batch_builder import BatchBuilder
-from headrace.core.clock import SystemClock
 from headrace.core.errors import (
     KafkaStorageError,
     LogDirNotFoundError,
@@ -16,11 +15,9 @@ from headrace.core.errors import (
 from headrace.core.future_log import REPLACING_NAME
 from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
-from headrace.core.log_manager import LogManager
 from headrace.core.record_batch import iter_batches
 from headrace.raft import log_dir_moves
 from headrace.raft.cluster_commands import CreateTopic, DeleteTopic
-from headrace.raft.cluster_group import ClusterGroup
 from headrace.raft.errors import (
     InvalidTopicError,
     ReplicaNotAvailableError,
@@ -28,9 +25,8 @@ from headrace.raft.errors import (
 )
 from headrace.raft.log_dir_moves import LogDirMoves
 from headrace.raft.partition import Partition
-from headrace.raft.raft_wal import RaftWal, wal_folder_in
-from headrace.raft.replica_manager import ReplicaManager
 from headrace.raft.replication_quota import ReplicationQuota
+from tests.support.folder_node import FolderNode
 from tests.support.held_worker import HeldWorker
 from tests.support.log_folders import make_marker
 from tests.support.manual_clock import ManualClock
@@ -40,7 +36,7 @@ ID_A = b"a" * 16
 CONFIG = LogConfig(file_delete_delay_ms=60_000, segment_bytes=4096, index_interval_bytes=256)
 
 
-class Node:
+class Node(FolderNode):
     """A broker of two folders, whose worker runs when the test says so."""
 
     def __init__(self, root: Path, *, config: LogConfig = CONFIG) -> None:
@@ -48,23 +44,8 @@ class Node:
         self.first, self.second = root / "first", root / "second"
         self.clock = ManualClock()
         self.worker = HeldWorker()
-        self.logs = LogManager(
-            [self.first, self.second],
-            clock=self.clock,
-            worker=self.worker,
-            default_config=config,
-            node_id=0,
-        )
-        self.logs.start()
-        self.wal = RaftWal.open(wal_folder_in(self.logs.log_dirs))
-        self.cluster = ClusterGroup(self.wal, broker_id=0)
-        self.replicas = ReplicaManager(
-            broker_id=0,
-            log_manager=self.logs,
-            cluster_group=self.cluster,
-            wal=self.wal,
-            clock=SystemClock(),
-            default_config=config,
+        super().__init__(
+            self.first, self.second, clock=self.clock, worker=self.worker, config=config
         )
         self.scheduler = ManualScheduler(self.clock)
         self.quota = ReplicationQuota(broker_id=0, is_leaders=False, clock=self.clock)
@@ -78,9 +59,10 @@ class Node:
         )
         self.replicas.start()
 
-    def decide(self, command: Any) -> None:
-        self.cluster.propose(command, lambda _result: None)
+    def decide(self, command: Any) -> Any:
+        result = super().decide(command)
         self.worker.run_all()
+        return result
 
     def partition(self, index: int = 0) -> Partition:
         return self.replicas.partition("clicks", index)

@@ -9,61 +9,36 @@ import pytest
 from headrace.core.clock import SystemClock
 from headrace.core.errors import KafkaStorageError
 from headrace.core.log_config import LogConfig
-from headrace.core.log_manager import LogManager
 from headrace.core.worker import InlineWorker
 from headrace.raft.cluster_commands import AlterConfigs, CreateTopic, DeleteTopic
-from headrace.raft.cluster_group import ClusterGroup
 from headrace.raft.errors import UnknownTopicOrPartitionError
-from headrace.raft.raft_wal import RaftWal, wal_folder_in
-from headrace.raft.replica_manager import ReplicaManager
 from tests.raft.test_partition_over_log import batch
+from tests.support.folder_node import FolderNode
 
 ID_A = b"a" * 16
 ID_B = b"b" * 16
 
 
-class FolderNode:
-    """Log manager, journal and replica manager as a broker puts them together."""
+class Node(FolderNode):
+    """A broker whose worker does each job at once."""
 
     def __init__(self, *log_dirs: Path) -> None:
-        self.log_dirs = log_dirs
-        self.logs = LogManager(
-            log_dirs,
-            clock=SystemClock(),
-            worker=InlineWorker(),
-            default_config=LogConfig(file_delete_delay_ms=0),
-            node_id=0,
-        )
-        self.logs.start()
-        self.wal = RaftWal.open(wal_folder_in(self.logs.log_dirs))
-        self.cluster = ClusterGroup(self.wal, broker_id=0)
-        self.replicas = ReplicaManager(
-            broker_id=0,
-            log_manager=self.logs,
-            cluster_group=self.cluster,
-            wal=self.wal,
-            clock=SystemClock(),
-            default_config=LogConfig(file_delete_delay_ms=0),
-        )
+        config = LogConfig(file_delete_delay_ms=0)
+        super().__init__(*log_dirs, clock=SystemClock(), worker=InlineWorker(), config=config)
         self.replicas.start()
 
-    def decide(self, command: Any) -> Any:
-        results: list[Any] = []
-        self.cluster.propose(command, results.append)
-        return results[0]
-
-    def again(self, *, clean: bool = True) -> "FolderNode":
+    def again(self, *, clean: bool = True) -> "Node":
         self.replicas.close()
         self.logs.close(clean=clean)
         self.wal.close()
-        return FolderNode(*self.log_dirs)
+        return Node(*self.log_dirs)
 
 
 @pytest.mark.parametrize("is_clean", [True, False])
 def test_topics_records_and_ids_are_there_again_after_a_stop(
     tmp_path: Path, is_clean: bool
 ) -> None:
-    node = FolderNode(tmp_path)
+    node = Node(tmp_path)
     node.decide(CreateTopic("clicks", ID_A, ((0,), (0,))))
     node.replicas.partition("clicks", 1).append_records(batch(b"a", b"b"), required_acks=-1)
     node = node.again(clean=is_clean)
@@ -77,7 +52,7 @@ def test_topics_records_and_ids_are_there_again_after_a_stop(
 
 
 def test_a_log_that_is_corrupt_in_its_middle_is_offline_alone(tmp_path: Path) -> None:
-    node = FolderNode(tmp_path)
+    node = Node(tmp_path)
     node.decide(CreateTopic("clicks", ID_A, ((0,), (0,))))
     for index in (0, 1):
         for _ in range(3):
@@ -91,7 +66,7 @@ def test_a_log_that_is_corrupt_in_its_middle_is_offline_alone(tmp_path: Path) ->
     content = bytearray(segment.read_bytes())
     content[100] ^= 1
     segment.write_bytes(content)
-    node = FolderNode(tmp_path)
+    node = Node(tmp_path)
     broken = node.replicas.partition("clicks", 0)
     assert not broken.is_online
     with pytest.raises(KafkaStorageError, match="corrupt"):
@@ -103,7 +78,7 @@ def test_a_log_that_is_corrupt_in_its_middle_is_offline_alone(tmp_path: Path) ->
 
 
 def test_a_deleted_topic_leaves_no_folder_and_its_name_is_free(tmp_path: Path) -> None:
-    node = FolderNode(tmp_path)
+    node = Node(tmp_path)
     node.decide(CreateTopic("clicks", ID_A, ((0,),)))
     node.replicas.partition("clicks", 0).append_records(batch(b"a"), required_acks=1)
     node.decide(DeleteTopic(ID_A))
@@ -119,7 +94,7 @@ def test_a_deleted_topic_leaves_no_folder_and_its_name_is_free(tmp_path: Path) -
 
 
 def test_a_topic_that_flushes_commits_only_what_is_on_disk(tmp_path: Path) -> None:
-    node = FolderNode(tmp_path)
+    node = Node(tmp_path)
     node.decide(CreateTopic("clicks", ID_A, ((0,),)))
     node.decide(AlterConfigs("topic", "clicks", {"flush.messages": "1"}))
     partition = node.replicas.partition("clicks", 0)
@@ -133,7 +108,7 @@ def test_a_disk_that_fails_to_sync_takes_its_folder_offline_and_acknowledges_not
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, bad = tmp_path / "good", tmp_path / "bad"
-    node = FolderNode(good, bad)
+    node = Node(good, bad)
     node.decide(CreateTopic("clicks", ID_A, ((0,),) * 4, (("flush.messages", "1"),)))
     by_folder = {
         folder: [p for p in node.replicas.partitions() if p.log and folder in p.log.path.parents]
