@@ -4,6 +4,7 @@ python -m tests.simulation --seeds 10000              seeds 0 to 9999 of every s
 python -m tests.simulation --only raft --seed 4711    one history again, with its counts
 
     raft         groups alone: terms, votes, snapshots, generations
+    restless     groups whose leaders die between writing and sending
     replication  the replicas of one partition: isr, high watermark, truncation, lost tails
     brokers      whole brokers: moves of replicas, unclean elections, syncs that fail
 """
@@ -18,9 +19,11 @@ from collections.abc import Callable
 from tests.simulation.broker_simulation import run_broker_history
 from tests.simulation.raft_simulation import run_raft_history
 from tests.simulation.replication_simulation import run_replication_history
+from tests.simulation.restless_leaders import run_restless_history
 
 SIMULATIONS: dict[str, Callable[[int], Counter[str]]] = {
     "raft": run_raft_history,
+    "restless": run_restless_history,
     "replication": run_replication_history,
     "brokers": run_broker_history,
 }

@@ -5,6 +5,7 @@ all the same, by a leader which no other had heard of when it died.  In the usua
 (`raft_simulation.py`) that hardly ever comes together.
 """
 
+from collections import Counter
 from typing import Any
 
 from headrace.raft.message_codec import GroupMessage
@@ -70,3 +71,10 @@ class RestlessLeaders(RaftSimulation):
             self.crash(self.random.choice(found)[0].broker_id)
         else:
             self._crash_one()
+
+
+def run_restless_history(seed: int) -> Counter[str]:
+    """The history of one seed; raises InvariantViolated, gives what happened in it."""
+    simulation = RestlessLeaders(seed)
+    simulation.run_history()
+    return Counter(simulation.counts)
