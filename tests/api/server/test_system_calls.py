@@ -92,7 +92,8 @@ def test_small_request_is_one_receive_and_one_send(broker: BrokerProcess, tmp_pa
     connection = trace.busiest_sender()
     assert trace.count(RECEIVE, descriptor=connection) == REQUESTS + 1
     assert trace.count(SEND, descriptor=connection) in (REQUESTS, REQUESTS + 1)
-    assert trace.count({"pwrite64", "pwritev"}) == 0  # small batches are stored by memory
+    # Small batches are stored by memory, into pages that a write of zeros made, step by step.
+    assert trace.count({"pwrite64", "pwritev"}) <= 3
 
 
 def test_large_batch_is_written_by_one_call(broker: BrokerProcess, tmp_path: Path) -> None:
