@@ -443,12 +443,10 @@ class Partition(Replica):
         self.leader_epoch = state.leader_epoch
         has_log = self.log is not None and not self._is_deleted
         self.is_leader = has_log and state.leader == self.broker_id and self._group.may_lead
-        self.is_follower = (
-            has_log
-            and state.leader not in (NO_LEADER, self.broker_id)
-            and self.broker_id in state.replicas
-            and not self._has_forgotten_epochs(state.leader_epoch)
-        )
+        others_lead = state.leader not in (NO_LEADER, self.broker_id)
+        may_follow = has_log and others_lead and self.broker_id in state.replicas
+        self.is_past_leader = may_follow and self._has_forgotten_epochs(state.leader_epoch)
+        self.is_follower = may_follow and not self.is_past_leader
         if not self.is_leader or is_new_epoch or not was_leader:
             self._followers = None
         if self._followers is not None:
@@ -529,7 +527,7 @@ class Partition(Replica):
 
     def _stop_serving(self) -> None:
         had_role = self.is_leader or self.is_follower
-        self.is_leader = self.is_follower = False
+        self.is_leader = self.is_follower = self.is_past_leader = False
         self._followers = None
         self._offset_waiters.fail_all(self._why_not_leader())
         self._look_at_low_watermark()

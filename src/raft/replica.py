@@ -46,6 +46,7 @@ class Replica:
         "index",
         "is_follower",
         "is_leader",
+        "is_past_leader",
         "leader_epoch",
         "log",
         "offline_reason",
@@ -76,6 +77,7 @@ class Replica:
         self.offline_reason = "its log was not opened yet"
         self.is_leader = False
         self.is_follower = False
+        self.is_past_leader = False  # its log has records of later epochs than the leader's
         self.leader_epoch = group.state.leader_epoch
         self.high_watermark = 0
         self.on_committed: Callable[[], None] | None = None

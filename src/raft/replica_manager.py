@@ -39,6 +39,7 @@ from .errors import (
 from .full_disks import FullDisks
 from .group_seats import GroupSeats
 from .isr import DEFAULT_REPLICA_LAG_MS
+from .later_epochs import LaterEpochs
 from .partition import Partition
 from .partition_group import (
     Decision,
@@ -116,6 +117,7 @@ class ReplicaManager:
             allows_unclean=self._allows_unclean,
         )
         self._full_disks = FullDisks(self.seats.offline)
+        self._later_epochs = LaterEpochs(self.is_live)
         self._default_config = default_config or LogConfig()
         self._partitions: dict[tuple[str, int], Partition] = {}
         self._partitions_by_id: dict[tuple[bytes, int], Partition] = {}
@@ -201,7 +203,7 @@ class ReplicaManager:
 
     def connect(self, runtime: Runtime, schedule: Schedule, *, session: int) -> None:
         """Take part in a cluster of several brokers from now on."""
-        self.seats.on_peers = self._peers_changed
+        self.seats.on_peers = self.review_isrs
         self.seats.connect(runtime, schedule, session=session)
 
     def finish_deletions(self) -> None:
@@ -220,6 +222,8 @@ class ReplicaManager:
         for partition in self._partitions.values():
             if partition.is_leader:
                 partition.review_isr(now_ms, max_lag_ms)
+            elif partition.is_past_leader:
+                self._later_epochs.note(partition, now_ms)
 
     def close(self) -> None:
         """Refuse everything and release everyone who waits; logs stay to the log manager."""
@@ -355,9 +359,6 @@ class ReplicaManager:
             _call_each(self.on_partition_offline, partition)
         if self.on_state_taken is not None:
             self.on_state_taken(partition)
-
-    def _peers_changed(self) -> None:
-        self.review_isrs()
 
     def _allows_unclean(self, topic: str) -> bool:
         image = self._cluster_group.state.topics.get(topic)
