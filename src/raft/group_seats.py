@@ -83,7 +83,7 @@ class GroupSeats:
         self._seats: dict[str, Seat] = {}
         self._found = FoundGroups(wal)
         self._is_balance_due = False
-        self._left = LeftGroups(wal)
+        self.left = LeftGroups(wal)
         self._contact = LeaderContact(broker_id, self._contact_changed)
         self._doubts = LeaderDoubts(self._look_at_leader)
 
@@ -122,7 +122,7 @@ class GroupSeats:
         base_id = partition_group_id(topic.topic_id, index)
         if base_id in self._seats:
             return self._seats[base_id]
-        if base_id in self._left:
+        if base_id in self.left:
             return None
         found = self._found.take_newest(base_id)
         if found is not None:
@@ -144,7 +144,7 @@ class GroupSeats:
     ) -> Seat | None:
         state = found.state
         if found.is_left_by(self.broker_id):
-            self._left.found(base_id, found.generation)
+            self.left.found(base_id, found.generation)
             return None
         if not found.is_shared:
             seat = Seat(topic.name, index, PartitionGroup(self._wal, found.group_id))
@@ -205,7 +205,7 @@ class GroupSeats:
         self.drop_seeds(base_ids)
         if forget:
             self._wal.forget_groups(alone)
-            self._left.forget(base_ids)
+            self.left.forget(base_ids)
 
     def drop_seeds(self, base_ids: Collection[str]) -> None:
         """Bring seeds of these groups to nobody any more."""
@@ -238,7 +238,7 @@ class GroupSeats:
         if key is None or topic is None or key[1] >= topic.partition_count:
             return  # this broker does not know the topic yet; the seed comes again
         seat = self._seats.get(base_id)
-        is_news = seat is not None or not self._left.is_over(base_id, generation)
+        is_news = seat is not None or not self.left.is_over(base_id, generation)
         if is_news and (seat is None or seat.group.generation < generation):
             state = PartitionState.from_bytes(seed)
             if seat is None and self.broker_id in voters:
@@ -301,7 +301,7 @@ class GroupSeats:
         KafkaStorageError: then this broker is where it was.
         """
         if self.broker_id not in state.voters:
-            self._left.leave(group.base_id, state, seed)
+            self.left.leave(group.base_id, state, seed)
         elif len(state.voters) == 1:
             group.begin_alone(state, seed)
 

@@ -54,6 +54,7 @@ from .replica_log import LogKeeper, ReplicaLog
 from .runtime_contract import Runtime, Schedule
 from .seat import Seat
 from .seed_sender import base_id_of_seed
+from .stray_logs import StrayLogs
 from .topic_image import TopicImage
 
 logger = logging.getLogger(__name__)
@@ -116,6 +117,7 @@ class ReplicaManager:
             on_left=self._seat_left,
             allows_unclean=self._allows_unclean,
         )
+        self._strays = StrayLogs(broker_id, log_manager, cluster_group, self.seats, self.find)
         self._full_disks = FullDisks(self.seats.offline)
         self._later_epochs = LaterEpochs(self.is_live)
         self._default_config = default_config or LogConfig()
@@ -194,11 +196,14 @@ class ReplicaManager:
         """Host every partition that the cluster's state gives this broker; elect them at once."""
         self._log_manager.on_dir_offline = self._on_dir_offline
         self._is_started = True
-        if self._cluster_group.standing is Standing.SOLO:
+        decides_alone = self._cluster_group.standing is Standing.SOLO
+        if decides_alone:
             self._finish_deletions()
         opened: list[Partition] = []
         for topic in list(self._cluster_group.state.topics.values()):
             opened += self._host_partitions(topic, first_partition=0)
+        if decides_alone:
+            self._strays.state_is_present()
         self._elect(opened)
 
     def connect(self, runtime: Runtime, schedule: Schedule, *, session: int) -> None:
@@ -207,8 +212,9 @@ class ReplicaManager:
         self.seats.connect(runtime, schedule, session=session)
 
     def finish_deletions(self) -> None:
-        """The cluster's state is the present one: delete what it does not know any more."""
+        """The cluster's state is the present one: delete what it does not have here any more."""
         self._finish_deletions()
+        self._strays.state_is_present()
 
     def led_count(self) -> int:
         """How many partitions this broker leads that others could lead."""
@@ -275,6 +281,7 @@ class ReplicaManager:
                 self.seats.evaluate_topic(topic)
             case ReassignPartitions() | FinishReassignment():
                 self.seats.evaluate_topic(result)
+                self._strays.topic_changed(result)
 
     def _host_partitions(self, topic: TopicImage, *, first_partition: int) -> list[Partition]:
         """Open this broker's partitions of `topic`; gives them all, also those left offline."""
@@ -346,6 +353,7 @@ class ReplicaManager:
         partition, seat.partition = seat.partition, None
         seat.was_held = False
         if partition is None:
+            self._strays.group_left(seat.group.base_id)
             return
         logger.info("%s-%d moved to other brokers", partition.topic, partition.index)
         self._drop_partition(partition)

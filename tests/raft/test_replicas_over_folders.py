@@ -12,6 +12,9 @@ from headrace.core.log_config import LogConfig
 from headrace.core.worker import InlineWorker
 from headrace.raft.cluster_commands import AlterConfigs, CreateTopic, DeleteTopic
 from headrace.raft.errors import UnknownTopicOrPartitionError
+from headrace.raft.left_groups import LeftGroups
+from headrace.raft.partition_group import partition_group_id
+from headrace.raft.partition_state import PartitionState
 from tests.raft.test_partition_over_log import batch
 from tests.support.folder_node import FolderNode
 
@@ -90,6 +93,20 @@ def test_a_deleted_topic_leaves_no_folder_and_its_name_is_free(tmp_path: Path) -
     node = node.again(clean=False)
     partition = node.replicas.partition("clicks", 0)
     assert (partition.topic_id, partition.high_watermark) == (ID_B, 0)
+    node.again()
+
+
+def test_a_folder_that_a_kill_left_when_its_partition_moved_away_goes(tmp_path: Path) -> None:
+    node = Node(tmp_path)
+    for name, topic_id, folder_id in (("clicks", ID_A, ID_A), ("views", ID_B, b"o" * 16)):
+        node.decide(CreateTopic(name, topic_id, ((1,),)))
+        moved = PartitionState((1,), (1,), generation=2, partition_epoch=4)
+        LeftGroups(node.wal).leave(partition_group_id(topic_id, 0), moved)
+        node.logs.get_or_create_log(name, 0, topic_id=folder_id, config=LogConfig())
+    node = node.again(clean=False)
+    node.logs.delete_due_folders()
+    assert not list(tmp_path.glob("clicks-*"))
+    assert (tmp_path / "views-0").is_dir(), "it is of another topic"
     node.again()
 
 

@@ -345,6 +345,9 @@ class BrokerHistory:
                 return False
             if seat is not None and seat.group.state != state:
                 return False
+            logs = {log.topic for log in broker.log_manager.logs()}
+            if (name in logs) != (broker.broker_id in state.replicas):
+                return False
         ends = {partition.log.log_end_offset for _, partition in copies if partition.log}
         marks = {partition.high_watermark for _, partition in copies}
         is_led = [partition.is_leader for _, partition in copies].count(True) == 1

@@ -269,17 +269,20 @@ class WholeBroker(FetchingBroker):
         self._begin_to_fetch()
         self._take_part(identity)
         self.replicas.start()
-        self.cluster_group.propose(
-            RegisterBroker(
-                self.broker_id,
-                identity.incarnation,
-                "localhost",
-                9092,
-                None,
-                identity.session,
-                identity.wal_id,
-            )
+        self._register(identity)
+
+    def _register(self, identity: broker_identity.BrokerIdentity) -> None:
+        """Once that is decided the cluster's state is the present one."""
+        registration = RegisterBroker(
+            self.broker_id,
+            identity.incarnation,
+            "localhost",
+            9092,
+            None,
+            identity.session,
+            identity.wal_id,
         )
+        self.cluster_group.propose(registration, lambda _: self.replicas.finish_deletions())
 
     def _begin_to_fetch(self) -> None:
         clock = self.cluster.clock
