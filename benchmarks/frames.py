@@ -17,23 +17,23 @@ def batch_of(record_count: int, value_bytes: int = VALUE_BYTES) -> bytes:
     return bytes(builder.build())
 
 
-def produce_frame(version: int, batch: bytes, topic: str = "clicks") -> bytes:
-    """A Produce request of one partition, acks=1, size prefix included."""
+def produce_frame(version: int, batch: bytes, topic: str = "clicks", acks: int = 1) -> bytes:
+    """A Produce request of one partition, size prefix included."""
     partition = {"index": 0, "records": batch}
     topics = [{"name": topic, "partition_data": [partition]}]
-    body = {"acks": 1, "timeout_ms": 30_000, "topic_data": topics}
+    body = {"acks": acks, "timeout_ms": 30_000, "topic_data": topics}
     return bytes(headers.encode_request_frame(PRODUCE, version, 7, "client", body))
 
 
-def fetch_frame(fetch_offset: int, max_bytes: int) -> bytes:
-    """A Fetch request that does not wait."""
+def fetch_frame(fetch_offset: int, max_bytes: int, *, max_wait_ms: int = 0) -> bytes:
+    """A Fetch request of one partition, in no session."""
     partition = {
         "partition": 0,
         "fetch_offset": fetch_offset,
         "partition_max_bytes": max_bytes,
     }
     body = {
-        "max_wait_ms": 0,
+        "max_wait_ms": max_wait_ms,
         "min_bytes": 1,
         "max_bytes": max_bytes,
         "topics": [{"topic": "clicks", "partitions": [partition]}],

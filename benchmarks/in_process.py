@@ -1,13 +1,14 @@
 """A whole broker on the caller's own thread, fed with bytes: no socket, no loop that turns.
 
 What it costs to handle a request is then all that is measured.  The loop only starts and stops
-the broker, so whatever would be awaited (a disk, other replicas) must not be asked for.
+the broker, so whatever would be awaited (a disk, other replicas) must not be asked for, but in
+what `run` is given.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from headrace.api.broker_config import make_broker_config
 from headrace.api.handlers.routes import ROUTES
@@ -18,6 +19,8 @@ from headrace.api.server.receive_buffers import ReceiveBuffers
 from headrace.api.server.request_budget import RequestBudget
 from headrace.api.server.serve import Server
 from headrace.raft.partition import Partition
+
+T = TypeVar("T")
 
 REQUEST_MAX_BYTES = 100 << 20
 
@@ -86,6 +89,10 @@ class InProcessBroker:
         await self._server.start(tuple(self._topics.items()))
         self._dispatcher = Dispatcher(self._server.broker, ROUTES)
         self._dispatcher.open()
+
+    def run(self, scene: Coroutine[Any, Any, T]) -> T:
+        """What comes of it, while the loop turns."""
+        return self._loop.run_until_complete(scene)
 
     def partition(self, topic: str, index: int = 0) -> Partition:
         return self._server.broker.replicas.partition(topic, index)

@@ -5,6 +5,7 @@ that are given back at once too.  What a call costs is the difference of two run
 counter itself needs cancels out; the median of some laps leaves out what is cached on the way.
 """
 
+import asyncio
 import ctypes
 import gc
 import sysconfig
@@ -136,5 +137,26 @@ def test_a_fetch_request_allocates_for_itself_and_not_for_what_it_fetches(
         assert count(lambda of=frame: connection.exchange(of)) <= MOST["fetch request"]
 
 
+def test_a_fetch_that_waits_allocates_for_one_answer(count: Count, broker: InProcessBroker) -> None:
+    """With the batch that it waits for, and what runs the loop here."""
+    connection, partition, batch = broker.connect(), broker.partition("clicks"), batch_of(10)
+
+    async def scene() -> None:
+        frame = fetch_frame(partition.log_end_offset, 1 << 20, max_wait_ms=60_000)
+        answer = connection.exchange(frame)
+        partition.append_records(batch, required_acks=1)
+        while not answer:
+            await asyncio.sleep(0)
+
+    assert count(lambda: broker.run(scene())) <= MOST["waiting fetch"]
+
+
 # Allocations a call, with some room for another Python.
-MOST = {"append": 16, "encode": 6, "read": 8, "produce request": 80, "fetch request": 90}
+MOST = {
+    "append": 16,
+    "encode": 6,
+    "read": 8,
+    "produce request": 80,
+    "fetch request": 90,
+    "waiting fetch": 190,
+}

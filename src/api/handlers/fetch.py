@@ -28,10 +28,8 @@ from .fetch_wait import WaitingFetch
 from .session_fetch import answer_in_session
 
 if TYPE_CHECKING:
-    import asyncio
-
     from ...raft.offset_waiters import Waiter
-    from ...raft.partition import Partition
+    from ...raft.partition import FetchedRecords, Partition
     from ..broker import Broker
 
 FINAL_SESSION_EPOCH = -1
@@ -39,9 +37,7 @@ FINAL_SESSION_EPOCH = -1
 Body = dict[str, Any]
 
 
-def handle_fetch(
-    broker: "Broker", context: RequestContext, request: Body
-) -> "Body | asyncio.Future[Body | None]":
+def handle_fetch(broker: "Broker", context: RequestContext, request: Body) -> Body | WaitingFetch:
     """Read what is there, or wait for it."""
     follower = _follower_of(context, request)
     if request["session_epoch"] == FINAL_SESSION_EPOCH and follower is None:
@@ -111,8 +107,30 @@ class _Fetch(WaitingFetch):
 
     # ---- reading
 
-    def read_partitions(self) -> Body:
-        """An answer from what is there now; sets `is_satisfied` if it is one to be sent."""
+    def read_partitions(self) -> "list[tuple[_Asked, FetchedRecords | Body]]":
+        """What each partition has; or the answer that says what refused it, which is told at once.
+
+        See `WaitingFetch`.
+        """
+        found: list[tuple[_Asked, FetchedRecords | Body]] = []
+        is_final = bool(self._failed) or not self._asked or self.max_wait_ms <= 0
+        left_bytes = self._max_bytes
+        found_bytes = 0
+        for asked in self._in_reading_order():
+            read = self._read_one(asked, left_bytes, found_bytes == 0)
+            found.append((asked, read))
+            if isinstance(read, dict):
+                is_final = True
+                continue
+            size_bytes = len(read.records)
+            left_bytes -= size_bytes
+            found_bytes += size_bytes
+            is_final = is_final or read.diverging_epoch is not None
+        self.is_satisfied = is_final or found_bytes >= self._min_bytes
+        return found
+
+    def describe(self, found: "list[tuple[_Asked, FetchedRecords | Body]]") -> Body:
+        """See `WaitingFetch`."""
         responses: list[Body] = [
             {
                 "topic": topic.get("topic"),
@@ -121,18 +139,14 @@ class _Fetch(WaitingFetch):
             }
             for topic in self._topics
         ]
-        is_final = bool(self._failed) or not self._asked or self.max_wait_ms <= 0
         for (topic_slot, partition_slot), failure in self._failed.items():
             responses[topic_slot]["partitions"][partition_slot] = failure
-        left_bytes = self._max_bytes
-        found_bytes = 0
-        for asked in self._in_reading_order():
-            answer, size_bytes, is_news = self._read_one(asked, left_bytes, found_bytes == 0)
+        for asked, read in found:
+            if isinstance(read, dict):
+                answer = read
+            else:
+                answer = describe_fetched(asked.request["partition"], read, self._isolation_level)
             responses[asked.topic_slot]["partitions"][asked.partition_slot] = answer
-            left_bytes -= size_bytes
-            found_bytes += size_bytes
-            is_final = is_final or is_news
-        self.is_satisfied = is_final or found_bytes >= self._min_bytes
         return self._failures.complete({"error_code": 0, "session_id": 0, "responses": responses})
 
     def _in_reading_order(self) -> list[_Asked]:
@@ -144,10 +158,9 @@ class _Fetch(WaitingFetch):
 
     def _read_one(
         self, asked: _Asked, left_bytes: int, min_one_batch: bool
-    ) -> tuple[Body, int, bool]:
-        """The answer for one partition, its bytes, and whether it must be told at once."""
+    ) -> "FetchedRecords | Body":
+        """What one partition has, or the answer that says what refused it."""
         request = asked.request
-        index = request["partition"]
         try:
             fetched = asked.partition.fetch_records(
                 fetch_offset=request["fetch_offset"],
@@ -161,9 +174,8 @@ class _Fetch(WaitingFetch):
                 refuse_zstd(fetched.records)
         except Exception as error:
             name = asked.partition.topic
-            return self._failures.describe(name, index, error, is_replica=False), 0, True
-        answer = describe_fetched(index, fetched, self._isolation_level)
-        return answer, len(fetched.records), fetched.diverging_epoch is not None
+            return self._failures.describe(name, request["partition"], error, is_replica=False)
+        return fetched
 
     # ---- waiting
 

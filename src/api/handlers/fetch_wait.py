@@ -4,19 +4,26 @@ import asyncio
 from abc import ABC, abstractmethod
 from typing import Any
 
+from .later_answer import LaterAnswer
+
 Body = dict[str, Any]
 
 
-class WaitingFetch(ABC):
+class WaitingFetch(LaterAnswer, ABC):
     """One Fetch request that reads its partitions, as often as needed, until it can be answered."""
 
     max_wait_ms = 0
     is_satisfied = False
     _is_woken = False
+    _is_over = False
 
     @abstractmethod
-    def read_partitions(self) -> Body:
-        """An answer from what is there now; sets `is_satisfied` if it is one to be sent."""
+    def read_partitions(self) -> Any:
+        """What is there now; sets `is_satisfied` if it is to be sent."""
+
+    @abstractmethod
+    def describe(self, found: Any) -> Body:
+        """The body that says what `read_partitions` found, which is on its way from now on."""
 
     @abstractmethod
     def watch_partitions(self) -> None:
@@ -26,50 +33,51 @@ class WaitingFetch(ABC):
     def stop_watching(self) -> None:
         """Have `wake` called no more."""
 
-    def note_answered(self) -> None:  # noqa: B027  most remember nothing
-        """The body that `read_partitions` gave last is on its way."""
-
-    def answer(self) -> "Body | asyncio.Future[Body | None]":
+    def answer(self) -> "Body | WaitingFetch":
         """The body, or the promise of one."""
-        body = self.read_partitions()
-        if not self.is_satisfied:
-            return self._wait()
-        self.note_answered()
-        return body
+        found = self.read_partitions()
+        if self.is_satisfied:
+            return self.describe(found)
+        self._loop = asyncio.get_running_loop()
+        self._timer = self._loop.call_later(self.max_wait_ms / 1000, self._expire)
+        self.watch_partitions()
+        return self
 
     def wake(self) -> None:
         """News: look once this turn of the loop is over, so that many appends are seen as one."""
-        if not self._is_woken and not self._future.done():
+        if not self._is_woken and not self._is_over:
             self._is_woken = True
             self._loop.call_soon(self._look_again)
 
     def answer_now(self) -> None:
-        """Answer with whatever is there."""
-        if not self._future.done():
-            self._settle(self.read_partitions())
+        """Answer with whatever is there; sent when the request that asks for this is handled."""
+        if not self._is_over:
+            body = self.describe(self.read_partitions())
+            self.stop_waiting()
+            self._loop.call_soon(self.give, body)
 
-    def _wait(self) -> "asyncio.Future[Body | None]":
-        self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[Body | None] = self._loop.create_future()
-        self._timer = self._loop.call_later(self.max_wait_ms / 1000, self.answer_now)
-        self._future.add_done_callback(self._stop_waiting)
-        self.watch_partitions()
-        return self._future
+    def stop_waiting(self) -> None:
+        """See `LaterAnswer`."""
+        self._is_over = True
+        self._timer.cancel()
+        self.stop_watching()
 
     def _look_again(self) -> None:
         self._is_woken = False
-        if self._future.done():
+        if self._is_over:
             return
-        body = self.read_partitions()
+        found = self.read_partitions()
         if self.is_satisfied:
-            self._settle(body)
+            self._settle(found)
         else:
             self.watch_partitions()
 
-    def _settle(self, body: Body) -> None:
-        self.note_answered()
-        self._future.set_result(body)
+    def _expire(self) -> None:
+        """max_wait is over."""
+        if not self._is_over:
+            self._settle(self.read_partitions())
 
-    def _stop_waiting(self, future: "asyncio.Future[Body | None]") -> None:
-        self._timer.cancel()
-        self.stop_watching()
+    def _settle(self, found: Any) -> None:
+        body = self.describe(found)
+        self.stop_waiting()
+        self.give(body)

@@ -19,6 +19,7 @@ from ...raft.topic_names import is_internal_topic
 from ..wire.error_codes import ErrorCode
 from .context import CloseConnectionError, RequestContext
 from .error_mapping import error_code_of
+from .later_answer import LaterAnswer
 from .leader_hints import MOVED, describe_endpoints, describe_leader
 from .refused_batches import TRANSIENT, RefusedBatches
 
@@ -39,7 +40,7 @@ Body = dict[str, Any]
 
 def handle_produce(
     broker: "Broker", context: RequestContext, request: Body
-) -> "Body | asyncio.Future[Body | None] | None":
+) -> Body | LaterAnswer | None:
     """Append every partition's batch; the answer at once, or when all of them are committed."""
     acks: int = request["acks"]
     wait: _CommitWait | None = None
@@ -127,12 +128,11 @@ def _refuse(
     return answer
 
 
-class _CommitWait:
+class _CommitWait(LaterAnswer):
     """A request with acks=all whose records the high watermark has not passed yet."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._future: asyncio.Future[Body | None] = self._loop.create_future()
         self._waiters: dict[int, Waiter] = {}
         self._answers: dict[int, Body] = {}
         self._body: Body | None = None
@@ -148,31 +148,33 @@ class _CommitWait:
         if number in self._answers:  # else it was called back at once
             self._waiters[number] = waiter
 
-    def begin(self, body: Body, timeout_ms: int) -> "asyncio.Future[Body | None] | Body":
+    def begin(self, body: Body, timeout_ms: int) -> Body | LaterAnswer:
         """The body if all is committed by now, or the promise of it."""
         if not self._answers:
             return body
         self._body = body
         self._timer = self._loop.call_later(max(timeout_ms, 0) / 1000, self._expire)
-        self._future.add_done_callback(self._stop_waiting)
-        return self._future
+        return self
 
     def _finish_partition(self, number: int, error: BaseException | None) -> None:
         answer = self._answers.pop(number)
         self._waiters.pop(number, None)
         if error is not None:
             _mark_failed(answer, error)
-        if not self._answers and self._body is not None and not self._future.done():
-            self._future.set_result(self._body)
+        if not self._answers and self._body is not None:
+            self.stop_waiting()
+            # Who moved the high watermark is not done yet: the next requests come after that.
+            self._loop.call_soon(self.give, self._body)
 
     def _expire(self) -> None:
         """timeout_ms is over: what is not committed by now may be later, and is said to be late."""
         for answer in self._answers.values():
             _mark_failed(answer, TimeoutError("not replicated within timeout_ms"))
-        if not self._future.done():
-            self._future.set_result(self._body)
+        self.stop_waiting()
+        self.give(self._body)
 
-    def _stop_waiting(self, future: "asyncio.Future[Body | None]") -> None:
+    def stop_waiting(self) -> None:
+        """See `LaterAnswer`."""
         if self._timer is not None:
             self._timer.cancel()
         for waiter in self._waiters.values():

@@ -12,7 +12,6 @@ throttled partition while this broker's quota is used up (KIP-73); the partition
 session's news, so the next look reads it again.
 """
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ...raft.errors import FetchSessionTopicIdError, ReplicationError
@@ -42,7 +41,7 @@ def answer_in_session(
     context: RequestContext,
     request: Body,
     follower: tuple[int, int] | None,
-) -> "Body | asyncio.Future[Body | None]":
+) -> Body | WaitingFetch:
     """The answer of a request that begins or continues a session, or the promise of it."""
     by_id = context.api_version >= FIRST_VERSION_WITH_TOPIC_IDS
     sessions = broker.fetch_sessions
@@ -109,37 +108,53 @@ class _SessionFetch(WaitingFetch):
         if session.waiting is not None:
             session.waiting.answer_now()
 
-    def read_partitions(self) -> Body:
-        """See `WaitingFetch`.  Only what has news is read, but for a session's first answer."""
+    def read_partitions(self) -> "list[tuple[SessionPartition, FetchedRecords | Body]]":
+        """What each partition has; or the answer that says what refused it, which is told at once.
+
+        See `WaitingFetch`.  Only what has news is read, but for a session's first answer.
+        """
         session = self._session
-        self._failures = FailedAnswers(self._broker, self._context)
-        self._told: list[tuple[SessionPartition, FetchedRecords]] = []
-        topics: dict[Any, list[Body]] = {}
+        found: list[tuple[SessionPartition, FetchedRecords | Body]] = []
+        self._failures: FailedAnswers | None = None
         left_bytes = self._max_bytes
         found_bytes = 0
         is_final = self.max_wait_ms <= 0 or not session.partitions
         for asked in list(session.partitions.values() if self._is_full else session.news):
-            answer, size_bytes, is_news = self._read_one(asked, left_bytes, found_bytes == 0)
-            if answer is not None:
-                topics.setdefault(asked.key[0], []).append(answer)
+            read = self._read_one(asked, left_bytes, found_bytes == 0)
+            if read is None:
+                continue
+            found.append((asked, read))
+            if isinstance(read, dict):
+                is_final = True
+                continue
+            size_bytes = len(read.records)
             left_bytes -= size_bytes
             found_bytes += size_bytes
-            is_final = is_final or is_news
+            is_final = is_final or read.diverging_epoch is not None
         self.is_satisfied = is_final or found_bytes >= self._min_bytes
+        return found
+
+    def describe(self, found: "list[tuple[SessionPartition, FetchedRecords | Body]]") -> Body:
+        """See `WaitingFetch`."""
+        session = self._session
+        topics: dict[Any, list[Body]] = {}
+        for asked, read in found:
+            if isinstance(read, dict):
+                answer = read
+            else:
+                answer = describe_fetched(asked.key[1], read, self._isolation_level)
+                self._note_told(asked, read)
+            topics.setdefault(asked.key[0], []).append(answer)
         field = "topic_id" if session.uses_topic_ids else "topic"
         responses = [{field: topic, "partitions": told} for topic, told in topics.items()]
-        return self._failures.complete(
-            {"error_code": 0, "session_id": session.session_id, "responses": responses}
-        )
+        body: Body = {"error_code": 0, "session_id": session.session_id, "responses": responses}
+        return body if self._failures is None else self._failures.complete(body)
 
-    def note_answered(self) -> None:
-        """See `WaitingFetch`."""
-        quota = self._broker.leader_quota
-        for asked, fetched in self._told:
-            asked.was_told(fetched)
-            replica = asked.partition
-            if self._session.follower and replica is not None and quota.is_throttled(replica):
-                quota.record(len(fetched.records))
+    def _note_told(self, asked: SessionPartition, fetched: "FetchedRecords") -> None:
+        asked.was_told(fetched)
+        replica, quota = asked.partition, self._broker.leader_quota
+        if self._session.follower and replica is not None and quota.is_throttled(replica):
+            quota.record(len(fetched.records))
 
     def watch_partitions(self) -> None:
         """See `WaitingFetch`.  Quiet partitions are watched already."""
@@ -154,34 +169,30 @@ class _SessionFetch(WaitingFetch):
 
     def _read_one(
         self, asked: SessionPartition, left_bytes: int, min_one_batch: bool
-    ) -> tuple[Body | None, int, bool]:
-        """The answer for one partition or None, its bytes, and whether it must be told at once."""
-        session, index = self._session, asked.key[1]
+    ) -> "FetchedRecords | Body | None":
+        """What one partition has, or the answer that says what refused it; None: it has no news."""
+        session = self._session
         try:
             if session.follower is not None and self._must_wait(asked, session.follower[0]):
                 left_bytes, min_one_batch = 0, False
             fetched = self._fetch(asked, max(0, min(asked.max_bytes, left_bytes)), min_one_batch)
         except Exception as error:
             asked.failed()
-            answer = self._failures.describe(
-                asked.key[0], index, error, is_replica=session.follower is not None
-            )
-            return answer, 0, True
-        size_bytes = len(fetched.records)
-        has_diverged = fetched.diverging_epoch is not None
-        if size_bytes:
+            if self._failures is None:
+                self._failures = FailedAnswers(self._broker, self._context)
+            topic, index = asked.key
+            is_replica = session.follower is not None
+            return self._failures.describe(topic, index, error, is_replica=is_replica)
+        if len(fetched.records):
             session.goes_last(asked)
-        if asked.has_something_to_tell(fetched):
-            self._told.append((asked, fetched))
-        else:
+        if not asked.has_something_to_tell(fetched):
             # Else records that did not fit may be there.  A follower is told of each step of the
             # high watermark up to the log's end: only an append brings news after that.
             if min_one_batch and (session.follower is None or _is_committed(asked, fetched)):
                 session.is_quiet(asked)
             if not self._is_full:
-                return None, 0, False
-        answer = describe_fetched(index, fetched, self._isolation_level)
-        return answer, size_bytes, has_diverged
+                return None
+        return fetched
 
     def _must_wait(self, asked: SessionPartition, follower_id: int) -> bool:
         """Whether a follower gets nothing of it for now; not one in sync, which would leave."""

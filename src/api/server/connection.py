@@ -178,12 +178,10 @@ class Connection(asyncio.BufferedProtocol):
             self._is_stopped = self._must_wait = True
             self._transport.pause_reading()
 
-    def due_work(self) -> list[asyncio.Future[Any]]:
-        """What is awaited for answers that a stopping broker still owes."""
+    def due_answers(self) -> list[asyncio.Future[None]]:
+        """The answers that a stopping broker still owes."""
         return [
-            answer.work
-            for answer in self._pending
-            if answer.is_owed and answer.work is not None and not answer.work.done()
+            answer.over() for answer in self._pending if answer.is_owed and answer.pieces is None
         ]
 
     def close(self) -> None:

@@ -7,7 +7,7 @@ max.connections.per.ip it is closed.
 import asyncio
 import logging
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from ...core.clock import Clock
 from ..handlers.context import CloseConnectionError
@@ -41,7 +41,7 @@ class TrackedConnection(Protocol):
 
     def stop_reading(self) -> None: ...
 
-    def due_work(self) -> list[asyncio.Future[Any]]: ...
+    def due_answers(self) -> list[asyncio.Future[None]]: ...
 
     def close(self) -> None: ...
 

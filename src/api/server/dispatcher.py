@@ -1,7 +1,8 @@
 """From a request frame to its answer: header, route, decode, handler, encode.
 
-A handler gives its answer's body, None (acks=0: no answer), or an awaitable of either.  The frame
-is valid only until `dispatch_frame` returns, so a handler uses `records` views before it awaits.
+A handler gives its answer's body, None (acks=0: no answer), or an awaitable of either; one that is
+a `LaterAnswer` is not awaited, which would cost a turn of the loop.  The frame is valid only until
+`dispatch_frame` returns, so a handler uses `records` views before it awaits.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from ...core.errors import MalformedBytesError
 from ..handlers.api_versions import answer_unsupported_version
 from ..handlers.broker_link import LINK_API_KEY, accept_broker_link
 from ..handlers.context import RequestContext
+from ..handlers.later_answer import LaterAnswer
 from ..handlers.routes import Route
 from ..wire.api_keys import ApiKey
 from ..wire.codec import decode_request, encode_response_frame
@@ -93,11 +95,16 @@ class Dispatcher:
             raise self._unexpected(context, error) from error
         pending = PendingAnswer()
         pending.is_owed = api_key == PRODUCE
-        pending.work = asyncio.ensure_future(cast(Awaitable[Any], answer))
-        pending.work.add_done_callback(partial(self._complete, pending, context, correlation_id))
+        if isinstance(answer, LaterAnswer):
+            pending.work = answer
+            answer.on_body = partial(self._complete, pending, context, correlation_id)
+        else:
+            work = asyncio.ensure_future(cast(Awaitable[Any], answer))
+            pending.work = work
+            work.add_done_callback(partial(self._take_result, pending, context, correlation_id))
         return pending
 
-    def _complete(
+    def _take_result(
         self,
         pending: PendingAnswer,
         context: RequestContext,
@@ -110,17 +117,31 @@ class Dispatcher:
             return
         try:
             body = work.result()
-            pieces: Pieces = []
-            if body is not None:
-                pieces = encode_response_frame(
-                    context.api_key, context.api_version, correlation_id, body
-                )
         except CloseConnectionError as error:
             pending.fail(error)
         except Exception as error:
             pending.fail(self._unexpected(context, error))
         else:
-            pending.complete(pieces)
+            self._complete(pending, context, correlation_id, body)
+
+    def _complete(
+        self,
+        pending: PendingAnswer,
+        context: RequestContext,
+        correlation_id: int,
+        body: dict[str, Any] | None,
+    ) -> None:
+        """The body is there."""
+        pieces: Pieces = []
+        if body is not None:
+            try:
+                pieces = encode_response_frame(
+                    context.api_key, context.api_version, correlation_id, body
+                )
+            except Exception as error:
+                pending.fail(self._unexpected(context, error))
+                return
+        pending.complete(pieces)
 
     def _remember_context(
         self, connection: "Connection", api_key: int, api_version: int, client_id: str | None

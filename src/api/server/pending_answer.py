@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..handlers.context import CloseConnectionError
+from ..handlers.later_answer import LaterAnswer
 
 Pieces = list[bytes | memoryview]
 
@@ -19,7 +20,7 @@ class PendingAnswer:
     for: records that are written and only wait for the disk.
     """
 
-    __slots__ = ("error", "is_owed", "on_ready", "pieces", "request_bytes", "work")
+    __slots__ = ("_over", "error", "is_owed", "on_ready", "pieces", "request_bytes", "work")
 
     def __init__(self, pieces: Pieces | None = None) -> None:
         self.pieces = pieces
@@ -27,12 +28,14 @@ class PendingAnswer:
         self.is_owed = False
         self.request_bytes = 0
         self.on_ready: Callable[[], None] | None = None
-        self.work: asyncio.Future[Any] | None = None
+        self.work: asyncio.Future[Any] | LaterAnswer | None = None
+        self._over: asyncio.Future[None] | None = None
 
     def complete(self, pieces: Pieces) -> None:
         self.pieces = pieces
         if self.on_ready is not None:
             self.on_ready()
+        self._note_over()
 
     def fail(self, error: CloseConnectionError) -> None:
         self.error = error
@@ -43,3 +46,14 @@ class PendingAnswer:
         self.on_ready = None
         if self.work is not None:
             self.work.cancel()
+        self._note_over()
+
+    def over(self) -> asyncio.Future[None]:
+        """Done once the answer is on its way, or nobody wants it any more."""
+        if self._over is None:
+            self._over = asyncio.get_running_loop().create_future()
+        return self._over
+
+    def _note_over(self) -> None:
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)

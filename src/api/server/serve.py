@@ -205,10 +205,10 @@ class Server:
         if self._background is not None:
             self._background.stop()
         connections = self.table.everyone()
-        due: list[asyncio.Future[Any]] = []
+        due: list[asyncio.Future[None]] = []
         for connection in connections:
             connection.stop_reading()
-            due += connection.due_work()
+            due += connection.due_answers()
         if due:
             await asyncio.wait(due, timeout=STOP_GRACE_S)
             await asyncio.sleep(0)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.api.wire.headers import encode_request_frame
 from headrace.core.record_batch import iter_batches
 from tests.support.in_process_broker import InProcessBroker, batch_of, fetch_body, produce_body
 from tests.support.requests import Requester
@@ -137,6 +138,22 @@ def test_a_further_request_has_the_waiting_one_answered(session: Session) -> Non
     second = session.client.send(1, 12, session.body(0, max_wait_ms=0))
     assert session.client.receive(1, 12, first)["responses"] == []
     assert session.client.receive(1, 12, second)["responses"] == []
+
+
+def test_answers_keep_their_order_where_one_request_has_another_answered(
+    session: Session,
+) -> None:
+    session.begin(0, 0, 0)
+    asked = [(18, 0, {}), (1, 12, session.body(max_wait_ms=60_000))]
+    session.epoch += 1
+    asked += [(18, 0, {}), (1, 12, session.body(0, max_wait_ms=0)), (18, 0, {})]
+    frames = [
+        bytes(encode_request_frame(key, version, number, "test", body))
+        for number, (key, version, body) in enumerate(asked)
+    ]
+    session.client.send_bytes(b"".join(frames))  # so they are handled in one turn
+    for number, (key, version, _) in enumerate(asked):
+        assert session.client.receive(key, version, number)["error_code"] == 0
 
 
 @pytest.mark.parametrize(("session_id", "epoch_step", "code"), [(1, 0, 70), (None, 1, 71)])

@@ -256,6 +256,17 @@ def test_a_follower_that_is_gone_holds_nothing_back_once_the_isr_has_shrunk(
         assert leader.isr == (0, 1)
 
 
+def test_a_producer_that_leaves_while_it_waits_leaves_nothing_behind(stage: Stage) -> None:
+    follower = stage.add_follower(1)
+    stage.wait_until_in_sync(1)
+    stage.broker.call(follower.fetchers.close)
+    leader = stage.leaders[0]
+    with stage.broker.requester() as client:
+        client.send(0, 9, produce_body(TOPIC, batch_of(b"a")))
+        stage.broker.wait_until(lambda: len(leader._offset_waiters) == 1)
+    stage.broker.wait_until(lambda: len(leader._offset_waiters) == 0)
+
+
 def test_a_new_leader_that_the_others_follow_cuts_nothing_that_was_acknowledged(
     stage: Stage,
 ) -> None:
