@@ -127,3 +127,29 @@ def test_each_step_of_replication_takes_one_turn(broker: InProcessBroker) -> Non
 
     assert broker.run(scene()) == [(1, 1)] * ROUNDS
     assert broker.partition("clicks").high_watermark == ROUNDS
+
+
+def test_waits_of_one_length_share_a_timer(
+    broker: InProcessBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection, batch = broker.connect(), batch_of(1)
+
+    async def scene() -> int:
+        loop = asyncio.get_running_loop()
+        call_at, begun = loop.call_at, 0
+
+        def counted(*arguments: Any, **fields: Any) -> asyncio.TimerHandle:
+            nonlocal begun
+            begun += 1
+            return call_at(*arguments, **fields)
+
+        for offset in range(ROUNDS):
+            with monkeypatch.context() as patched:
+                patched.setattr(loop, "call_at", counted)
+                frame = fetch_frame(offset, 1 << 20, max_wait_ms=MAX_WAIT_MS)
+                answer = connection.exchange(frame)
+            broker.partition("clicks").append_records(batch, required_acks=1)
+            await turns_until(lambda answer=answer: answer)
+        return begun
+
+    assert broker.run(scene()) == 1

@@ -26,8 +26,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api.broker_config": {"core"},
     "api.takeover": {"raft", "core", "api.wire", "api.broker_config"},
     "api.membership": {"api.broker_config", "raft", "core"},
+    "api.deadlines": set(),
     "api.broker": {
         "api.broker_config",
+        "api.deadlines",
         "api.membership",
         "api.coordinator",
         "api.takeover",

@@ -58,6 +58,7 @@ from .coordinator.group_hosting import host_groups
 from .coordinator.group_settings import GroupSettings
 from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
+from .deadlines import Deadlines
 from .membership import Membership
 from .takeover import take_over
 
@@ -112,6 +113,7 @@ class Broker:
         self.fetch_sessions = FetchSessions(
             self.clock, max_sessions=config.max_incremental_fetch_session_cache_slots
         )
+        self.deadlines = Deadlines(self._loop)
         self.leader_quota = self._replication_quota(is_leaders=True)
         self.follower_quota = self._replication_quota(is_leaders=False)
         self.log_dirs_quota = self._replication_quota(is_leaders=False)
@@ -336,6 +338,7 @@ class Broker:
             self.log_manager.close(clean=clean and self._decisions_are_kept())
             if hasattr(self, "wal"):
                 self.wal.close()
+        self.deadlines.close()
         self.worker.close()
 
     def _decisions_are_kept(self) -> bool:

@@ -2,9 +2,12 @@
 
 import asyncio
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .later_answer import LaterAnswer
+
+if TYPE_CHECKING:
+    from ..broker import Broker
 
 Body = dict[str, Any]
 
@@ -12,6 +15,7 @@ Body = dict[str, Any]
 class WaitingFetch(LaterAnswer, ABC):
     """One Fetch request that reads its partitions, as often as needed, until it can be answered."""
 
+    _broker: "Broker"
     max_wait_ms = 0
     is_satisfied = False
     _is_woken = False
@@ -39,7 +43,7 @@ class WaitingFetch(LaterAnswer, ABC):
         if self.is_satisfied:
             return self.describe(found)
         self._loop = asyncio.get_running_loop()
-        self._timer = self._loop.call_later(self.max_wait_ms / 1000, self._expire)
+        self._broker.deadlines.add(self, self.max_wait_ms)
         self.watch_partitions()
         return self
 
@@ -59,8 +63,13 @@ class WaitingFetch(LaterAnswer, ABC):
     def stop_waiting(self) -> None:
         """See `LaterAnswer`."""
         self._is_over = True
-        self._timer.cancel()
+        self._broker.deadlines.discard(self, self.max_wait_ms)
         self.stop_watching()
+
+    def expire(self) -> None:
+        """max_wait is over."""
+        if not self._is_over:
+            self._settle(self.read_partitions())
 
     def _look_again(self) -> None:
         self._is_woken = False
@@ -71,11 +80,6 @@ class WaitingFetch(LaterAnswer, ABC):
             self._settle(found)
         else:
             self.watch_partitions()
-
-    def _expire(self) -> None:
-        """max_wait is over."""
-        if not self._is_over:
-            self._settle(self.read_partitions())
 
     def _settle(self, found: Any) -> None:
         body = self.describe(found)

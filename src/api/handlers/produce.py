@@ -77,7 +77,7 @@ def handle_produce(
             }
             answers.append(answer)
             if acks == ACKS_ALL and partition.high_watermark <= info.last_offset:
-                wait = wait or _CommitWait()
+                wait = wait or _CommitWait(broker)
                 wait.add_partition(partition, info.last_offset + 1, answer)
         responses.append({"name": name, "partition_responses": answers})
     if acks == ACKS_NONE:
@@ -131,12 +131,13 @@ def _refuse(
 class _CommitWait(LaterAnswer):
     """A request with acks=all whose records the high watermark has not passed yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, broker: "Broker") -> None:
         self._loop = asyncio.get_running_loop()
+        self._deadlines = broker.deadlines
         self._waiters: dict[int, Waiter] = {}
         self._answers: dict[int, Body] = {}
         self._body: Body | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timeout_ms = 0
 
     def add_partition(self, partition: "Partition", offset: int, answer: Body) -> None:
         """Wait until the high watermark of `partition` is at least `offset`."""
@@ -153,7 +154,8 @@ class _CommitWait(LaterAnswer):
         if not self._answers:
             return body
         self._body = body
-        self._timer = self._loop.call_later(max(timeout_ms, 0) / 1000, self._expire)
+        self._timeout_ms = max(timeout_ms, 0)
+        self._deadlines.add(self, self._timeout_ms)
         return self
 
     def _finish_partition(self, number: int, error: BaseException | None) -> None:
@@ -166,7 +168,7 @@ class _CommitWait(LaterAnswer):
             # Who moved the high watermark is not done yet: the next requests come after that.
             self._loop.call_soon(self.give, self._body)
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         """timeout_ms is over: what is not committed by now may be later, and is said to be late."""
         for answer in self._answers.values():
             _mark_failed(answer, TimeoutError("not replicated within timeout_ms"))
@@ -175,8 +177,7 @@ class _CommitWait(LaterAnswer):
 
     def stop_waiting(self) -> None:
         """See `LaterAnswer`."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadlines.discard(self, self._timeout_ms)
         for waiter in self._waiters.values():
             waiter.cancel()
         self._waiters.clear()
