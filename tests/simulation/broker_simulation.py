@@ -34,14 +34,16 @@ from tests.simulation.whole_cluster import (
 STEPS = 400
 MAX_HEALING_ROUNDS = 1500
 MAX_LAG_MS = 400
+RECORDS_TOGETHER = 3
+"""What a producer appends at a time, since most leaders that it finds cannot commit just then."""
 # Nothing is synced really, so the files need no disk.
 MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 class BrokerHistory:
-    """Plays one seed."""
+    """Plays one seed; `cut_offs` is how often a leader loses all its links, of about 120 deeds."""
 
-    def __init__(self, seed: int, folder: Path) -> None:
+    def __init__(self, seed: int, folder: Path, *, cut_offs: int = 0) -> None:
         self.random = random.Random(seed)
         self.cluster = WholeCluster(folder, seed, self.random)
         self.counts: Counter[str] = Counter()
@@ -60,6 +62,7 @@ class BrokerHistory:
             (2, self._kill_or_start),
             (1, self._elect_by_hand),
             (1, self._break_a_disk),
+            (cut_offs, self._cut_off_a_leader),
         ]
 
     def play(self, steps: int = STEPS) -> None:
@@ -141,7 +144,9 @@ class BrokerHistory:
             if partition.is_leader
         ]
         if leaders:
-            self._append_to(*self.random.choice(leaders))
+            broker, partition = self.random.choice(leaders)
+            for _ in range(RECORDS_TOGETHER):
+                self._append_to(broker, partition)
 
     def _append_to(self, broker: WholeBroker, partition: Partition) -> None:
         self._sent_count += 1
@@ -219,6 +224,20 @@ class BrokerHistory:
             self.cluster.unlink(a, b)
         else:
             self.cluster.wires.link(a, b)
+
+    def _cut_off_a_leader(self) -> None:
+        """All links of one break, or stand again."""
+        topic = self.invariants.of_topic[self.random.choice((CLEAN, UNCLEAN))]
+        leader = topic.newest.leader
+        running = [broker.broker_id for broker in self.cluster.running()]
+        if leader not in running:
+            return
+        others = [broker_id for broker_id in running if broker_id != leader]
+        linked = [other for other in others if self.cluster.wires.is_linked(leader, other)]
+        for other in linked:
+            self.cluster.unlink(leader, other)
+        for other in () if linked else others:
+            self.cluster.wires.link(leader, other)
 
     def _kill_or_start(self) -> None:
         stopped = [b for b in self.cluster.brokers.values() if not b.is_running]
@@ -368,11 +387,11 @@ class BrokerHistory:
         return "\n".join(lines)
 
 
-def run_broker_history(seed: int, steps: int = STEPS) -> Counter[str]:
+def run_broker_history(seed: int, steps: int = STEPS, *, cut_offs: int = 0) -> Counter[str]:
     """The history of one seed; raises InvariantBrokenError, gives counts of what happened."""
     folder = Path(tempfile.mkdtemp(prefix="brokers-", dir=MEMORY_FOLDER)).resolve()
     try:
-        history = BrokerHistory(seed, folder)
+        history = BrokerHistory(seed, folder, cut_offs=cut_offs)
         history.play(steps)
     except BaseException as error:
         error.add_note(f"seed {seed}")

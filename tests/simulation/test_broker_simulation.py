@@ -27,6 +27,9 @@ from tests.simulation.whole_cluster import CLEAN, TOPIC_IDS, WholeCluster
 SEEDS = 300
 BLOCKS = 2
 CANARY_SEEDS = 150
+CUT_OFF_SEEDS = 60
+CUT_OFFS = 2
+"""In a few histories more leaders are cut off: else one in hundreds comes back deposed."""
 
 ONCE_FAILED = (2208, 3815, 4386, 8874)
 """3815: an election and the end of its generation within one event.  The others: a broker restarts
@@ -46,6 +49,12 @@ def test_every_invariant_holds_in_every_history(block: int) -> None:
     happened = ("move", "move called off", "generations", "unclean elections", "power lost")
     for what in (*happened, "stopped by its disk", "acknowledged"):
         assert counts[what] > 0, counts
+    assert counts["acknowledged"] > 3 * size, "too few for the checker to say much"
+
+
+def test_every_invariant_holds_where_leaders_are_often_cut_off() -> None:
+    for seed in range(CUT_OFF_SEEDS):
+        run_broker_history(seed, cut_offs=CUT_OFFS)
 
 
 @pytest.mark.parametrize("seed", ONCE_FAILED)
@@ -70,11 +79,11 @@ def test_what_a_broker_decides_alone_is_known_within_the_event(tmp_path: Path) -
     assert cluster.violation.name == "ElectedFromIsr"
 
 
-def first_violation() -> str:
+def first_violation(cut_offs: int) -> str:
     """The invariant that one of the first histories breaks."""
     for seed in range(CANARY_SEEDS):
         try:
-            run_broker_history(seed)
+            run_broker_history(seed, cut_offs=cut_offs)
         except InvariantBrokenError as violation:
             return violation.name
         except Exception as noticed:
@@ -132,4 +141,5 @@ def test_the_checker_sees_that_a_rule_is_missing(
 ) -> None:
     target, name, without, invariant = RULES[rule]
     monkeypatch.setattr(target, name, without)
-    assert first_violation() == invariant
+    cut_offs = CUT_OFFS if target is LeaderDoubts else 0
+    assert first_violation(cut_offs) == invariant
