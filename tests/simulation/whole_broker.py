@@ -266,6 +266,7 @@ class WholeBroker(FetchingBroker):
             incarnation=identity.incarnation,
         )
         self.log_dir_moves = SimpleNamespace(retry=lambda: None, close=lambda: None)
+        self.deadlines = SimpleNamespace(close=lambda: None)  # no request waits here
         self._begin_to_fetch()
         self._take_part(identity)
         self.replicas.start()
