@@ -108,26 +108,9 @@ class _Fetch(WaitingFetch):
     # ---- reading
 
     def read_partitions(self) -> "list[tuple[_Asked, FetchedRecords | Body]]":
-        """What each partition has; or the answer that says what refused it, which is told at once.
-
-        See `WaitingFetch`.
-        """
-        found: list[tuple[_Asked, FetchedRecords | Body]] = []
+        """See `WaitingFetch`."""
         is_final = bool(self._failed) or not self._asked or self.max_wait_ms <= 0
-        left_bytes = self._max_bytes
-        found_bytes = 0
-        for asked in self._in_reading_order():
-            read = self._read_one(asked, left_bytes, found_bytes == 0)
-            found.append((asked, read))
-            if isinstance(read, dict):
-                is_final = True
-                continue
-            size_bytes = len(read.records)
-            left_bytes -= size_bytes
-            found_bytes += size_bytes
-            is_final = is_final or read.diverging_epoch is not None
-        self.is_satisfied = is_final or found_bytes >= self._min_bytes
-        return found
+        return self._read_each(self._in_reading_order(), is_final=is_final)
 
     def describe(self, found: "list[tuple[_Asked, FetchedRecords | Body]]") -> Body:
         """See `WaitingFetch`."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from .later_answer import LaterAnswer
@@ -16,6 +17,8 @@ class WaitingFetch(LaterAnswer, ABC):
     """One Fetch request that reads its partitions, as often as needed, until it can be answered."""
 
     _broker: "Broker"
+    _max_bytes: int
+    _min_bytes: int
     max_wait_ms = 0
     is_satisfied = False
     _is_woken = False
@@ -24,6 +27,10 @@ class WaitingFetch(LaterAnswer, ABC):
     @abstractmethod
     def read_partitions(self) -> Any:
         """What is there now; sets `is_satisfied` if it is to be sent."""
+
+    @abstractmethod
+    def _read_one(self, asked: Any, left_bytes: int, min_one_batch: bool) -> Any:
+        """What one partition has, or the answer that says what refused it; None: it has no news."""
 
     @abstractmethod
     def describe(self, found: Any) -> Body:
@@ -36,6 +43,26 @@ class WaitingFetch(LaterAnswer, ABC):
     @abstractmethod
     def stop_watching(self) -> None:
         """Have `wake` called no more."""
+
+    def _read_each(self, partitions: Iterable[Any], *, is_final: bool) -> list[Any]:
+        """Each with what it has, or with the answer that refused it, which is told at once."""
+        found: list[Any] = []
+        left_bytes = self._max_bytes
+        found_bytes = 0
+        for asked in partitions:
+            read = self._read_one(asked, left_bytes, found_bytes == 0)
+            if read is None:
+                continue
+            found.append((asked, read))
+            if isinstance(read, dict):
+                is_final = True
+                continue
+            size_bytes = len(read.records)
+            left_bytes -= size_bytes
+            found_bytes += size_bytes
+            is_final = is_final or read.diverging_epoch is not None
+        self.is_satisfied = is_final or found_bytes >= self._min_bytes
+        return found
 
     def answer(self) -> "Body | WaitingFetch":
         """The body, or the promise of one."""

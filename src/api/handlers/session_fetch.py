@@ -109,30 +109,11 @@ class _SessionFetch(WaitingFetch):
             session.waiting.answer_now()
 
     def read_partitions(self) -> "list[tuple[SessionPartition, FetchedRecords | Body]]":
-        """What each partition has; or the answer that says what refused it, which is told at once.
-
-        See `WaitingFetch`.  Only what has news is read, but for a session's first answer.
-        """
+        """See `WaitingFetch`.  Only what has news is read, but for a session's first answer."""
         session = self._session
-        found: list[tuple[SessionPartition, FetchedRecords | Body]] = []
         self._failures: FailedAnswers | None = None
-        left_bytes = self._max_bytes
-        found_bytes = 0
-        is_final = self.max_wait_ms <= 0 or not session.partitions
-        for asked in list(session.partitions.values() if self._is_full else session.news):
-            read = self._read_one(asked, left_bytes, found_bytes == 0)
-            if read is None:
-                continue
-            found.append((asked, read))
-            if isinstance(read, dict):
-                is_final = True
-                continue
-            size_bytes = len(read.records)
-            left_bytes -= size_bytes
-            found_bytes += size_bytes
-            is_final = is_final or read.diverging_epoch is not None
-        self.is_satisfied = is_final or found_bytes >= self._min_bytes
-        return found
+        asked = list(session.partitions.values() if self._is_full else session.news)
+        return self._read_each(asked, is_final=self.max_wait_ms <= 0 or not session.partitions)
 
     def describe(self, found: "list[tuple[SessionPartition, FetchedRecords | Body]]") -> Body:
         """See `WaitingFetch`."""
