@@ -152,12 +152,16 @@ class RaftSimulation(RaftCluster):
             return
         from_id, to_id = self.random.choice(waiting)
         queue, member = self.queues[from_id, to_id], self.members[to_id]
-        for _ in range(self.random.choice((1, 1, 2, 5))):
+        for _ in range(self._draw_burst()):
             if queue:
                 message = queue.popleft()
                 self._count(GroupMessage(message[1]).name)
                 member.receive(from_id, message)
         self._end_turn(member)
+
+    def _draw_burst(self) -> int:
+        """So many messages come at once."""
+        return self.random.choice((1, 1, 2, 5))
 
     def _end_turn(self, member: Member) -> None:
         """Sync and send; now and then the broker dies before the one or the other."""

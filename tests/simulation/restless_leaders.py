@@ -8,7 +8,6 @@ all the same, by a leader which no other had heard of when it died.  In the usua
 from collections import Counter
 from typing import Any
 
-from headrace.raft.message_codec import GroupMessage
 from tests.simulation.raft_simulation import RaftSimulation, SmallGroup
 from tests.support.raft_cluster import Member
 
@@ -41,18 +40,9 @@ class RestlessLeaders(RaftSimulation):
         (event,) = self.random.choices(list(self._events), list(self._events.values()))
         event()
 
-    def _deliver_some(self) -> None:
+    def _draw_burst(self) -> int:
         """One message: what comes with it is no more than that."""
-        waiting = [way for way, queue in self.queues.items() if queue and way not in self.stalled]
-        if not waiting:
-            self._pass_time()
-            return
-        from_id, to_id = self.random.choice(waiting)
-        message = self.queues[from_id, to_id].popleft()
-        self._count(GroupMessage(message[1]).name)
-        member = self.members[to_id]
-        member.receive(from_id, message)
-        self._end_turn(member)
+        return 1
 
     def _end_turn(self, member: Member) -> None:
         """A leader may die once its turn is on disk, before anything of it leaves."""
