@@ -32,22 +32,28 @@ def produce_round(cluster: ClusterProcesses, first: int) -> None:
             assert produce(requester, TOPIC, b"%d" % number, acks=-1)[0] == 0
 
 
+def leave_one_in_sync(cluster: ClusterProcesses) -> tuple[int, int]:
+    """Two rounds, the second without one replica: who is alone in the isr, and who is behind."""
+    cluster.create_topic(TOPIC, replication_factor=2)
+    produce_round(cluster, 0)
+    (part,) = cluster.partitions(TOPIC)
+    last = part["leader_id"]
+    (behind,) = set(part["replica_nodes"]) - {last}
+    cluster.kill(behind)
+    wait_until(
+        lambda: cluster.partitions(TOPIC, last)[0]["isr_nodes"] == [last],
+        f"broker {last} is alone in the isr",
+    )
+    produce_round(cluster, ROUND)
+    return last, behind
+
+
 @pytest.mark.parametrize("is_killed", [False, True])
 def test_the_last_in_sync_replica_without_its_folder_is_not_elected(
     tmp_path: Path, is_killed: bool
 ) -> None:
     with ClusterProcesses(tmp_path) as cluster:
-        cluster.create_topic(TOPIC, replication_factor=2)
-        produce_round(cluster, 0)
-        (part,) = cluster.partitions(TOPIC)
-        last = part["leader_id"]
-        (behind,) = set(part["replica_nodes"]) - {last}
-        cluster.kill(behind)
-        wait_until(
-            lambda: cluster.partitions(TOPIC, last)[0]["isr_nodes"] == [last],
-            f"broker {last} is alone in the isr",
-        )
-        produce_round(cluster, ROUND)
+        last, behind = leave_one_in_sync(cluster)
         broker = cluster.brokers[last]
         checkpoint = broker.data / HIGH_WATERMARK_NAME
         wait_until(
@@ -78,17 +84,7 @@ def test_the_last_in_sync_replica_without_its_folder_is_not_elected(
 
 def test_a_person_may_give_up_what_the_lost_log_had(tmp_path: Path) -> None:
     with ClusterProcesses(tmp_path) as cluster:
-        cluster.create_topic(TOPIC, replication_factor=2)
-        produce_round(cluster, 0)
-        (part,) = cluster.partitions(TOPIC)
-        last = part["leader_id"]
-        (behind,) = set(part["replica_nodes"]) - {last}
-        cluster.kill(behind)
-        wait_until(
-            lambda: cluster.partitions(TOPIC, last)[0]["isr_nodes"] == [last],
-            f"broker {last} is alone in the isr",
-        )
-        produce_round(cluster, ROUND)
+        last, behind = leave_one_in_sync(cluster)
         assert cluster.stop(last) == 0
         shutil.rmtree(cluster.brokers[last].data / f"{TOPIC}-0")
         cluster.start([behind, last])

@@ -531,12 +531,9 @@ def test_who_goes_on_alone_keeps_the_seed_for_those_who_voted_before(nodes: list
     assert (seed.voters, set(seed.old_voters)) == ((0,), {0, 1, 2})
 
 
-def test_who_finds_that_a_generation_ended_without_it_leaves_and_tells_the_others(
-    nodes: list[Node],
-) -> None:
-    """A checkpoint came behind the last decision, and the process ended before it was followed."""
-    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
-    state = nodes[2].state()
+def returned_behind_the_end(node: Node, topic: str, topic_id: bytes) -> Node:
+    """A checkpoint came behind the decision that left it out, and it ended before it followed."""
+    state = node.state(topic=topic)
     sealed = replace(
         state,
         replicas=(0, 1),
@@ -546,10 +543,17 @@ def test_who_finds_that_a_generation_ended_without_it_leaves_and_tells_the_other
         generation=1,
         partition_epoch=state.partition_epoch + 1,
     )
-    group_id = partition_group_id(ID_A, 0)
+    group_id = partition_group_id(topic_id, 0)
     image = WalRecord(WalRecordKind.SNAPSHOT, group_id, 9, 1, sealed.to_bytes())
-    nodes[2].fallen().wal.append_turn([image])
-    again = nodes[2].returned(is_clean=True)
+    node.fallen().wal.append_turn([image])
+    return node.returned(is_clean=True)
+
+
+def test_who_finds_that_a_generation_ended_without_it_leaves_and_tells_the_others(
+    nodes: list[Node],
+) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    again = returned_behind_the_end(nodes[2], "clicks", ID_A)
     assert again.replicas.seats.seat_of(ID_A, 0) is None
     assert again.state().generation == 1
     assert [node.state().generation for node in nodes[:2]] == [1, 1]

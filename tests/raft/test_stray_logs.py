@@ -1,16 +1,13 @@
 """A log that a broker kept by mistake when its partition moved away goes; no other one does."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from headrace.raft.cluster_commands import CreateTopic, ReassignPartitions
-from headrace.raft.partition_group import partition_group_id
 from headrace.raft.partition_state import AlterIsr
-from headrace.raft.wal_format import WalRecord, WalRecordKind
 from tests.raft.fake_log import FakeLog
-from tests.raft.test_partitions_of_three import ID_A, ID_B, Node, settle
+from tests.raft.test_partitions_of_three import ID_A, ID_B, Node, returned_behind_the_end, settle
 from tests.support.fake_runtime import FakeNetwork
 
 
@@ -65,20 +62,7 @@ def test_a_log_goes_whose_broker_finds_that_a_generation_ended_without_it(
 ) -> None:
     """It leaves before it has opened the partition: a checkpoint came behind the last decision."""
     nodes[0].decide(CreateTopic("views", ID_B, ((0, 1, 2),)))
-    state = nodes[2].state(topic="views")
-    sealed = replace(
-        state,
-        replicas=(0, 1),
-        voters=(0, 1),
-        wal_ids=state.wal_ids[:2],
-        isr=state.isr[:2],
-        generation=1,
-        partition_epoch=state.partition_epoch + 1,
-    )
-    group_id = partition_group_id(ID_B, 0)
-    image = WalRecord(WalRecordKind.SNAPSHOT, group_id, 9, 1, sealed.to_bytes())
-    nodes[2].fallen().wal.append_turn([image])
-    nodes[2] = nodes[2].returned(is_clean=True)
+    nodes[2] = returned_behind_the_end(nodes[2], "views", ID_B)
     assert nodes[2].cluster.state.topics["views"].assignments == ((0, 1),)
     assert ("views", 0) in nodes[2].logs.by_name
     nodes[2].replicas.finish_deletions()
