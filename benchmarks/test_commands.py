@@ -177,8 +177,9 @@ def test_a_row_whose_time_is_over_gets_one_turn() -> None:
     row = Row(lambda peer, turn, scale: {}, 1)
     peer = PEERS["sqlite3"]()
     for end, turns in ((0.0, 1), (float("inf"), 3)):
-        played = measure_row("small", row, [peer], Results(), Turns(3, "smoke"), end=end)
-        assert played == turns
+        played = Turns(3, "smoke")
+        assert measure_row("small", row, [peer], Results(), played, end=end) == turns
+        played.ground.clear()
 
 
 def test_the_rate_of_kafkas_own_consumer_is_found_by_its_head() -> None:

@@ -16,6 +16,7 @@ import pytest
 from benchmarks import curves, side_by_side
 from benchmarks import turns as turns_module
 from benchmarks.curve_points import CURVES, Curve, Points
+from benchmarks.ground import Ground
 from benchmarks.harness import Samples, command_shown, keep_json, run_loads, time_limit
 from benchmarks.peers import install
 from benchmarks.peers.install import ROOT, PeerUnavailableError, limit_preparing, run_quietly
@@ -62,6 +63,7 @@ def play(row: Row, *peers: Peer, last_s: float = 60.0, monkeypatch: pytest.Monke
     results, last = Results(), time.monotonic() + last_s
     turns = Turns(3, "smoke", last)
     taken = measure_row("fake-row", row, list(peers), results, turns, end=last)
+    turns.ground.clear()
     return Played(results, turns, taken)
 
 
@@ -75,6 +77,34 @@ def test_a_row_that_ends_brokers_gets_new_ones_for_every_turn(
     found = play(Row(folder_name, 1, ends_brokers=True), fake, monkeypatch=monkeypatch).results
     assert list(found.table) == ["fake", "fake-1", "fake-2"]
     assert fake.settings == dict.fromkeys(found.table, "stopped")
+
+
+def test_nothing_is_deleted_between_turns_and_everything_at_the_end(
+    fake: FakePeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Inodes deleted a moment ago make new ones slow: see ground.py."""
+    written: list[Path] = []
+
+    def write(peer: RunningPeer, turn: int, scale: str) -> Figures:
+        assert [path.stat().st_size for path in written] == [0] * turn
+        written.append(peer.data / "topic-0" / "log")
+        written[-1].parent.mkdir()
+        written[-1].write_bytes(b"records")
+        return {"rate": (turn, "msg/s", "more")}
+
+    cleared = False
+
+    def clear(ground: Ground) -> None:
+        nonlocal cleared
+        assert [path.stat().st_size for path in written] == [0, 0, 0]
+        really_clear(ground)
+        cleared = True
+
+    really_clear = Ground.clear
+    monkeypatch.setattr(Ground, "clear", clear)
+    play(Row(write, 1, ends_brokers=True), fake, monkeypatch=monkeypatch)
+    assert cleared
+    assert not any(path.parent.parent.parent.exists() for path in written)
 
 
 def test_another_row_keeps_its_broker(fake: FakePeer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +164,7 @@ def test_a_disk_that_is_short_costs_the_brokers_their_old_data_and_then_the_row(
     results, turns = Results(), Turns(3, "smoke")
     monkeypatch.setitem(turns_module.ROOM_BYTES, "smoke", 2 << 30)
     measure_row("fake-row", Row(folder_name, 1), [fake], results, turns, end=float("inf"))
+    turns.ground.clear()
     assert list(results.table) == ["fake", "fake-1"]
     assert "GiB left" in turns.left_out["fake-row, fake"]
     assert set(fake.settings.values()) == {"stopped"}

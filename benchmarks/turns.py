@@ -8,13 +8,13 @@ import contextlib
 import math
 import shutil
 import sys
-import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .ground import Ground, empty
 from .harness import TOUCH_BYTES, Samples, time_limit, touch_memory
 from .peers.install import ROOT, PeerUnavailableError
 from .peers.peer import Peer, RunningPeer
@@ -41,6 +41,7 @@ class Turns:
     keep: Callable[[], None] = lambda: None
     # "row, target" -> why
     left_out: dict[str, str] = field(default_factory=dict)
+    ground: Ground = field(default_factory=Ground)
 
     @contextlib.contextmanager
     def limited(self, row: str, name: str) -> Iterator[None]:
@@ -78,7 +79,7 @@ def measure_row(
         turns.left_out[name] = "no time was left for it"
         print(f"{name}: left out, no time was left for it", file=sys.stderr)
         return 0
-    folder = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
+    folder = turns.ground.fresh()
     running: dict[str, RunningPeer] = {}
     try:
         for peer in peers:
@@ -100,7 +101,7 @@ def measure_row(
     finally:
         for broker in running.values():
             broker.stop()
-        shutil.rmtree(folder, ignore_errors=True)
+        empty(folder)
 
 
 def _take_turn(
@@ -118,7 +119,7 @@ def _make_room(running: dict[str, RunningPeer], name: str, row: Row, turn: int, 
     is_short = shutil.disk_usage(folder).free < ROOM_BYTES[scale]
     if turn and (row.ends_brokers or (is_short and not row.needs_first_turn)):
         running[name].stop()
-        shutil.rmtree(running[name].data, ignore_errors=True)
+        empty(running[name].data)
         running[name] = _started(running[name].peer, folder / f"{name}-{turn}")
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES[scale]:
