@@ -77,14 +77,16 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     server = Server(config)
     server.broker.on_fatal = stop_with_failure
+    # What is there by now stays: the collector need not look at it again.  Once clients and peers
+    # wait for this loop it is too late for a collection, which takes long enough to be noticed.
+    gc.collect()
+    gc.freeze()
     if not await _starts_before(server.start(topics), stop):
         return exit_code
     try:
         if on_started is not None:
             on_started(server.broker)
-        # What is there now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        gc.freeze()  # what the start made stays too
         await stop.wait()
         logger.info("stopping")
     finally:

@@ -1,11 +1,17 @@
-"""How a server stops."""
+"""How a server starts and stops."""
 
 import asyncio
+import gc
+import os
+import signal
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace.api.broker_config import make_broker_config
 from headrace.api.server import serve
 from headrace.api.wire.api_keys import ApiKey
 from tests.support.in_process_broker import InProcessBroker
@@ -32,3 +38,47 @@ def test_clients_are_still_answered_for_a_while_once_others_lead(
         broker.restart()
         monkeypatch.undo()
     assert [len(answer["brokers"]) for answer in answers] == ([1] if has_led else [])
+
+
+@pytest.fixture
+def undisturbed_process() -> Iterator[None]:
+    """What a serving process changes for itself is as before afterwards."""
+    interval_s = sys.getswitchinterval()
+    gc.disable()
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval_s)
+        gc.unfreeze()
+        gc.enable()
+
+
+@pytest.mark.usefixtures("undisturbed_process")
+def test_garbage_is_collected_before_the_start_and_not_while_others_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A collection of everything keeps clients, and the leaders of what is followed, waiting."""
+    events: list[str] = []
+    start = serve.Server.start
+
+    async def noted_start(server: serve.Server, *args: Any) -> None:
+        events.append("starts")
+        await start(server, *args)
+
+    def note_collection(phase: str, info: dict[str, int]) -> None:
+        if phase == "start" and info["generation"] == 2:
+            events.append("collects")
+
+    def stop(_broker: Any) -> None:
+        events.append("serves")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    config = make_broker_config({"listeners": "PLAINTEXT://127.0.0.1:0", "log.dirs": str(tmp_path)})
+    monkeypatch.setattr(serve.Server, "start", noted_start)
+    gc.callbacks.append(note_collection)
+    try:
+        assert serve.run_server(config, on_started=stop) == serve.EXIT_OK
+        assert gc.get_freeze_count() > 0
+    finally:
+        gc.callbacks.remove(note_collection)
+    assert events == ["collects", "starts", "serves"]
