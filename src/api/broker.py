@@ -391,9 +391,8 @@ class Broker:
         told = {listener.name: listener for listener in self.advertised_listeners}
         own = told.get(listener_name, self.advertised_listeners[0])
         brokers = []
-        named = live = self.live_broker_ids()
-        voters = self.cluster_group.voters
-        is_cut_off = 2 * len(live.intersection(voters)) <= len(voters)
+        named = self.live_broker_ids()
+        is_cut_off = self.is_cut_off
         if names_missing:
             named |= self._missing_broker_ids()
         for registration in self.cluster_state.brokers.values():
@@ -424,6 +423,12 @@ class Broker:
         if runtime is None:
             return frozenset((self.node_id,))
         return frozenset(runtime.live_brokers())
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether no majority of those that agree on the cluster is up, seen from here."""
+        voters = self.cluster_group.voters
+        return 2 * len(self.live_broker_ids().intersection(voters)) <= len(voters)
 
     def partition_state(self, topic: str, index: int) -> PartitionState | None:
         """The newest state of a partition that is known here, whoever holds it."""

@@ -35,6 +35,7 @@ RELEASE = {
     "isolate-from-all": 75,
     "isolate-follower": 50,
     "one-way": 50,
+    "deaf": 50,
     "bridge": 50,
     "tear-links": 100,
 }

@@ -88,6 +88,12 @@ def one_way(cluster: ClusterProcesses, leader: int, chance: random.Random) -> St
     return Strike(f"nothing from broker {leader} (leader) arrives", _proxies(cluster).heal)
 
 
+def deaf(cluster: ClusterProcesses, leader: int, chance: random.Random) -> Strike:
+    for other in _others(cluster, leader):
+        _proxies(cluster).cut(other, leader)
+    return Strike(f"nothing reaches broker {leader} (leader)", _proxies(cluster).heal)
+
+
 def bridge(cluster: ClusterProcesses, leader: int, chance: random.Random) -> Strike:
     other = chance.choice(_others(cluster, leader))
     _proxies(cluster).cut_both(leader, other)
@@ -111,6 +117,7 @@ FAULTS: dict[str, Fault] = {
     "isolate-from-all": Fault(isolate_from_all, (2.0, 6.0)),
     "isolate-follower": Fault(isolate_follower, (2.0, 6.0)),
     "one-way": Fault(one_way, (2.0, 6.0)),
+    "deaf": Fault(deaf, (2.0, 6.0)),
     "bridge": Fault(bridge, (2.0, 6.0)),
     "tear-links": Fault(tear_links, (0.2, 1.0)),
 }

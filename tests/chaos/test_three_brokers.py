@@ -24,6 +24,7 @@ PROCESS_FAULTS = [
 NETWORK_FAULTS = [
     "isolate-leader",
     "one-way",
+    "deaf",
     "isolate-follower",
     "bridge",
     "isolate-from-all",

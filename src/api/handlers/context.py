@@ -33,7 +33,8 @@ class RequestContext:
     """Who asks, through which door, and in which version of the API.
 
     One context serves every request of a connection that agrees in these fields, so a handler
-    reads it; `refused_batches` alone is written to, by Produce, for the connection's next requests.
+    reads it; for the connection's next requests, Produce writes to `refused_batches`, and Metadata
+    to `in_vain_since_ms`.
     """
 
     __slots__ = (
@@ -41,6 +42,7 @@ class RequestContext:
         "api_version",
         "client_host",
         "client_id",
+        "in_vain_since_ms",
         "listener_name",
         "principal",
         "refused_batches",
@@ -63,3 +65,4 @@ class RequestContext:
         self.principal = principal
         self.listener_name = listener_name
         self.refused_batches: RefusedBatches | None = None
+        self.in_vain_since_ms: int | None = None

@@ -9,6 +9,7 @@ Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (
     of its own.
 A leader whose broker is not up, or cannot serve its log, counts as none until another one is
     elected.  A broker that went down stays in the list for a while (`Broker.describe_brokers`).
+    Who asks a broker that cannot know is let go after a while (asking_in_vain.py).
 """
 
 from collections.abc import Awaitable
@@ -25,6 +26,7 @@ from ...raft.errors import (
 from ...raft.partition_state import NO_LEADER
 from ...raft.topic_names import is_internal_topic, validate_topic_name
 from ..wire.error_codes import ErrorCode
+from .asking_in_vain import let_go_in_vain
 from .context import RequestContext
 from .error_mapping import error_code_of
 
@@ -106,6 +108,7 @@ def _answer_asked(
             )
         else:
             topics.append(describe_topic(broker, image))
+    let_go_in_vain(broker, context, topics)
     return _answer(broker, context, request, topics)
 
 
