@@ -235,8 +235,14 @@ class Log(LogState):
             return self._roll(self._clock.now_ms())
 
     def truncate_to(self, offset: int) -> None:
-        """Drop every batch that ends at `offset` or above."""
+        """Drop every batch that ends at `offset` or above.
+
+        At its end too it forgets an epoch that wrote nothing: of a leader whose first append was
+        refused, and that follows one which never heard of that epoch (Kafka does the same).
+        """
         if offset >= self.log_end_offset:
+            with self._storage_guard():
+                self._epochs.truncate_from_end(self.log_end_offset)
             return
         if offset < self.segments[0].base_offset:
             self.truncate_fully_and_start_at(offset)

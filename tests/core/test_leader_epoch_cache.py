@@ -87,3 +87,16 @@ def test_truncated_log_forgets_the_epochs_behind_its_end(tmp_path: Path) -> None
     log.assign_epoch(4, 2)
     assert log.end_offset_for_epoch(2) == (2, 2)
     log.close()
+
+
+def test_log_cut_at_its_end_forgets_an_epoch_that_wrote_nothing(tmp_path: Path) -> None:
+    stage = LogStage(tmp_path)
+    log = stage.open(is_clean=True)
+    log.append_as_leader(make_batch([b"v"]), leader_epoch=1)
+    log.assign_epoch(4, log.log_end_offset)  # as an append does, which may be refused then
+    log.truncate_to(log.log_end_offset)
+    assert (log.latest_epoch, log.log_end_offset) == (1, 1)
+    log.close()
+    log = stage.open(is_clean=True)
+    assert (log.latest_epoch, log.log_end_offset) == (1, 1)
+    log.close()

@@ -1,13 +1,12 @@
 """A leader's disk is full, its followers have room: they lead, and it joins again with room."""
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.cluster_processes import ClusterProcesses, wait_until
+from tests.support.small_disk import make_room, small_disks
 from tests.support.two_folders import TOPIC, Load
 
 pytestmark = pytest.mark.slow
@@ -15,20 +14,12 @@ pytestmark = pytest.mark.slow
 FULL = 0
 
 
-def mount(folder: Path, *options: str) -> bool:
-    command = ["mount", "-t", "tmpfs", "-o", ",".join(options), "tmpfs", str(folder)]
-    return shutil.which("mount") is not None and not subprocess.run(command, check=False).returncode
-
-
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """Where broker FULL keeps everything: a file system of 8 MiB."""
     folder = tmp_path / f"broker-{FULL}" / "data"
-    folder.mkdir(parents=True)
-    if not mount(folder, "size=8m"):
-        pytest.skip("nobody may mount a file system here")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    with small_disks([folder]):
+        yield folder
 
 
 def test_leadership_leaves_a_full_disk_and_nothing_is_lost(
@@ -53,7 +44,7 @@ def test_leadership_leaves_a_full_disk_and_nothing_is_lost(
 
         wait_until(is_led_elsewhere, "a broker with room leads")
         load.settle()
-        assert mount(small_disk, "remount", "size=64m")
+        make_room(small_disk)
         cluster.wait_in_sync([TOPIC])
         load.send(20, size_bytes=40_000)
         load.settle()
