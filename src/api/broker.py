@@ -66,7 +66,7 @@ INTERNAL_REPLICATION_FACTOR = 3
 ELECTION_TRIES = 5
 PROPOSE_TRIES = 50
 PROPOSE_AGAIN_S = 0.1
-MISSING_NAMED_MS = 9_000
+MISSING_NAMED_MS = 9_000  # Kafka's broker.session.timeout.ms
 """How long a broker that went down is still named: Kafka's broker.session.timeout.ms."""
 
 Call = Callable[[], None]
@@ -394,7 +394,7 @@ class Broker:
         named = self.live_broker_ids()
         is_cut_off = self.is_cut_off
         if names_missing:
-            named |= self._missing_broker_ids()
+            named |= self.gone_within(MISSING_NAMED_MS)
         for registration in self.cluster_state.brokers.values():
             if registration.broker_id not in named and not is_cut_off:
                 continue
@@ -412,10 +412,11 @@ class Broker:
             )
         return brokers
 
-    def _missing_broker_ids(self) -> set[int]:
-        """Who went down so short a time ago that Kafka's session timeout would not be over."""
-        since_ms = self.clock.monotonic_ms() - MISSING_NAMED_MS
-        return {each for each, went_ms in self._went_ms.items() if went_ms > since_ms}
+    def gone_within(self, span_ms: int) -> frozenset[int]:
+        """Who went down so short a time ago, and is not back."""
+        since_ms = self.clock.monotonic_ms() - span_ms
+        gone = {each for each, went_ms in self._went_ms.items() if went_ms > since_ms}
+        return self._seen.union(gone) - self.live_broker_ids()
 
     def live_broker_ids(self) -> frozenset[int]:
         """This broker and those whose links are up."""
@@ -539,7 +540,7 @@ class Broker:
 
     def missing_registrations(self) -> list[BrokerRegistration]:
         """The brokers that went down a moment ago, or whose links only fell silent for it."""
-        missing = self._missing_broker_ids() - self.live_broker_ids()
+        missing = self.gone_within(MISSING_NAMED_MS)
         return [b for b in self.cluster_state.brokers.values() if b.broker_id in missing]
 
     # ---- what the group coordinator is given

@@ -23,6 +23,8 @@ from .liveness import Peer, RaftTiming
 logger = logging.getLogger(__name__)
 
 Address = tuple[str, int]
+DEAD_SLACK_S = 0.002
+"""Behind the moment at which a link counts as dead, clocks being of whole milliseconds."""
 MAX_UNPROVEN_LINKS = 256
 """Accepted links from which no frame came yet."""
 
@@ -130,8 +132,11 @@ class LinkTable:
         """
         next_s = self.send_pings(now_s)
         for link in list(self.links.values()):
-            if now_s - link.last_heard_s > self._timing.dead_after_s:
+            dead_s = link.last_heard_s + self._timing.dead_after_s
+            if now_s > dead_s:
                 self._drop(link, f"silent for {self._timing.dead_after_s} s")
+            else:
+                next_s = min(next_s, dead_s + DEAD_SLACK_S)
         for link in list(self._unproven):
             if now_s - link.last_heard_s > self._timing.answer_timeout_s:
                 self._drop(link, "no frame in time")
@@ -170,6 +175,17 @@ class LinkTable:
     def is_up(self, broker_id: int) -> bool:
         link = self.links.get(broker_id)
         return link is not None and link.is_up
+
+    def silent_brokers(self, now_s: float) -> frozenset[int]:
+        """Who is up and was not heard for a while, if this broker has listened.  Any thread."""
+        silent_after_s = self._timing.silent_after_s
+        if now_s - self._now_s > silent_after_s:
+            return frozenset()
+        return frozenset(
+            broker_id
+            for broker_id, link in self.links.copy().items()
+            if link.is_up and now_s - link.last_heard_s > silent_after_s
+        )
 
     def send(self, broker_id: int, payload: bytes) -> bool:
         """Send one frame; False if the link is not up (any more)."""

@@ -21,6 +21,8 @@ class RaftTiming:
     ping_slack_s: float = 0.03
     """How much earlier a ping may leave, in a turn that is taken anyway."""
     dead_after_s: float = 0.6
+    silent_after_s: float = 0.25
+    """Who is not heard for so long may be about to be replaced: no election begins with that."""
     tick_interval_s: float = 0.05
     """How often an awake group looks at its timers."""
     turn_s: float = 0.03

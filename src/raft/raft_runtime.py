@@ -100,7 +100,10 @@ class RaftRuntime:
 
     def _make_host(self, wal: RaftWal) -> tuple[LinkTable, GroupHost]:
         links = LinkTable(
-            own_hello=self._own_hello, events=self, timing=self._timing, now_s=self._now_s
+            own_hello=self._own_hello,
+            events=self,
+            timing=self._timing,
+            now_s=self._now_s,
         )
         links.watch(self._wake_fd, self._take_wake)
         host = GroupHost(
@@ -177,6 +180,10 @@ class RaftRuntime:
         """This broker and those whose links are up."""
         return self._peers
 
+    def silent_brokers(self) -> frozenset[int]:
+        """Those who are up and were not heard for a while: about to count as down, perhaps."""
+        return self._links.silent_brokers(self._clock.monotonic_ms() / 1000)
+
     # -- groups
 
     def open_group(
@@ -231,10 +238,7 @@ class RaftRuntime:
         def tell(outcome: object) -> None:
             self._mail.add(partial(on_done, outcome))
 
-        def begin() -> None:
-            self._router.propose(group_id, payload, tell, deadline_s, self._now_s)
-
-        self._call(begin)
+        self._call(lambda: self._router.propose(group_id, payload, tell, deadline_s, self._now_s))
 
     def transfer_group(self, group_id: str, to_id: int) -> None:
         """Ask the group's Raft leader, if it is here, to hand over to `to_id`."""

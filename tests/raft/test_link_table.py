@@ -93,6 +93,47 @@ def test_a_silent_peer_is_down_and_a_pinging_one_is_not(stages: Stages) -> None:
     assert [is_new for _, is_new in high.ups] == [True, False]
 
 
+def test_a_peer_is_silent_before_it_is_down_to_who_has_listened(stages: Stages) -> None:
+    low, high = stages.add(1), stages.add(2)
+    connect(stages, high, low)
+    clock = stages.clock
+
+    def silent() -> list[int]:
+        return sorted(high.table.silent_brokers(clock.monotonic_ms() / 1000))
+
+    stages.turn(advance_ms=50)
+    assert silent() == []
+    stages.all.remove(low)
+    for _ in range(3):
+        stages.turn(advance_ms=50)
+    assert silent() == []
+    for _ in range(3):
+        stages.turn(advance_ms=50)
+    assert (silent(), high.downs) == ([1], [])
+    clock.advance(300)  # this broker did not listen itself: nobody's silence is known
+    assert silent() == []
+    stages.all.append(low)
+    stages.turn()
+    stages.until(lambda: silent() == [])
+    stages.all.remove(low)
+    for _ in range(20):
+        stages.turn(advance_ms=50)
+    assert (silent(), len(high.downs)) == ([], 1)  # down is not silent
+
+
+def test_silence_is_noticed_when_it_has_lasted_and_not_with_the_next_ping(stages: Stages) -> None:
+    low, high = stages.add(1), stages.add(2)
+    connect(stages, high, low)
+    heard_s = high.table.links[1].last_heard_s
+    look_s = stages.clock.monotonic_ms() / 1000
+    for _ in range(20):
+        if high.downs:
+            break
+        now_s, look_s = look_s, high.table.keep_alive(look_s)
+    assert high.downs
+    assert now_s - heard_s == pytest.approx(0.602)
+
+
 def test_a_pause_of_this_broker_excuses_a_silent_peer_once(stages: Stages) -> None:
     low, high = stages.add(1), stages.add(2)
     connect(stages, high, low)

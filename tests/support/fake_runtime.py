@@ -215,6 +215,9 @@ class FakeRuntime:
         up = {broker_id: runtime.own for broker_id, runtime in self._network.up.items()}
         return {**up, self.own.broker_id: self.own}
 
+    def silent_brokers(self) -> frozenset[int]:
+        return frozenset()
+
     def send(self, broker_id: int, channel: str, body: bytes) -> bool:
         target = self._network.up.get(broker_id)
         if target is None:

@@ -8,11 +8,12 @@ Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (
     all of them while there is no authorizer; 10 topic ids (KIP-516); 12 asks by id; 13 has an error
     of its own.
 A leader whose broker is not up, or cannot serve its log, counts as none until another one is
-    elected.  A broker that went down stays in the list for a while (`Broker.describe_brokers`).
+    elected; who asks for such a topic just then is answered a moment later (leader_wait.py).
+    A broker that went down stays in the list for a while (`Broker.describe_brokers`).
     Who asks a broker that cannot know is let go after a while (asking_in_vain.py).
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
@@ -29,6 +30,8 @@ from ..wire.error_codes import ErrorCode
 from .asking_in_vain import let_go_in_vain
 from .context import RequestContext
 from .error_mapping import error_code_of
+from .later_answer import LaterAnswer
+from .leader_wait import LeaderWait, will_be_led_anew
 
 if TYPE_CHECKING:
     from ...raft.topic_image import TopicImage
@@ -46,8 +49,8 @@ Body = dict[str, Any]
 
 def handle_metadata(
     broker: "Broker", context: RequestContext, request: Body
-) -> Body | Awaitable[Body]:
-    """The cluster as this client may see it; awaits only where a topic is created."""
+) -> Body | Awaitable[Body] | LaterAnswer:
+    """The cluster as this client may see it; waits only for topics and for leaders to come."""
     asked = request["topics"]
     if asked is None or (not asked and context.api_version < FIRST_VERSION_WITH_EMPTY_AS_NONE):
         images = list(broker.cluster_state.topics.values())
@@ -55,7 +58,24 @@ def handle_metadata(
     missing = _to_be_created(broker, context, request)
     if missing:
         return _create_and_answer(broker, context, request, missing)
-    return _answer_asked(broker, context, request, {})
+    if will_be_led_anew(broker, _images_asked(broker, request)):
+        return LeaderWait(
+            lambda: not will_be_led_anew(broker, _images_asked(broker, request)),
+            lambda: _answer_asked(broker, context, request, {}),
+        )
+    body = _answer_asked(broker, context, request, {})
+    let_go_in_vain(broker, context, body["topics"])
+    return body
+
+
+def _images_asked(broker: "Broker", request: Body) -> Iterator["TopicImage"]:
+    """Those of the topics asked for that there are."""
+    state = broker.cluster_state
+    for asked in request["topics"]:
+        topic_id = asked.get("topic_id", ZERO_UUID)
+        image = state.topics.get(asked["name"] or "") or state.topic_by_id(topic_id)
+        if image is not None:
+            yield image
 
 
 def _to_be_created(broker: "Broker", context: RequestContext, request: Body) -> list[str]:
@@ -108,7 +128,6 @@ def _answer_asked(
             )
         else:
             topics.append(describe_topic(broker, image))
-    let_go_in_vain(broker, context, topics)
     return _answer(broker, context, request, topics)
 
 

@@ -1,11 +1,13 @@
 """Metadata: who leads what, where, and which topics come into being by asking."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.raft.cluster_commands import RegisterBroker
+from headrace.raft.partition_state import PartitionState
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
@@ -136,3 +138,58 @@ def test_a_broker_that_went_down_is_named_for_a_while_to_those_who_produce_there
     assert [each["broker_id"] for each in cluster["brokers"]] == [1]
     monkeypatch.setattr("headrace.api.broker.MISSING_NAMED_MS", 0)
     assert named() == [1]
+
+
+class LeaderIsLost:
+    """Partition 0 of a topic is led by broker 7, which has just gone."""
+
+    def __init__(
+        self, broker: InProcessBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.looks = 0
+        self.lost = frozenset((7,))
+        self.state = PartitionState(leader=7, replicas=(7, 1), isr=((7, 1), (1, 1)))
+        node = broker.broker
+        told = node.partition_state
+
+        def partition_state(name: str, index: int) -> PartitionState | None:
+            return self.state if (name, index) == (topic, 0) else told(name, index)
+
+        def lost_broker_ids(_broker: object) -> frozenset[int]:
+            self.looks += 1
+            return self.lost
+
+        monkeypatch.setattr(node, "partition_state", partition_state)
+        monkeypatch.setattr("headrace.api.handlers.leader_wait.lost_broker_ids", lost_broker_ids)
+
+
+def leader_told(answer: dict[str, Any]) -> tuple[int, int]:
+    (topic,) = answer["topics"]
+    return topic["partitions"][0]["error_code"], topic["partitions"][0]["leader_id"]
+
+
+def test_who_asks_for_a_leader_that_is_being_replaced_is_told_the_next_one(
+    broker: InProcessBroker, client: Requester, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_S", 60.0)
+    lost = LeaderIsLost(broker, topic, monkeypatch)
+    asked = client.send(3, 9, {"topics": [{"name": topic}]})
+    broker.wait_until(lambda: lost.looks > 3)
+    with broker.requester() as other:  # all topics, and others, are told as they stand
+        assert ask(other)["topics"] == []
+        assert other.ask(3, 9, {"topics": None})["topics"]
+    lost.state = replace(lost.state, leader=1, leader_epoch=5)
+    assert leader_told(client.receive(3, 9, asked)) == (0, 1)
+
+
+def test_where_nobody_is_elected_in_time_it_is_told_that_nobody_leads(
+    broker: InProcessBroker, client: Requester, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_S", 0.03)
+    lost = LeaderIsLost(broker, topic, monkeypatch)
+    assert leader_told(ask(client, topic)) == (5, -1)
+    assert lost.looks > 1
+    lost.state = replace(lost.state, isr=((7, 1),))  # only it has all that is committed
+    lost.looks = 0
+    assert leader_told(ask(client, topic)) == (5, -1)
+    assert lost.looks == 1
