@@ -108,6 +108,7 @@ class Membership:
         self._wal.on_failure = self._journal_failed
         runtime.cluster_id = self._log_manager.cluster_id
         runtime.on_seed = self._seed_arrived
+        runtime.on_overslept = self.look_at_lease
         self._introduce(runtime)
         self._replicas.connect(runtime, self._schedule, session=runtime.session)
         self._cluster_group.connect(runtime, self._schedule)
@@ -123,6 +124,16 @@ class Membership:
         if self._is_listening:
             runtime.start()
         return runtime
+
+    def look_at_lease(self) -> None:
+        """Before a request is served: was this broker stopped for so long that others may lead?"""
+        if self.runtime is None:
+            return
+        now_s, lease = self._clock.monotonic_ms() / 1000, self.runtime.lease
+        if lease.is_over(now_s):
+            logger.info("this broker did not run for a while: others may lead what it led")
+            lease.begin_anew(now_s)
+            self._replicas.seats.contact.overslept()
 
     def _journal_failed(self, reason: str) -> None:
         """Any thread, and the log's lock is held."""

@@ -84,7 +84,7 @@ class GroupSeats:
         self._found = FoundGroups(wal)
         self._is_balance_due = False
         self.left = LeftGroups(wal)
-        self._contact = LeaderContact(broker_id, self._contact_changed)
+        self.contact = LeaderContact(broker_id, self._contact_changed)
         self._doubts = LeaderDoubts(self._look_at_leader)
 
     # -- looking up
@@ -345,7 +345,7 @@ class GroupSeats:
         state = group.state
         if state.leader_session != self.session or self.session == 0:
             return False
-        if is_cut_off(state, self._contact.reachable):
+        if is_cut_off(state, self.contact.reachable):
             self._doubts.begin(group)
             return False
         return not self._doubts.must_prove(group)
@@ -520,7 +520,7 @@ class GroupSeats:
         }
         news.peers_changed(peers)
         assert self._schedule is not None
-        self._contact.peers_changed(self.live, self._schedule)
+        self.contact.peers_changed(self.live, self._schedule)
         come = [b for b, peer in self.live.items() if before.get(b) != peer]
         seats = list(self._seats.values())
         self.offline.peers_changed(peers, come)

@@ -42,6 +42,13 @@ class LeaderContact:
         if self._live != self.reachable:
             schedule(GRACE_MS, self._lose)
 
+    def overslept(self) -> None:
+        """This broker did not run for so long that it may have been replaced: it was cut off."""
+        self.reachable = frozenset((self._broker_id,))
+        self._on_changed()
+        self.reachable = self._live
+        self._on_changed()
+
     def _lose(self) -> None:
         if self.reachable != self._live:
             self.reachable = self._live

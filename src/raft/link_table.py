@@ -17,6 +17,7 @@ from typing import Protocol
 
 from .broker_link import READ, READ_BYTES, WRITE, BrokerLink, LinkDial, SocketAddress
 from .errors import CorruptCommandError, CorruptFrameError
+from .leader_lease import LeaderLease
 from .link_hello import LINK_VERSION, LinkAnswer, LinkHello, LinkResult, hello_response
 from .liveness import Peer, RaftTiming
 
@@ -57,6 +58,7 @@ class LinkTable:
         events: LinkEvents,
         timing: RaftTiming,
         now_s: float,
+        lease: LeaderLease | None = None,
     ) -> None:
         self.links: dict[int, BrokerLink] = {}
         """broker id -> the link that counts, up or not yet proven"""
@@ -66,6 +68,7 @@ class LinkTable:
         self._broker_id = own_hello().broker_id
         self._events = events
         self._timing = timing
+        self._lease = lease or LeaderLease(timing.dead_after_s)
         self._now_s = now_s
         self._epoll = select.epoll()
         self._by_fd: dict[int, BrokerLink | LinkDial | Callable[[], None]] = {}
@@ -112,6 +115,7 @@ class LinkTable:
                 next_s = min(next_s, due_s)
             elif link.is_up:
                 self.send(link.peer.broker_id, self._events.ping_payload(link.peer.broker_id))
+        self._renew_lease(now_s)
         return next_s
 
     def beat(self, now_s: float) -> None:
@@ -124,6 +128,11 @@ class LinkTable:
                 link.send_frame(self._events.ping_payload(link.peer.broker_id), now_s)
             if link.wants_write:
                 self._epoll.modify(link.fd, READ | WRITE)
+        self._renew_lease(now_s)
+
+    def _renew_lease(self, now_s: float) -> None:
+        sent_s = (link.last_sent_s for link in self.links.values() if link.is_up)
+        self._lease.renew(now_s, min(sent_s, default=now_s))
 
     def keep_alive(self, now_s: float) -> float:
         """Ping, give up the silent, dial what is missing; when to look again.

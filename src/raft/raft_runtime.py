@@ -22,6 +22,7 @@ from .errors import CorruptFrameError, UnknownOutcomeError
 from .group_contract import GroupMachine
 from .group_description import GroupDescription, RuntimeStatistics, describe_group
 from .group_host import GroupHost, OnApplied, OnRole
+from .leader_lease import LeaderLease
 from .link_hello import LinkHello, LinkResult
 from .link_messages import LinkMessage
 from .link_pulse import LinkPulse
@@ -71,7 +72,9 @@ class RaftRuntime:
         self.on_seed: Callable[[str, int, tuple[int, ...], bytes], None] | None = None
         self.on_peers_changed: list[Callable[[Peers], None]] = []
         self.on_fatal = on_fatal
+        self.on_overslept: Call = lambda: None
         self._timing = timing or RaftTiming()
+        self.lease = LeaderLease(self._timing.dead_after_s)
         self._wal = wal
         self._clock = clock
         self._mail = LoopMail(post, self._wake_if_called)
@@ -104,6 +107,7 @@ class RaftRuntime:
             events=self,
             timing=self._timing,
             now_s=self._now_s,
+            lease=self.lease,
         )
         links.watch(self._wake_fd, self._take_wake)
         host = GroupHost(
@@ -358,6 +362,7 @@ class RaftRuntime:
             now_s = self._now_s
             if now_s - last_s - idle_s > self._timing.dead_after_s / 2:
                 self._links.excuse(now_s - last_s - idle_s)
+                self._mail.add(self.on_overslept)
             self._turn_ends_s = now_s + self._timing.turn_s
             self._links.serve(ready, now_s)
             self._run_calls()

@@ -10,6 +10,7 @@ from headrace.core.errors import OffsetOutOfRangeError
 from headrace.raft.cluster_commands import CreateTopic
 from headrace.raft.errors import NotLeaderOrFollowerError, UnknownOutcomeError
 from headrace.raft.leader_doubts import LeaderDoubts
+from headrace.raft.leader_lease import LeaderLease
 from headrace.raft.partition_state import AlterIsr, Outcome, PartitionState
 from tests.raft.test_partitions_of_three import ID_A, Node
 from tests.support.fake_runtime import FakeNetwork
@@ -129,3 +130,27 @@ def test_what_is_not_decided_is_asked_again_and_an_answer_to_earlier_doubts_prov
     group.asked[3][1](Outcome.APPLIED)
     assert proved == [group.base_id] * 2
     assert not doubts.must_prove(group)
+
+
+def test_a_leader_that_did_not_run_for_a_while_serves_once_it_is_agreed_that_it_still_leads(
+    nodes: list[Node],
+) -> None:
+    assert is_serving(nodes[0])
+    nodes[0].replicas.seats.contact.overslept()
+    assert not is_serving(nodes[0])
+    nodes[0].network.settle()
+    assert is_serving(nodes[0])
+    assert nodes[0].state().leader == 0
+
+
+def test_a_lease_that_is_over_is_not_renewed_but_begun_anew() -> None:
+    lease = LeaderLease(0.6)
+    assert not lease.is_over(1e9)  # nothing was sent to others yet
+    lease.renew(10.0, 9.95)
+    assert (lease.is_over(10.5), lease.is_over(10.6)) == (False, True)
+    lease.renew(10.5, 10.5)
+    assert not lease.is_over(11.0)
+    lease.renew(11.2, 11.2)  # stopped in between
+    assert lease.is_over(11.2)
+    lease.begin_anew(11.3)
+    assert (lease.is_over(11.8), lease.is_over(12.0)) == (False, True)

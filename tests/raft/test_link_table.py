@@ -121,6 +121,23 @@ def test_a_peer_is_silent_before_it_is_down_to_who_has_listened(stages: Stages) 
     assert (silent(), len(high.downs)) == ([], 1)  # down is not silent
 
 
+def test_the_lease_lasts_while_everybody_who_is_up_is_sent_something(stages: Stages) -> None:
+    low, middle, high = stages.add(1), stages.add(2), stages.add(3)
+    high.table.set_addresses({1: ("127.0.0.1", low.port), 2: ("127.0.0.1", middle.port)})
+    stages.until(lambda: len(high.ups) == 2 and low.table.is_up(3) and middle.table.is_up(3))
+    for _ in range(30):
+        stages.turn(advance_ms=50)
+        assert not high.lease.is_over(high.now_s)
+    stages.clock.advance(500)
+    high.table.beat(high.now_s)  # the Raft thread waits for its disk: another one sends
+    stages.clock.advance(500)
+    assert not high.lease.is_over(high.now_s)
+    stages.clock.advance(200)
+    assert high.lease.is_over(high.now_s)
+    high.turn()
+    assert high.lease.is_over(high.now_s)  # until somebody has looked
+
+
 def test_silence_is_noticed_when_it_has_lasted_and_not_with_the_next_ping(stages: Stages) -> None:
     low, high = stages.add(1), stages.add(2)
     connect(stages, high, low)

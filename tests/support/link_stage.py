@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from headrace.raft.leader_lease import LeaderLease
 from headrace.raft.link_hello import LinkHello, LinkResult, read_hello_body
 from headrace.raft.link_table import LinkTable
 from headrace.raft.liveness import Peer, RaftTiming
@@ -34,8 +35,14 @@ class LinkStage:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.port: int = self.listener.getsockname()[1]
+        timing = RaftTiming()
+        self.lease = LeaderLease(timing.dead_after_s)
         self.table = LinkTable(
-            own_hello=lambda: self.hello, events=self, timing=RaftTiming(), now_s=self.now_s
+            own_hello=lambda: self.hello,
+            events=self,
+            timing=timing,
+            now_s=self.now_s,
+            lease=self.lease,
         )
         self.table.watch(self.listener.fileno(), self._accept)
 

@@ -7,7 +7,7 @@ a `LaterAnswer` is not awaited, which would cost a turn of the loop.  The frame 
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from struct import Struct
 from typing import TYPE_CHECKING, Any, cast
@@ -39,8 +39,16 @@ logger = logging.getLogger(__name__)
 class Dispatcher:
     """Routes the requests of every connection of one broker.  Loop thread only."""
 
-    def __init__(self, broker: "Broker", routes: Mapping[int, Route]) -> None:
+    def __init__(
+        self,
+        broker: "Broker",
+        routes: Mapping[int, Route],
+        *,
+        before_request: Callable[[], None] | None = None,
+    ) -> None:
+        """`before_request` is called before each request is handled."""
         self._broker = broker
+        self._before_request = before_request
         self._advertised = tuple(routes.values())
         # Produce is advertised from 0 for old clients' sake and spoken from 3 only.
         self._is_open = False
@@ -83,6 +91,8 @@ class Dispatcher:
         context = connection.contexts.get(client)
         if context is None:
             context = self._remember_context(connection, *client)
+        if self._before_request is not None:
+            self._before_request()
         try:
             answer = route[2](self._broker, context, request)
             if answer is None:

@@ -166,7 +166,11 @@ class Server:
             self._limit_connections(self.broker.config)
             self.broker.on_config_changed.append(self._limit_connections)
             advertised = advertised_with_ports(self._config.advertised_listeners, self._listeners)
-            self._dispatcher = Dispatcher(self.broker, self._routes)
+            self._dispatcher = Dispatcher(
+                self.broker,
+                self._routes,
+                before_request=self.broker.membership.look_at_lease,
+            )
             self.broker.on_peers_changed.append(self._disconnect_gone)
             if self.broker.needs_others:
                 await self._accept()
