@@ -58,6 +58,7 @@ def store_run(LogSegment segment, records, int64_t position, int64_t now_ms) -> 
         if run.batch_count == 0:
             raise CorruptRecordError(f"no intact record batch at byte {position}")
         reserve_run(segment, run, position)
+        segment._compared_from = min(segment._compared_from, segment.log.size_bytes)
         segment.log.append_pieces(NULL, 0, data + position, run.end - position)
         index_run(segment, data, position, run.end)
         return StoredRun(run.end, run.batch_count, infos_of(records, data, position, run))

@@ -22,6 +22,7 @@ cdef class LogSegment:
     cdef int64_t _max_timestamp           # [ms] with _offset_of_max; of an active segment only
     cdef int64_t _offset_of_max
     cdef int64_t _first_timestamp         # [ms] of its first batch; -1: not read yet
+    cdef int64_t _compared_from           # what lies behind was compared and written in this life
     cdef set _reported                    # positions of damaged batches that were logged; or None
     cdef public int64_t created_ms
     cdef public int64_t index_interval_bytes
@@ -51,14 +52,18 @@ cdef class LogSegment:
     # See `slice_from`.
     cdef object slice_of(
         self, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
-        bint min_one_batch
+        bint min_one_batch, bint reader_compares
     )
+    # Whether the batches from `position` on were compared and written in this life, and just now.
+    cdef bint is_fresh(self, int64_t position) noexcept
     # The position of the first batch whose last offset is >= `offset`; -1 when there is none.
     cdef int64_t find_position(self, int64_t offset) except -2
     cdef int64_t start_position(self, int64_t offset) except -2
-    # Behind the last batch from `start` on that fits, ends below the bound and has a right CRC.
+    # Behind the last batch from `start` on that fits, ends below the bound and has a right CRC,
+    # which is not looked at where `is_compared`.
     cdef int64_t intact_end(
-        self, int64_t start, int64_t max_bytes, int64_t upper_bound_offset, bint min_one_batch
+        self, int64_t start, int64_t max_bytes, int64_t upper_bound_offset, bint min_one_batch,
+        bint is_compared
     ) except -1
     cdef int read_header_at(self, int64_t position, BatchHeader* header) except -1
     cdef OffsetIndex offsets(self)

@@ -10,7 +10,8 @@ last one.  The indexes of a closed segment are opened when they are first needed
 the .log file when they cannot be right.  An OSError leaves everything as it was before the call.
 
 The CRC of every batch is compared each time it is read for somebody: what the disk changed since it
-was written is not served.
+was written is not served.  One who compares it himself may leave that out at the end of what this
+process has compared and written: that has not come from the disk.
 """
 
 import logging
@@ -18,7 +19,7 @@ import os
 from contextlib import suppress
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
-from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
+from libc.stdint cimport INT32_MAX, INT64_MAX, int32_t, int64_t, uint8_t
 from libc.string cimport memcpy
 
 from .append_info cimport AppendInfo
@@ -50,6 +51,8 @@ DELETED_SUFFIX = ".deleted"
 cdef enum:
     # Fewer bytes are checked sooner than the GIL is given away and taken back.
     GIL_FREE_BYTES = 65536
+    # What was written last lies in the page cache as it was written: no disk had it meanwhile.
+    FRESH_BYTES = 16777216
 
 
 cdef class LogSegment:
@@ -77,6 +80,7 @@ cdef class LogSegment:
         self._max_timestamp = -1
         self._offset_of_max = base_offset
         self._first_timestamp = -1
+        self._compared_from = INT64_MAX
         self.log = MappedFile(
             self.path_of(LOG_SUFFIX), max_bytes=segment_bytes, is_writable=is_writable,
             size_bytes=size_bytes, submit=submit,
@@ -140,6 +144,7 @@ cdef class LogSegment:
         PyObject_GetBuffer(records, &buffer, PyBUF_SIMPLE)
         try:
             assert buffer.len == info.header.size_bytes, (buffer.len, info.header.size_bytes)
+            self._compared_from = min(self._compared_from, self.log.size_bytes)
             return self.append_one(
                 <const uint8_t*>buffer.buf, &info.header, info.base_offset, info.leader_epoch)
         finally:
@@ -171,26 +176,33 @@ cdef class LogSegment:
 
     def slice_from(
         self, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
-        bint min_one_batch=True,
+        bint min_one_batch=True, bint reader_compares=False,
     ) -> memoryview | None:
         """Whole batches from the one that holds `start_offset`, uncopied.
 
         Up to `max_bytes` (the first batch even above it, if `min_one_batch`), and below
         `upper_bound_offset`, and before the first damaged one.  Empty when none may be given; None
         when this segment has no record at or behind `start_offset`.  Raises LogCorruptedError where
-        the first batch is damaged.
+        the first batch is damaged; not for the CRC of fresh ones, where `reader_compares` them.
         """
-        return self.slice_of(start_offset, max_bytes, upper_bound_offset, min_one_batch)
+        return self.slice_of(
+            start_offset, max_bytes, upper_bound_offset, min_one_batch, reader_compares)
 
     cdef object slice_of(
         self, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
-        bint min_one_batch
+        bint min_one_batch, bint reader_compares
     ):
         cdef int64_t start = self.find_position(start_offset)
+        cdef bint is_compared
         if start < 0:
             return None
+        is_compared = reader_compares and self.is_fresh(start)
         return self.log.view_of(
-            start, self.intact_end(start, max_bytes, upper_bound_offset, min_one_batch))
+            start,
+            self.intact_end(start, max_bytes, upper_bound_offset, min_one_batch, is_compared))
+
+    cdef bint is_fresh(self, int64_t position) noexcept:
+        return position >= self._compared_from and self.log.size_bytes - position <= FRESH_BYTES
 
     def batch_at_or_after(self, int64_t offset) -> RecordBatch | None:
         """The first batch whose last offset is `offset` or above."""
@@ -442,7 +454,8 @@ cdef class LogSegment:
         return 0 if slot < 0 else self._offset_index.position_at(slot)
 
     cdef int64_t intact_end(
-        self, int64_t start, int64_t max_bytes, int64_t upper_bound_offset, bint min_one_batch
+        self, int64_t start, int64_t max_bytes, int64_t upper_bound_offset, bint min_one_batch,
+        bint is_compared
     ) except -1:
         """The end of the last batch that may be given; `start` if none may."""
         cdef const uint8_t* data = self.log.data()
@@ -452,14 +465,17 @@ cdef class LogSegment:
         cdef int64_t limit = min(start + max_bytes, size)
         cdef int64_t end
         cdef bint is_damaged = False
-        self.log.will_read(start, limit)
-        if limit - start < GIL_FREE_BYTES:
+        if not is_compared:
+            self.log.will_read(start, limit)
+        if is_compared or limit - start < GIL_FREE_BYTES:
             end = walk_intact(
-                data, start, limit, size, upper_bound_offset, min_one_batch, &is_damaged)
+                data, start, limit, size, upper_bound_offset, min_one_batch, is_compared,
+                &is_damaged)
         else:
             with nogil:
                 end = walk_intact(
-                    data, start, limit, size, upper_bound_offset, min_one_batch, &is_damaged)
+                    data, start, limit, size, upper_bound_offset, min_one_batch, False,
+                    &is_damaged)
         if is_damaged and end == start:
             self._refuse_damaged(start)
         return end
@@ -563,7 +579,7 @@ cdef class LogSegment:
 
 cdef int64_t walk_intact(
     const uint8_t* data, int64_t start, int64_t limit, int64_t size, int64_t upper_bound_offset,
-    bint min_one_batch, bint* is_damaged
+    bint min_one_batch, bint is_compared, bint* is_damaged
 ) noexcept nogil:
     cdef BatchHeader header
     cdef int64_t position = start
@@ -576,7 +592,7 @@ cdef int64_t walk_intact(
             break
         if header.base_offset + header.last_offset_delta >= upper_bound_offset:
             break
-        if not batch_crc_matches(data + position, &header):
+        if not is_compared and not batch_crc_matches(data + position, &header):
             is_damaged[0] = True
             break
         position += header.size_bytes

@@ -37,5 +37,6 @@ class LogState:
         max_bytes: int,
         upper_bound_offset: int,
         min_one_batch: bool = True,
+        reader_compares: bool = False,
     ) -> memoryview: ...
     def slot_of(self, offset: int) -> int: ...

@@ -50,11 +50,12 @@ cdef class LogState:
 
     def read_records(
         self, *, int64_t start_offset, int64_t max_bytes, int64_t upper_bound_offset,
-        bint min_one_batch=True
+        bint min_one_batch=True, bint reader_compares=False
     ) -> memoryview:
         """Whole batches from the one that holds `start_offset`, uncopied, below the bound.
 
-        The first batch is given even above `max_bytes` if `min_one_batch`.  Raises
+        The first batch is given even above `max_bytes` if `min_one_batch`.  `reader_compares`: who
+        gets them compares their CRCs, so fresh ones need not be compared here, too.  Raises
         OffsetOutOfRangeError outside of log_start_offset..log_end_offset (both inclusive).
         """
         cdef LogSegment segment
@@ -67,7 +68,7 @@ cdef class LogState:
             for slot in range(self.slot_of(start_offset), len(self.segments)):
                 segment = self.segments[slot]
                 found = segment.slice_of(
-                    start_offset, max_bytes, upper_bound_offset, min_one_batch)
+                    start_offset, max_bytes, upper_bound_offset, min_one_batch, reader_compares)
                 if found is not None:
                     return found
         except OSError as error:

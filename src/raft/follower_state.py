@@ -5,12 +5,17 @@ NEVER_MS = -(1 << 62)
 
 
 class FollowerState:
-    """`log_end_offset` is UNKNOWN_OFFSET until it fetches from this leader in this epoch."""
+    """`log_end_offset` is UNKNOWN_OFFSET until it fetches from this leader in this epoch.
+
+    `given_offset`: from where it was given records last.  What it asks for again it may have
+    refused, so this broker compares it then and says what is wrong with its log.
+    """
 
     __slots__ = (
         "broker_id",
         "caught_up_ms",
         "fetched_ms",
+        "given_offset",
         "incarnation",
         "leader_end_then",
         "log_end_offset",
@@ -25,6 +30,7 @@ class FollowerState:
         self.caught_up_ms = NEVER_MS
         self.fetched_ms = NEVER_MS
         self.leader_end_then = UNKNOWN_OFFSET
+        self.given_offset = UNKNOWN_OFFSET
 
     def note_fetch(
         self,

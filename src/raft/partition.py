@@ -271,25 +271,22 @@ class Partition(Replica):
         now_ms: int,
         min_one_batch: bool = True,
     ) -> FetchedRecords:
-        """Batches from `fetch_offset` up to the log's end; the follower has all before it.
+        """Batches from `fetch_offset` on; the follower has all before, which may be committed now.
 
-        That may move the high watermark and bring the follower into the isr.  Raises as
-        `fetch_records`, and StaleBrokerEpochError for an incarnation that is not the live one.
+        Raises as `fetch_records`, and StaleBrokerEpochError for a dead incarnation.
         """
-        followers = self._followers
+        followers, log = self._followers, self.log
         if current_leader_epoch != self.leader_epoch or not self.is_leader:
             raise self._why_refused(current_leader_epoch)
-        if followers is None:
+        if followers is None or log is None:
             raise NotLeaderOrFollowerError(f"{self.topic}-{self.index} has no other replica")
-        log = self._usable_log()
         follower = followers.follower(broker_id, incarnation)
         start_offset, end_offset = log.log_start_offset, log.log_end_offset
-        diverging = None
+        records, diverging = _NOTHING, None
         if last_fetched_epoch >= 0:
             diverging = find_divergence(
                 log, fetch_offset, last_fetched_epoch, current_epoch=self.leader_epoch
             )
-        records = _NOTHING
         if diverging is None:
             if not start_offset <= fetch_offset <= end_offset:
                 raise OffsetOutOfRangeError(fetch_offset, start_offset, end_offset)
@@ -304,7 +301,10 @@ class Partition(Replica):
                     max_bytes=max_bytes,
                     upper_bound_offset=end_offset,
                     min_one_batch=min_one_batch,
+                    reader_compares=fetch_offset != follower.given_offset,
                 )
+                if records:
+                    follower.given_offset = fetch_offset
         return FetchedRecords(
             records, self.high_watermark, log.last_stable_offset, start_offset, None, diverging
         )

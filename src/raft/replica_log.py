@@ -51,6 +51,7 @@ class ReplicaLog(Protocol):
         max_bytes: int,
         upper_bound_offset: int,
         min_one_batch: bool = ...,
+        reader_compares: bool = ...,
     ) -> memoryview: ...
 
     def aborted_transactions(

@@ -9,6 +9,7 @@ from headrace.core.errors import (
     CorruptRecordError,
     InvalidRecordError,
     LogClosedError,
+    LogCorruptedError,
     OffsetOutOfRangeError,
     OutOfOrderSequenceError,
 )
@@ -196,6 +197,66 @@ def test_follower_keeps_the_offsets_and_epochs_of_the_leader(tmp_path: Path) -> 
     assert fresh.log_end_offset == 4
     for log in (leader, follower, fresh):
         log.close()
+
+
+def flip_last_byte(log: Log) -> None:
+    """What a disk may do: the last byte of the last batch is another one."""
+    with open(log.active_segment.path_of(".log"), "r+b") as file:
+        file.seek(log.size_bytes - 1)
+        (last,) = file.read(1)
+        file.seek(log.size_bytes - 1)
+        file.write(bytes([last ^ 1]))
+
+
+def is_given_for_comparing(log: Log, offset: int) -> bool:
+    """Whether who compares CRCs himself is given what nobody else is."""
+    limits = {"max_bytes": 1 << 20, "upper_bound_offset": log.log_end_offset}
+    with pytest.raises(LogCorruptedError, match="CRC"):
+        log.read_records(start_offset=offset, **limits)
+    try:
+        records = log.read_records(start_offset=offset, reader_compares=True, **limits)
+    except LogCorruptedError:
+        return False
+    assert next(iter_batches(records)).base_offset == offset
+    return True
+
+
+@pytest.mark.parametrize("size", [100, 50_000])  # stored into the mapping, written by pwrite
+def test_what_was_compared_just_now_is_not_compared_for_who_does(tmp_path: Path, size: int) -> None:
+    leader, follower = open_log(tmp_path / "leader"), open_log(tmp_path / "follower")
+    for _ in range(2):
+        leader.append_as_leader(make_batch(value=b"v" * size), leader_epoch=1)
+    everything = leader.read_records(start_offset=0, max_bytes=1 << 20, upper_bound_offset=2)
+    follower.append_as_follower(bytes(everything))
+    for log in (leader, follower):
+        flip_last_byte(log)
+        assert is_given_for_comparing(log, 1)
+        log.close()
+
+
+def test_what_an_earlier_life_wrote_is_compared_for_everybody(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.append_as_leader(make_batch(), leader_epoch=1)
+    log.close()
+    log = open_log(tmp_path)
+    flip_last_byte(log)
+    assert not is_given_for_comparing(log, 0)
+    log.append_as_leader(make_batch(), leader_epoch=1)
+    assert not is_given_for_comparing(log, 0)
+    flip_last_byte(log)
+    assert is_given_for_comparing(log, 1)
+    log.close()
+
+
+def test_what_was_written_a_while_ago_is_compared_for_everybody(tmp_path: Path) -> None:
+    log = open_log(tmp_path)
+    log.append_as_leader(make_batch(), leader_epoch=1)
+    flip_last_byte(log)
+    for _ in range(17):
+        assert is_given_for_comparing(log, 0)
+        log.append_as_leader(make_batch(value=bytes(1_000_000)), leader_epoch=1)
+    assert not is_given_for_comparing(log, 0)
+    log.close()
 
 
 def test_segments_below_the_log_start_are_deleted_under_their_readers(tmp_path: Path) -> None:

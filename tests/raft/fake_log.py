@@ -87,6 +87,7 @@ class FakeLog:
         max_bytes: int,
         upper_bound_offset: int,
         min_one_batch: bool = True,
+        reader_compares: bool = False,
     ) -> memoryview:
         if not self.log_start_offset <= start_offset <= self.log_end_offset:
             raise OffsetOutOfRangeError(start_offset, self.log_start_offset, self.log_end_offset)
