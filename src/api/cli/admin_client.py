@@ -3,6 +3,7 @@
 Plain values go in and come out; a refusal by the broker is an `AdminError` with the code's name.
 """
 
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from ...core.errors import HeadraceError
 from ...core.kafka_uuid import uuid_to_text
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
-from .broker_connection import BrokerConnection, BrokerUnreachableError
+from .broker_connection import SILENCE_S, BrokerConnection, BrokerUnreachableError
 
 TOPIC_RESOURCE = 2
 BROKER_RESOURCE = 4
@@ -136,15 +137,34 @@ class AdminClient:
     # -- whom to ask ------------------------------------------------------------------------------
 
     def any_broker(self) -> BrokerConnection:
-        """A connection to the first bootstrap address that answers."""
+        """A connection to the first bootstrap address that answers.
+
+        One that is silent for a while (a stopped process still takes connections) is asked last
+        from then on, and waited for only where no other answers.
+        """
         failure: BrokerUnreachableError | None = None
+        silent: list[tuple[str, int]] = []
         for address in self._bootstrap:
             try:
-                return self._connect(address)
+                connection = self._connect(address)
+                is_last = len(silent) + 1 == len(self._bootstrap)
+                if is_last or connection.answers_within(SILENCE_S):
+                    self._ask_last(silent)
+                    return connection
             except BrokerUnreachableError as error:
                 failure = failure or error
+            else:
+                silent.append(address)
+                print(f"headrace: {connection.address} does not answer", file=sys.stderr)
+        if silent:
+            return self._connect(silent[0])
         assert failure is not None
         raise failure
+
+    def _ask_last(self, silent: list[tuple[str, int]]) -> None:
+        for address in silent:
+            self._bootstrap.remove(address)
+            self._bootstrap.append(address)
 
     def broker(self, node_id: int) -> BrokerConnection:
         """A connection to one broker by its id."""
@@ -174,7 +194,10 @@ class AdminClient:
     def _connect(self, address: tuple[str, int]) -> BrokerConnection:
         if address not in self._connections:
             self._connections[address] = BrokerConnection(
-                *address, timeout_s=self.timeout_s, client_id=self._client_id
+                *address,
+                timeout_s=self.timeout_s,
+                client_id=self._client_id,
+                on_silence=_tell_silence,
             )
         return self._connections[address]
 
@@ -427,6 +450,10 @@ class AdminClient:
         check(answer.get("error_code", 0), f"broker {node_id}")
         results: list[dict[str, Any]] = answer["results"]
         return results
+
+
+def _tell_silence(address: str) -> None:
+    print(f"headrace: waiting for an answer from {address}", file=sys.stderr)
 
 
 def _record_row(topic: str, partition: int, low_watermark: int, error: ErrorCode) -> dict[str, Any]:

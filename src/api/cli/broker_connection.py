@@ -6,6 +6,7 @@ Not for records at speed: `headrace produce` and `consume` use a kept Kafka clie
 import select
 import socket
 import struct
+from collections.abc import Callable
 from typing import Any
 
 from ...core.errors import HeadraceError, MalformedBytesError
@@ -16,6 +17,8 @@ from ..wire.headers import decode_response_header, encode_request_frame
 from ..wire.registry import schema_versions
 
 MAX_RESPONSE_BYTES = 100 * 1024 * 1024
+SILENCE_S = 2.5
+"""After so long a person is told whom the command waits for."""
 
 
 class BrokerUnreachableError(HeadraceError):
@@ -42,12 +45,21 @@ class BrokerConnection:
     """Requests in, decoded answers out, one at a time, at the newest version both sides know."""
 
     def __init__(
-        self, host: str, port: int, *, timeout_s: float, client_id: str = "headrace-cli"
+        self,
+        host: str,
+        port: int,
+        *,
+        timeout_s: float,
+        client_id: str = "headrace-cli",
+        on_silence: Callable[[str], None] | None = None,
     ) -> None:
+        """`on_silence` is told the address where an answer takes longer than SILENCE_S."""
         self.address = f"{host}:{port}"
         self.client_id = client_id
+        self._on_silence = on_silence
         self._correlation_id = 0
         self._versions: dict[int, tuple[int, int]] | None = None
+        self._versions_asked: int | None = None
         try:
             self._socket = socket.create_connection((host, port), timeout=timeout_s)
         except OSError as error:
@@ -64,7 +76,9 @@ class BrokerConnection:
     def api_versions(self) -> dict[int, tuple[int, int]]:
         """API key -> (lowest, highest) version that the broker advertises."""
         if self._versions is None:
-            answer = self._exchange(ApiKey.API_VERSIONS, 0, {})
+            asked = self._ask_versions()
+            self._tell_silence()
+            answer = self.receive_answer(ApiKey.API_VERSIONS, 0, asked)
             if answer["error_code"] != ErrorCode.NONE:
                 reason = ErrorCode(answer["error_code"]).name
                 raise BrokerUnreachableError(self.address, f"ApiVersions answered {reason}")
@@ -73,6 +87,20 @@ class BrokerConnection:
                 for row in answer["api_keys"]
             }
         return self._versions
+
+    def answers_within(self, seconds: float) -> bool:
+        """Whether it has told its versions by then; else the question is still open."""
+        if self._versions is None:
+            self._ask_versions()
+            if not self.wait_readable(seconds):
+                return False
+            self.api_versions()
+        return True
+
+    def _ask_versions(self) -> int:
+        if self._versions_asked is None:
+            self._versions_asked = self.send_request(ApiKey.API_VERSIONS, 0, {})
+        return self._versions_asked
 
     def version_of(self, api_key: ApiKey, max_version: int = 32767) -> int:
         """The newest version both sides know; raises UnsupportedByBrokerError if there is none."""
@@ -91,7 +119,12 @@ class BrokerConnection:
 
     def _exchange(self, api_key: ApiKey, version: int, body: dict[str, Any]) -> dict[str, Any]:
         correlation_id = self.send_request(api_key, version, body)
+        self._tell_silence()
         return self.receive_answer(api_key, version, correlation_id)
+
+    def _tell_silence(self) -> None:
+        if self._on_silence is not None and not self.wait_readable(SILENCE_S):
+            self._on_silence(self.address)
 
     def send_request(self, api_key: ApiKey, version: int, body: dict[str, Any]) -> int:
         """Sends one request; its correlation id, for `receive_answer` in the same order."""

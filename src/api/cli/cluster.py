@@ -9,6 +9,7 @@ from . import cluster_admin, replication_throttles
 from .admin_client import AdminClient, TopicInfo
 from .cluster_moves import (
     MoveWatch,
+    check_arrived,
     check_brokers,
     check_log_dirs,
     move_to_log_dirs,
@@ -235,6 +236,8 @@ def _move(
     move_to_log_dirs(client, log_dirs, must_wait=not args.no_wait)
     if not args.no_wait:
         MoveWatch(client, list(targets), is_silent=args.json).wait()
+        if args.verb == "reassign":
+            check_arrived(client, targets)
     if args.json:
         rows = [
             {"topic": topic, "partition": index, "replicas": replicas}

@@ -12,6 +12,8 @@ from .replica_log_dirs import ANY_LOG_DIR, Replica, find_log_dirs, start_moves
 
 _LOOK_EVERY_S = 0.25
 _BAR_CELLS = 20
+_TOLD_WITHIN_S = 2.0
+_NAMED = 5
 
 
 def check_brokers(text: str, brokers: Sequence[int]) -> list[int]:
@@ -102,6 +104,41 @@ def targets_without(
                     "broker is there to take it"
                 )
             yield (topic.name, part.index), replicas
+
+
+def check_arrived(client: AdminClient, targets: Mapping[Place, Sequence[int] | None]) -> None:
+    """CliError where a partition that moves no more is not where it was sent.
+
+    Another reassignment that comes meanwhile replaces this one; no broker says so.
+    """
+    wanted = {place: tuple(to) for place, to in targets.items() if to is not None}
+    started = time.monotonic()
+    while elsewhere := _not_as_wanted(client, wanted):
+        # Whoever is asked may hear of the last step a moment after the controller.
+        if time.monotonic() - started > _TOLD_WITHIN_S:
+            raise CliError(
+                f"{len(elsewhere)} of {len(wanted)} partitions were moved or called off by "
+                f"another reassignment meanwhile: {'; '.join(elsewhere[:_NAMED])}"
+                f"{'; ...' if len(elsewhere) > _NAMED else ''}"
+            )
+        select.select([], [], [], _LOOK_EVERY_S)
+
+
+def _not_as_wanted(client: AdminClient, wanted: Mapping[Place, tuple[int, ...]]) -> list[str]:
+    held = {
+        (topic.name, part.index): part.replicas
+        for topic in client.topics({topic for topic, _ in wanted})
+        for part in topic.partitions
+    }
+    return [
+        f"{topic}-{index} is on {_ids(held.get((topic, index), ()))}, not on {_ids(to)}"
+        for (topic, index), to in wanted.items()
+        if held.get((topic, index)) != to
+    ]
+
+
+def _ids(brokers: Sequence[int]) -> str:
+    return ",".join(map(str, brokers)) or "no broker"
 
 
 class MoveWatch:

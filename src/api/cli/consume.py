@@ -9,6 +9,7 @@ from typing import Any
 
 from ...core.errors import HeadraceError
 from .common import add_client_arguments, add_command, parse_name_values, positive_seconds
+from .group_wait import GroupWait
 
 HELP = "print records"
 EXAMPLES = """examples:
@@ -165,9 +166,17 @@ def assignment_of(consumer: Any, args: argparse.Namespace) -> list[Any]:
 
 
 def follow(
-    consumer: Any, *, partitions: int, exit_at_end: bool, idle_timeout_s: float | None
+    consumer: Any,
+    *,
+    partitions: int,
+    exit_at_end: bool,
+    idle_timeout_s: float | None,
+    on_idle: Callable[[Any], None] = lambda _consumer: None,
 ) -> Iterator[Any]:
-    """Messages as they come, until the end of every partition or the time without one is up."""
+    """Messages as they come, until the end of every partition or the time without one is up.
+
+    `on_idle(consumer)` is called whenever none came for a moment.
+    """
     from confluent_kafka import KafkaError
 
     at_end: set[tuple[str, int]] = set()
@@ -177,6 +186,7 @@ def follow(
     while True:
         message = consumer.poll(wait_s)
         if message is None:
+            on_idle(consumer)
             idle_s += wait_s
             if idle_timeout_s is not None and idle_s >= idle_timeout_s:
                 return
@@ -233,6 +243,7 @@ def _print_records(
         partitions=partitions,
         exit_at_end=args.exit_at_end,
         idle_timeout_s=args.idle_timeout,
+        **({} if args.group is None else {"on_idle": GroupWait(args).look}),
     ):
         sys.stdout.buffer.write(render(message))
         sys.stdout.buffer.flush()

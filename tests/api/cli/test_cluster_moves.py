@@ -4,10 +4,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from headrace.api.cli import cluster
+from headrace.api.cli import cluster, cluster_moves
 from headrace.api.cli.admin_client import PartitionInfo, TopicInfo
 from headrace.api.cli.cluster_admin import Moving
 from headrace.api.cli.cluster_moves import (
+    check_arrived,
     check_brokers,
     progress_line,
     spread_replicas,
@@ -63,7 +64,7 @@ class Moved:
     def __init__(self, *looks: list[TopicInfo]) -> None:
         self._looks = list(looks)
 
-    def topics(self) -> list[TopicInfo]:
+    def topics(self, _names: object = None) -> list[TopicInfo]:
         return self._looks.pop(0)
 
 
@@ -83,6 +84,15 @@ def test_a_removed_broker_is_empty_only_if_nothing_came_to_it_meanwhile(
     else:
         assert cluster._remove(client, args) == 0  # type: ignore[arg-type]
         assert "holds nothing any more" in capsys.readouterr().out
+
+
+def test_a_move_that_another_one_replaced_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = {("a", 0): [1, 2], ("a", 1): [1, 2], ("b", 0): None}
+    late, there, taken = (topic("a", (1, 2), held) for held in ((0, 2), (1, 2), (0, 2)))
+    check_arrived(Moved([late], [there]), targets)  # type: ignore[arg-type]
+    monkeypatch.setattr(cluster_moves, "_TOLD_WITHIN_S", -1.0)
+    with pytest.raises(CliError, match=r"1 of 2 partitions .* a-1 is on 0,2, not on 1,2"):
+        check_arrived(Moved([taken]), targets)  # type: ignore[arg-type]
 
 
 def test_without_a_spare_broker_the_copies_become_fewer() -> None:
