@@ -20,6 +20,8 @@ from .errors import CorruptRecordError
 cdef enum:
     # Fewer bytes are checked sooner than the GIL is given away and taken back.
     GIL_FREE_BYTES = 65536
+    # How many times 64 KiB of pages are made at once for a large append that is expected.
+    ROOM_STEPS = 2
 
 # Where the run ended, how many batches it had, and (position, info) of those of idempotent
 # producers.
@@ -64,6 +66,22 @@ def store_run(LogSegment segment, records, int64_t position, int64_t now_ms) -> 
         return StoredRun(run.end, run.batch_count, infos_of(records, data, position, run))
     finally:
         PyBuffer_Release(&buffer)
+
+
+def make_room(LogSegment segment, int64_t size_bytes) -> int:
+    """Make pages for a part of the `size_bytes` that come next; how many bytes still have none.
+
+    What does not fit into `segment` is not counted.  A part is small: who calls holds nobody up
+    for long.
+    """
+    cdef int64_t end = min(segment.log.size_bytes + size_bytes, segment.log.max_bytes)
+    cdef int64_t made_before = segment.log._warm_end
+    segment.log.reserve(end)
+    for _ in range(ROOM_STEPS):
+        segment.log.warm(end)
+    if segment.log._warm_end == made_before:
+        return 0
+    return max(end - segment.log._warm_end, 0)
 
 
 cdef Run walk_run(

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .append_info import AppendInfo
-from .batch_run import store_run, stored_info
+from .batch_run import make_room, store_run, stored_info
 from .batch_validator import BatchValidator
 from .clock import Clock
 from .errors import (
@@ -192,6 +192,13 @@ class Log(LogState):
             for start, info in run.of_producers:
                 self._note_producer(memoryview(records)[start : start + info.size_bytes], info)
             position = run.end
+
+    def make_room(self, size_bytes: int) -> int:
+        """Do a part of what appending `size_bytes` will cost; how many bytes of it are left."""
+        if self._refusal is not None:
+            raise self._refused()
+        with self._storage_guard():
+            return make_room(self.active_segment, size_bytes)
 
     def aborted_transactions(
         self, start_offset: int, upper_bound_offset: int

@@ -381,6 +381,15 @@ class Partition(Replica):
             self.high_watermark = committed
             log.update_high_watermark(committed)
 
+    def make_room(self, size_bytes: int) -> int:
+        """See `Log.make_room`; raises KafkaStorageError."""
+        log = self._usable_log()
+        try:
+            return log.make_room(size_bytes)
+        except KafkaStorageError as error:
+            self._note_refusal(error)
+            raise
+
     @property
     def must_flush_before_report(self) -> bool:
         """Whether flush.messages asks for a sync before the leader may count on what was stored."""

@@ -7,6 +7,10 @@ an incremental session (KIP-227), so a partition without news is in neither requ
 What changes meanwhile goes out at once in a second request, which makes the leader answer the
 first.  A partition that the leader refuses is left out for a while, one with flush.messages until
 what it brought is on disk, a throttled one that is out of sync while the quota is used up (KIP-73).
+
+Most of what it costs to store a large answer are new pages.  One that catches up gets them ahead,
+a part in each turn of the loop, and is left out while it has none for the next answer: who waits
+for the other partitions waits for a part of an answer, never for a whole one.
 Knows no sockets and no time: both come by the constructor.  Loop thread only.
 """
 
@@ -116,10 +120,13 @@ class _Followed:
     """One partition of a loop."""
 
     __slots__ = (
+        "answer_bytes",
         "asked_offset",
+        "awaits_room",
         "backoff_ms",
         "is_in_session",
         "is_in_sync",
+        "is_making_room",
         "is_paused",
         "key",
         "partition",
@@ -135,6 +142,9 @@ class _Followed:
         self.is_in_sync = False  # it has all that its leader said is committed
         self.request_number = -1  # of the last request that named it; -1: none yet
         self.asked_offset = -1
+        self.answer_bytes = 0  # how much the last answer brought, so the next one may
+        self.is_making_room = False  # a part of it comes in the next turn of the loop
+        self.awaits_room = False  # and is left out until then
 
     def is_answered_by(self, request_number: int) -> bool:
         """Whether what the answer to that request tells is about where our log ends now."""
@@ -326,8 +336,38 @@ class LeaderFetcher:
             return
         if partition.must_flush_before_report:
             self._flush_first(found)
-        else:
-            self._changed[found.key] = found
+            return
+        self._changed[found.key] = found
+        if not found.is_in_sync and told["records"]:
+            self._expect_more(found, len(told["records"]))
+
+    def _expect_more(self, found: _Followed, size_bytes: int) -> None:
+        """Get room for an answer like the last one, and for another while that one is under way."""
+        found.answer_bytes = size_bytes
+        if not found.is_making_room:
+            found.is_making_room = True
+            self._schedule(0, lambda: self._make_room(found))
+        else:  # there may be none even for the next one
+            found.awaits_room = True
+            self._leave_out(found)
+
+    def _make_room(self, found: _Followed) -> None:
+        """One part of it; the next one in another turn of the loop."""
+        found.is_making_room = False
+        if self._followed.get(found.key) is not found or not found.partition.is_follower:
+            return
+        try:
+            missing_bytes = found.partition.make_room(2 * found.answer_bytes)
+        except HeadraceError as error:
+            found.awaits_room = False
+            self._pause(found, str(error), logging.WARNING)
+            return
+        if missing_bytes:
+            found.is_making_room = True
+            self._schedule(0, lambda: self._make_room(found))
+        if found.awaits_room and missing_bytes <= found.answer_bytes:
+            found.awaits_room = False
+            self._resume(found)
 
     def _flush_first(self, found: _Followed) -> None:
         """Name it in no request until what it stored is on disk."""

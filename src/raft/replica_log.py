@@ -44,6 +44,8 @@ class ReplicaLog(Protocol):
 
     def append_as_follower(self, records: Any, /) -> None: ...
 
+    def make_room(self, size_bytes: int, /) -> int: ...
+
     def read_records(
         self,
         *,

@@ -28,6 +28,8 @@ LARGE = batch_of(100)  # goes through pwrite
 SMALL = batch_of(1)  # is stored into the mapping
 # Zeros are written so far ahead of what is stored, by pages.
 AHEAD_PAGES = 64 * 1024 // mmap.PAGESIZE
+# And so many pages, at most, are made at once for a large append that is expected.
+ROOM_PAGES = 128 * 1024 // mmap.PAGESIZE
 
 
 @pytest.fixture
@@ -114,4 +116,44 @@ def test_what_has_left_the_page_cache_is_brought_back_in_large_pieces(log: Log) 
     waited = resource.getrusage(resource.RUSAGE_SELF).ru_majflt - before
     assert taken_bytes > 900_000
     assert waited < taken_bytes / mmap.PAGESIZE / 4
+    log.close()
+
+
+def test_room_for_a_large_append_is_made_in_small_parts(log: Log) -> None:
+    log.append_as_leader(LARGE, leader_epoch=0)
+    path, expected_bytes = log.active_segment.log.path, 10 * len(LARGE)
+    left_bytes, cached = expected_bytes, sum(cached_pages(path))
+    while left_bytes:
+        less_bytes = log.make_room(expected_bytes)
+        assert less_bytes < left_bytes
+        now_cached = sum(cached_pages(path))
+        assert now_cached - cached <= ROOM_PAGES
+        left_bytes, cached = less_bytes, now_cached
+    assert log.make_room(expected_bytes) == 0
+    assert sum(cached_pages(path)) == cached
+    for _ in range(10):
+        log.append_as_leader(LARGE, leader_epoch=0)
+    assert sum(cached_pages(path)) == cached, "all of it was there"
+    assert read(log, 0) > 1 << 19
+    log.close()
+
+
+def test_room_ends_where_the_segment_does(tmp_path: Path) -> None:
+    log = Log.open(
+        tmp_path / "clicks-0",
+        topic="clicks",
+        partition=0,
+        config=LogConfig(segment_bytes=2 * len(LARGE) + 5000),
+        clock=ManualClock(now_ms=NOW_MS),
+        worker=InlineWorker(),
+        is_clean=False,
+    )
+    log.append_as_leader(LARGE, leader_epoch=0)
+    calls = 1
+    while log.make_room(10 * len(LARGE)):
+        calls += 1
+    assert calls <= len(LARGE) // (ROOM_PAGES * mmap.PAGESIZE) + 2
+    for _ in range(4):
+        log.append_as_leader(LARGE, leader_epoch=0)
+    assert len(log.segments) > 1
     log.close()

@@ -1,11 +1,12 @@
 """A follower's fetch loop, with a leader and a timetable that the test plays."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.core.config_def import LONG_MAX
-from headrace.core.errors import CorruptRecordError
+from headrace.core.errors import CorruptRecordError, KafkaStorageError
 from headrace.core.log_config import LogConfig
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
 from headrace.raft.replication_quota import ReplicationQuota
@@ -33,6 +34,8 @@ class FakePartition:
         self.error: Exception | None = None
         self.must_flush_before_report = False
         self.flushing: list[Any] = []
+        self.room_error: Exception | None = None
+        self.missing_room_bytes: list[int] = []  # what each part of making room leaves
 
     @property
     def log_end_offset(self) -> int:
@@ -48,6 +51,11 @@ class FakePartition:
         self.log.log_start_offset = max(self.log.log_start_offset, said["log_start_offset"])
         self.log.log_end_offset += len(records)
         self.told.append((bytes(records), said["high_watermark"]))
+
+    def make_room(self, size_bytes: int) -> int:
+        if self.room_error is not None:
+            raise self.room_error
+        return self.missing_room_bytes.pop(0) if self.missing_room_bytes else 0
 
     def truncate_for(self, diverging: tuple[int, int]) -> None:
         self.log.log_end_offset = diverging[1]
@@ -335,3 +343,65 @@ def test_what_an_earlier_life_left_is_on_disk_before_it_is_reported(stage: Stage
     (on_flushed,) = follower.flushing
     on_flushed()
     assert stage.asked == {0: 0}
+
+
+def behind(index: int, records: bytes) -> dict[str, Any]:
+    """An answer to one that catches up: much more is committed."""
+    return told(index, records, high_watermark=1000)
+
+
+def test_one_that_catches_up_is_asked_for_once_there_is_room_for_its_next_answer(
+    stage: Stage,
+) -> None:
+    """And the others in the meantime, so that who waits for them waits for no large append."""
+    slow, _ = stage.begin(2)
+    slow.missing_room_bytes = [7, 6, 5, 4, 2, 1]
+    stage.answer(behind(0, b"abcd"))
+    assert stage.asked == {0: 4}, "the first time there is nothing to go by"
+    stage.scheduler.turn()
+    stage.answer(behind(0, b"abcd"))
+    assert (stage.asked, stage.forgotten) == ({}, [0])
+    stage.answer(told(1, b"x"))
+    assert stage.asked == {1: 1}
+    stage.scheduler.turn()
+    stage.scheduler.turn()
+    assert slow.missing_room_bytes == [4, 2, 1], "a part in a turn"
+    assert stage.asked == {1: 1}
+    stage.scheduler.turn()
+    assert (stage.asked, len(stage.requests)) == ({0: 8}, 2), "room for one answer"
+    stage.scheduler.advance(0)
+    assert slow.missing_room_bytes == [], "and for the one behind it, while that is under way"
+    assert len(stage.requests) == 2
+    assert stage.scheduler.pending == 0
+
+
+def test_one_in_sync_gets_no_room(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    follower.missing_room_bytes = [1]
+    stage.answer(told(0, b"abcd", high_watermark=4))
+    stage.scheduler.advance(0)
+    assert follower.missing_room_bytes == [1]
+    assert stage.asked == {0: 4}
+
+
+def test_where_no_room_can_be_made_it_is_asked_for_later(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    follower.room_error = KafkaStorageError(Path("clicks-0"), "No space left on device")
+    stage.answer(behind(0, b"abcd"))
+    stage.answer(behind(0, b"abcd"))
+    assert not stage.requests
+    stage.scheduler.advance(0)
+    assert not stage.requests
+    follower.room_error = None
+    stage.scheduler.advance(20)
+    assert stage.asked == {0: 8}
+
+
+def test_one_that_is_followed_no_more_gets_no_room(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    follower.missing_room_bytes = [5, 5, 5, 5]
+    stage.answer(behind(0, b"abcd"))
+    follower.is_follower, follower.leader_id = False, None
+    stage.fetchers.role_changed(follower)
+    stage.scheduler.advance(0)
+    assert follower.missing_room_bytes == [5, 5, 5, 5]

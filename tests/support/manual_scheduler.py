@@ -42,6 +42,16 @@ class ManualScheduler:
                 timer.callback()
         self._clock.advance(end_ms - self._clock.monotonic_ms())
 
+    def turn(self) -> None:
+        """Call what is due now, but not what is scheduled by that."""
+        now_ms = self._clock.monotonic_ms()
+        due = [timer for due_ms, _, timer in sorted(self._timers) if due_ms <= now_ms]
+        self._timers = [each for each in self._timers if each[0] > now_ms]
+        heapq.heapify(self._timers)
+        for timer in due:
+            if not timer.is_cancelled:
+                timer.callback()
+
     @property
     def pending(self) -> int:
         """How many timers may still fire."""
