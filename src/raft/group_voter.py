@@ -56,6 +56,7 @@ class GroupVoter(LibraryGroup):
         "_pre_votes",
         "_retry_s",
         "_stood_s",
+        "_told",
         "_unheard_tries",
         "_votes",
         "broker_id",
@@ -90,6 +91,8 @@ class GroupVoter(LibraryGroup):
         self._must_send = False
         self._retry_s = RETRY_S
         self._stood_s = _AT_ONCE
+        # The last acknowledgement as (term, next_index), if it came or will come to the leader.
+        self._told: tuple[int, int] | None = None
         self._active_s = environment.monotonic_s()
         super().__init__(broker_id, self._others.values(), self._send_for_library)
         self.start_at(self.journal.first_index)
@@ -128,6 +131,7 @@ class GroupVoter(LibraryGroup):
 
     def _sleep(self) -> None:
         self._is_quiesced = True
+        self._told = None
         self.environment.set_awake(self, False)
 
     def _wake(self) -> None:
@@ -243,6 +247,7 @@ class GroupVoter(LibraryGroup):
         node = self._others.get(broker_id)
         if node is None or self._is_closed:
             return
+        self._told = None
         self.connect(node)
         if is_new_session and node is self.leader_node:
             self.forget_leader()
@@ -295,7 +300,9 @@ class GroupVoter(LibraryGroup):
                 node, GroupMessage.APPEND, term, message["commit_index"], *place, entries
             )
         if name == "next_node_idx":
-            fields = message["next_node_idx"], message["reset"], message["success"]
+            next_index, is_success = message["next_node_idx"], message["success"]
+            self._told = (term, next_index) if is_success else None
+            fields = next_index, message["reset"], is_success
             return self._send(node, GroupMessage.APPEND_REPLY, term, *fields)
         if name == "request_vote":
             fields = message["last_log_index"], message["last_log_term"], self._is_transfer_target

@@ -395,8 +395,13 @@ class RaftGroup(GroupVoter):
         fresh = entries[known - prev_index :] if known >= prev_index else entries
         if known >= prev_index + len(entries):
             # All of it is here: say so, and truncate nothing that may have been acknowledged.
+            told = term, known + 1
+            is_heartbeat = commit_index <= self.committed_index
             self._follow(node, term, min(commit_index, known))
-            self._send(node, GroupMessage.APPEND_REPLY, term, known + 1, False, True)
+            if entries or is_heartbeat or told != self._told:
+                self._told = told
+                self._send(node, GroupMessage.APPEND_REPLY, *told, False, True)
+            # Else it says only that what was acknowledged is committed: that needs no answer.
             return
         if known >= prev_index:
             prev_index, prev_term = known, self.journal.term_at(known)

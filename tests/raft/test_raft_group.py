@@ -422,3 +422,31 @@ def test_a_group_that_has_nothing_to_do_takes_two_and_a_half_kib() -> None:
         tracemalloc.stop()
     assert len(groups) == count
     assert (after - before) / count < 2560
+
+
+def test_a_decision_takes_one_acknowledgement_of_each_follower() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    cluster.run(0.2)
+    before = {b: member.sent_count for b, member in cluster.members.items()}
+    for number in range(10):
+        cluster.propose(leader, b"%d" % number)
+        cluster.settle()
+    for broker_id, member in cluster.members.items():
+        assert cluster.payloads(broker_id) == [b"%d" % number for number in range(10)]
+        # A leader sends the entry and that it is committed, to each of the two.
+        expected = 10 * (4 if broker_id == leader else 1)
+        assert member.sent_count - before[broker_id] == expected
+
+
+def test_heartbeats_are_answered_also_where_nothing_is_new() -> None:
+    cluster = RaftCluster()
+    leader = cluster.elect()
+    cluster.propose(leader, b"x")
+    cluster.settle()
+    follower = next(b for b in cluster.voters if b != leader)
+    before = cluster.members[follower].sent_count
+    cluster.now_s += 0.3
+    cluster.tick(leader)
+    cluster.settle()
+    assert cluster.members[follower].sent_count == before + 1
