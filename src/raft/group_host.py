@@ -2,7 +2,8 @@
 
 It is the `GroupEnvironment` of its groups.  Nothing that a turn decided leaves it before the batch
 that justifies it is on disk: messages wait in outboxes, outcomes in `after_sync`, applied entries
-in their group's list, and all three are let go by `let_out`, behind `sync`.
+in their group's list, and all three are let go by `let_out`, behind `sync`.  Only what a leader has
+its followers write goes to them before (`early_appends.py`).
 """
 
 import logging
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ..core.clock import Clock
 from ..core.errors import KafkaStorageError
+from .early_appends import count_early, may_send_early
 from .group_contract import GroupMachine
 from .liveness import QuiesceDigest, WakeLists
 from .raft_wal import GroupImage, RaftWal
@@ -28,6 +30,8 @@ Applied = tuple[int, bytes | None, object, object]
 OnApplied = Callable[[list[Applied]], None]
 OnRole = Callable[[bool], None]
 Call = Callable[[], object]
+Outboxes = list[tuple[int, list[tuple[Any, ...]]]]
+"""(broker_id, messages), to each broker in order"""
 
 logger = logging.getLogger(__name__)
 
@@ -235,6 +239,25 @@ class GroupHost:
             if not self.ticks % TICKS_BETWEEN_LOOKS and not has_time():
                 return
 
+    def take_early(self) -> Outboxes:
+        """What may leave before this turn's sync; see `early_appends`."""
+        if not self._records or not may_send_early(self._records, is_held=self.is_held):
+            return []
+        taken = []
+        for broker_id, messages in self.outboxes.items():
+            count = count_early(messages)
+            if count:
+                taken.append((broker_id, messages[:count]))
+                del messages[:count]
+        return taken
+
+    def take_outboxes(self) -> Outboxes:
+        """All that waits to be sent; only behind `sync`."""
+        taken = [(broker_id, messages) for broker_id, messages in self.outboxes.items() if messages]
+        for broker_id, _ in taken:
+            self.outboxes[broker_id] = []
+        return taken
+
     @property
     def has_unsynced(self) -> bool:
         return bool(self._records)
@@ -262,7 +285,7 @@ class GroupHost:
         return True
 
     def let_out(self) -> None:
-        """Run what waited for the sync; messages are in `outboxes` for whoever sends them."""
+        """Run what waited for the sync; messages are for whoever calls `take_outboxes`."""
         # States go before outcomes and roles: who is told that its decision was taken, or that it
         # decides now, decides next on the state that came of it.
         if self._changed:

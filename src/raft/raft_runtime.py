@@ -1,6 +1,7 @@
 """One thread for all Raft groups and broker links of this broker.
 
-    receive all -> deliver -> tick what is dirty -> one fdatasync -> outcomes -> send
+    receive all -> deliver -> tick what is dirty -> send new entries -> one fdatasync -> outcomes
+    -> send everything else
 
 Public methods are for any thread.  Callbacks come on the loop thread, in order, through `post`.
 The write-ahead log's lock is held from delivering to the sync, so that a decision which the loop
@@ -21,7 +22,7 @@ from ..core.errors import HeadraceError
 from .errors import CorruptFrameError, UnknownOutcomeError
 from .group_contract import GroupMachine
 from .group_description import GroupDescription, RuntimeStatistics, describe_group
-from .group_host import GroupHost, OnApplied, OnRole
+from .group_host import GroupHost, OnApplied, OnRole, Outboxes
 from .leader_lease import LeaderLease
 from .link_hello import LinkHello, LinkResult
 from .link_messages import LinkMessage
@@ -374,13 +375,14 @@ class RaftRuntime:
                 self._next_tick_s = now_s + self._timing.tick_interval_s
                 self._host.tick_awake()
             self._host.tick_dirty(now_s, self._has_time)
+            self._send(self._host.take_early())
             sync_begins_s = self._clock.monotonic_ms() / 1000
             is_synced = self._sync()
             sync_ends_s = self._clock.monotonic_ms() / 1000
             if is_synced:
                 self._host.let_out()
         if is_synced:
-            self._send_outboxes()
+            self._send(self._host.take_outboxes())
         self._mail.deliver()
         self._note_slow_turn(now_s, sync_ends_s - sync_begins_s)
 
@@ -426,10 +428,8 @@ class RaftRuntime:
             until_s = min(until_s, self._next_tick_s)
         return min(max(until_s - self._clock.monotonic_ms() / 1000, 0.0), 60.0)
 
-    def _send_outboxes(self) -> None:
-        outboxes = self._host.outboxes
-        for broker_id in [key for key, messages in outboxes.items() if messages]:
-            messages, outboxes[broker_id] = outboxes[broker_id], []
+    def _send(self, outboxes: Outboxes) -> None:
+        for broker_id, messages in outboxes:
             self._links.send(broker_id, encode_frame(messages))
 
     def _call(self, call: Call) -> None:

@@ -5,6 +5,7 @@ python -m tests.simulation --only raft --seed 4711    one history again, with it
 
     raft         groups alone: terms, votes, snapshots, generations
     restless     groups whose leaders die between writing and sending
+    early        groups whose brokers die between sending and writing; full disks
     replication  the replicas of one partition: isr, high watermark, truncation, lost tails
     brokers      whole brokers: moves of replicas, unclean elections, syncs that fail
 """
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from tests.simulation.broker_simulation import run_broker_history
+from tests.simulation.early_leaders import run_early_history
 from tests.simulation.raft_simulation import run_raft_history
 from tests.simulation.replication_simulation import run_replication_history
 from tests.simulation.restless_leaders import run_restless_history
@@ -24,6 +26,7 @@ from tests.simulation.restless_leaders import run_restless_history
 SIMULATIONS: dict[str, Callable[[int], Counter[str]]] = {
     "raft": run_raft_history,
     "restless": run_restless_history,
+    "early": run_early_history,
     "replication": run_replication_history,
     "brokers": run_broker_history,
 }

@@ -170,10 +170,20 @@ class RaftSimulation(RaftCluster):
             member.finish_ticks()
             if dice < 0.001:
                 member.write_disk()
+            elif dice < 0.0015:
+                self._send_early(member)
             self._count("crash in a turn")
             self.crash(member.broker_id)
         else:
             member.finish_turn()
+
+    def _send_early(self, member: Member) -> None:
+        """What leaves before the disk has the turn arrives here and there, whatever comes next."""
+        member.send_early()
+        for to_id in self.brokers:
+            way = (member.broker_id, to_id)
+            if self.queues.get(way) and self.random.random() < 0.7:
+                self.deliver(*way)
 
     def _pass_time(self) -> None:
         self.now_s += self.random.choice((0.02, 0.05, 0.05, 0.3))

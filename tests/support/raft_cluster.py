@@ -13,6 +13,12 @@ from typing import Any
 
 import msgpack
 
+from headrace.raft.early_appends import (
+    EARLY_MESSAGES,
+    EARLY_RECORDS,
+    count_early,
+    may_send_early,
+)
 from headrace.raft.message_codec import decode_frame, encode_frame
 from headrace.raft.raft_group import RaftGroup
 from headrace.raft.wal_format import WalRecord
@@ -67,6 +73,8 @@ class Member:
         self.disk: dict[str, GroupImage] = {}
         self.session = 0
         self.is_running = False
+        self.is_held = False
+        """Whether a full disk kept back the turn before."""
         self.applied: list[tuple[int, bytes | None, object]] = []
         self.roles: list[bool] = []
         self.sync_count = 0
@@ -104,7 +112,7 @@ class Member:
 
     def crash(self) -> None:
         """Stop; what was not synced is gone."""
-        self.is_running = False
+        self.is_running = self.is_held = False
         self.awake.clear()
         self.groups.clear()
         self._forget_turn()
@@ -163,15 +171,40 @@ class Member:
                 self.tick_count += 1
                 self.groups[group_id].tick(self.cluster.now_s)
 
+    def send_early(self) -> None:
+        """Send what need not wait for the turn's records to be durable."""
+        cluster = self.cluster
+        is_held = self.is_held and cluster.minds_full_disks
+        if not may_send_early(self.batch, is_held=is_held, allowed=cluster.early_records):
+            return
+        waiting: list[tuple[int, tuple[Any, ...]]] = []
+        by_broker: dict[int, list[tuple[Any, ...]]] = {}
+        for to_id, message in self.outbox:
+            by_broker.setdefault(to_id, []).append(message)
+        for to_id, messages in by_broker.items():
+            count = count_early(messages, cluster.early_messages)
+            waiting += [(to_id, message) for message in messages[count:]]
+            for message in messages[:count]:
+                cluster.carry(self.broker_id, to_id, message)
+        self.outbox = waiting
+
     def sync(self) -> None:
         """Make the turn's records durable, then let its calls and messages go."""
+        self.send_early()
         self.write_disk()
+        self.is_held = False
         calls, outbox = self.calls, self.outbox
         self._forget_turn()
         for call in calls:
             call()
         for to_id, message in outbox:
             self.cluster.carry(self.broker_id, to_id, message)
+
+    def hold(self) -> None:
+        """End the turn on a full disk: nothing is durable, and what waits for that goes on to."""
+        self.finish_ticks()
+        self.send_early()
+        self.is_held = bool(self.batch)
 
     def write_disk(self) -> None:
         """Make what was journaled in this turn durable."""
@@ -202,6 +235,9 @@ class RaftCluster:
     """Brokers 1 to n, each with a copy of one group, and the links between them."""
 
     group_class: type[Any] = RaftGroup
+    early_messages = EARLY_MESSAGES
+    early_records = EARLY_RECORDS
+    minds_full_disks = True
 
     def __init__(self, size: int = 3, *, seed: int = 0, is_started: bool = True) -> None:
         self.random = random.Random(seed)
