@@ -56,6 +56,7 @@ class Followers:
         "_counted",
         "_group",
         "_incarnation_of",
+        "_is_complete",
         "_leader_epoch",
         "_on_counted",
         "_pending",
@@ -84,6 +85,8 @@ class Followers:
         self._leader_epoch = group.state.leader_epoch
         self._pending: AlterIsr | None = None
         self._retry_ms: int | None = None
+        # Whether all replicas were live and in the isr when peers or state changed last.
+        self._is_complete = False
         self._counted: list[tuple[FollowerState, int]] = []  # with the incarnation that counts
         self._by_id: dict[int, FollowerState] = {}
         self.take_state()
@@ -94,6 +97,7 @@ class Followers:
 
     def take_state(self) -> None:
         """Work out who counts: the group's state or the change asked for is another."""
+        self._is_complete = False
         state, pending = self._group.state, self._pending
         if pending is not None and state.partition_epoch > pending.expected_partition_epoch:
             self._pending = pending = None
@@ -154,6 +158,19 @@ class Followers:
             member = (follower.broker_id, follower.incarnation)
             self._alter_isr(grown_isr(self._group.state.isr, member))
 
+    def still_have_all(self, leader_end: int, now_ms: int) -> bool:
+        """Whether a `review` would find nothing new, if no broker came or went since the last.
+
+        So it is with most of a thousand idle partitions: this looks at no more than it must.
+        """
+        if not self._is_complete:
+            return False
+        for follower, _ in self._counted:
+            if follower.log_end_offset < leader_end:
+                return False
+            follower.caught_up_ms = now_ms  # see `FollowerState.lags`
+        return True
+
     def review(self, *, leader_end: int, high_watermark: int, now_ms: int, max_lag_ms: int) -> None:
         """Ask for the isr that should be: without who is gone, restarted or lags, else with who is
         in sync by now, though it need not say so again; ask again where that failed."""
@@ -161,7 +178,8 @@ class Followers:
             if self._retry_ms is not None and now_ms >= self._retry_ms:
                 self._ask_for(self._pending)
             return
-        if self._are_all_in_sync(leader_end, now_ms, max_lag_ms):
+        self._is_complete = self._are_all_in_sync(leader_end, now_ms, max_lag_ms)
+        if self._is_complete:
             return
 
         def lags(follower: FollowerState) -> bool:
@@ -186,7 +204,7 @@ class Followers:
             self._alter_isr(wanted)
 
     def _are_all_in_sync(self, leader_end: int, now_ms: int, max_lag_ms: int) -> bool:
-        """Whether the isr has every replica and keeps it: most of a thousand idle partitions."""
+        """Whether the isr has every replica and keeps it."""
         if len(self._counted) < len(self._by_id):
             return False
         for follower, incarnation in self._counted:

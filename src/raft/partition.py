@@ -309,11 +309,24 @@ class Partition(Replica):
             records, self.high_watermark, log.last_stable_offset, start_offset, None, diverging
         )
 
-    def review_isr(self, now_ms: int, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
-        """Ask for the isr that should be: see `Followers.review`."""
+    def review_isr(
+        self,
+        now_ms: int,
+        max_lag_ms: int = DEFAULT_REPLICA_LAG_MS,
+        *,
+        may_peers_differ: bool = True,
+    ) -> None:
+        """Ask for the isr that should be: see `Followers.review`.
+
+        `may_peers_differ`: since the last time a broker may have come or gone, or have begun or
+        ceased to serve its copy.
+        """
         if self._followers is not None:
+            leader_end = self._usable_log().log_end_offset
+            if not may_peers_differ and self._followers.still_have_all(leader_end, now_ms):
+                return
             self._followers.review(
-                leader_end=self._usable_log().log_end_offset,
+                leader_end=leader_end,
                 high_watermark=self.high_watermark,
                 now_ms=now_ms,
                 max_lag_ms=max_lag_ms,

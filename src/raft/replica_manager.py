@@ -222,12 +222,14 @@ class ReplicaManager:
             partition.is_leader and len(partition.isr) > 1 for partition in self.partitions()
         )
 
-    def review_isrs(self, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS) -> None:
+    def review_isrs(
+        self, max_lag_ms: int = DEFAULT_REPLICA_LAG_MS, *, may_peers_differ: bool = True
+    ) -> None:
         """Ask followers out of the isr that are gone or lag; see `Partition.review_isr`."""
         now_ms = self._clock.monotonic_ms()
         for partition in self._partitions.values():
             if partition.is_leader:
-                partition.review_isr(now_ms, max_lag_ms)
+                partition.review_isr(now_ms, max_lag_ms, may_peers_differ=may_peers_differ)
             elif partition.is_past_leader:
                 self._later_epochs.note(partition, now_ms)
 

@@ -52,7 +52,10 @@ def timetable(broker: "Broker", table: "ConnectionTable") -> list[Job]:
         Job(
             "replica.lag.time.max.ms",
             min(max(config.replica_lag_time_max_ms // 2, 1), LONGEST_ISR_REVIEW_MS),
-            lambda: broker.replicas.review_isrs(config.replica_lag_time_max_ms),
+            # Of brokers that come and go the seats tell, and have all reviewed at once.
+            lambda: broker.replicas.review_isrs(
+                config.replica_lag_time_max_ms, may_peers_differ=False
+            ),
         ),
         Job("log.dirs", DISK_CHECK_MS, broker.check_disks),
         Job("connections.max.idle.ms", idle_ms, lambda: table.close_idle(loop.time())),
@@ -99,13 +102,16 @@ def _log_jobs(config: "BrokerConfig", logs: "LogManager", flush_ms: int) -> list
 
 
 class Background:
-    """Runs jobs by their intervals until it is stopped."""
+    """Runs jobs by their intervals until it is stopped; those of one interval share a timer."""
 
     def __init__(self, jobs: list[Job]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        together: dict[int, list[Job]] = {}
         for job in jobs:
-            self._schedule(job)
+            together.setdefault(job.interval_ms, []).append(job)
+        for interval_ms, due in together.items():
+            self._schedule(interval_ms, due)
 
     def stop(self) -> None:
         """Run nothing any more."""
@@ -113,12 +119,15 @@ class Background:
             timer.cancel()
         self._timers.clear()
 
-    def _schedule(self, job: Job) -> None:
-        self._timers[job.name] = self._loop.call_later(job.interval_ms / 1000, self._run, job)
+    def _schedule(self, interval_ms: int, jobs: list[Job]) -> None:
+        self._timers[interval_ms] = self._loop.call_later(
+            interval_ms / 1000, self._run, interval_ms, jobs
+        )
 
-    def _run(self, job: Job) -> None:
-        try:
-            job.run()
-        except Exception:
-            logger.exception("housekeeping (%s) failed; it is tried again", job.name)
-        self._schedule(job)
+    def _run(self, interval_ms: int, jobs: list[Job]) -> None:
+        for job in jobs:
+            try:
+                job.run()
+            except Exception:
+                logger.exception("housekeeping (%s) failed; it is tried again", job.name)
+        self._schedule(interval_ms, jobs)
