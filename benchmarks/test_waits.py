@@ -129,6 +129,27 @@ def test_each_step_of_replication_takes_one_turn(broker: InProcessBroker) -> Non
     assert broker.partition("clicks").high_watermark == ROUNDS
 
 
+def test_answers_to_all_that_is_committed_at_once_leave_in_one_write(
+    broker: InProcessBroker,
+) -> None:
+    """A producer that does not batch has many requests under way on its one connection."""
+    frame = produce_frame(9, batch_of(1), acks=-1)
+    producer, followers = broker.connect(), followed(broker)
+
+    async def scene() -> tuple[int, int, int]:
+        for each in followers:
+            each.fetch(0)
+        answers = [producer.exchange(frame) for _ in range(ROUNDS)][-1]
+        before = producer.transport.write_calls
+        assert answers == []
+        for each in followers:
+            each.fetch(ROUNDS)
+        turns = await turns_until(lambda: answers)
+        return producer.transport.write_calls - before, len(answers), turns
+
+    assert broker.run(scene()) == (1, ROUNDS, 1)
+
+
 def test_waits_of_one_length_share_a_timer(
     broker: InProcessBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:

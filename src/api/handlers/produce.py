@@ -10,7 +10,6 @@ Versions: 3 record batches of magic 2; 5 log_start_offset; 7 zstd; 8 record_erro
 Not done: transactions (a transactional batch is refused), versions 12 (KIP-890) and 13 (topic ids).
 """
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import InvalidRecordError, InvalidTxnStateError
@@ -132,7 +131,6 @@ class _CommitWait(LaterAnswer):
     """A request with acks=all whose records the high watermark has not passed yet."""
 
     def __init__(self, broker: "Broker") -> None:
-        self._loop = asyncio.get_running_loop()
         self._deadlines = broker.deadlines
         self._waiters: dict[int, Waiter] = {}
         self._answers: dict[int, Body] = {}
@@ -166,7 +164,7 @@ class _CommitWait(LaterAnswer):
         if not self._answers and self._body is not None:
             self.stop_waiting()
             # Who moved the high watermark is not done yet: the next requests come after that.
-            self._loop.call_soon(self.give, self._body)
+            self.give_within(self._body)
 
     def expire(self) -> None:
         """timeout_ms is over: what is not committed by now may be later, and is said to be late."""

@@ -61,6 +61,7 @@ class Connection(asyncio.BufferedProtocol):
         "_is_choked",
         "_is_held",
         "_is_paused",
+        "_is_send_due",
         "_is_stopped",
         "_loop",
         "_max_bytes",
@@ -106,6 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._is_choked = False  # the client does not read its answers
         self._is_held = False  # above max.connections
         self._is_paused = False
+        self._is_send_due = False
         self._is_stopped = False  # for good: the broker stops
         self._must_wait = False  # what these and the pending answers come to
 
@@ -236,6 +238,7 @@ class Connection(asyncio.BufferedProtocol):
         self._budget.hold(request_bytes)
         self._pending.append(pending)
         pending.on_ready = self._send_ready
+        pending.on_ready_soon = self._send_soon
         self._must_wait = self._has_to_wait()
 
     def _continue_frame(self, nbytes: int) -> None:
@@ -325,8 +328,15 @@ class Connection(asyncio.BufferedProtocol):
 
     # ---- answers out
 
+    def _send_soon(self) -> None:
+        """Send what is ready in the next turn: all that became ready by then, at once."""
+        if not self._is_send_due:
+            self._is_send_due = True
+            self._loop.call_soon(self._send_ready)
+
     def _send_ready(self) -> None:
         """Send the answers at the head of the queue that are ready by now."""
+        self._is_send_due = False
         pending = self._pending
         out: Pieces = []
         while pending and pending[0].pieces is not None:

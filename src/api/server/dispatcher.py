@@ -151,7 +151,8 @@ class Dispatcher:
             except Exception as error:
                 pending.fail(self._unexpected(context, error))
                 return
-        pending.complete(pieces)
+        work = pending.work
+        pending.complete(pieces, soon=isinstance(work, LaterAnswer) and work.is_given_within)
 
     def _remember_context(
         self, connection: "Connection", api_key: int, api_version: int, client_id: str | None

@@ -15,12 +15,22 @@ __all__ = ["CloseConnectionError", "PendingAnswer", "Pieces"]
 class PendingAnswer:
     """A place in a connection's queue of answers; `pieces` is None until the answer is there.
 
-    An empty list means that the request has no answer (acks=0).  `error` set means that the
+    An empty list means that the request has no answer (acks=0).  Once it is there `on_ready` is
+    called, or `on_ready_soon`, which must not send it within that call.  `error` set means that the
     connection is to be closed once its turn comes.  `is_owed` marks what a stopping broker waits
     for: records that are written and only wait for the disk.
     """
 
-    __slots__ = ("_over", "error", "is_owed", "on_ready", "pieces", "request_bytes", "work")
+    __slots__ = (
+        "_over",
+        "error",
+        "is_owed",
+        "on_ready",
+        "on_ready_soon",
+        "pieces",
+        "request_bytes",
+        "work",
+    )
 
     def __init__(self, pieces: Pieces | None = None) -> None:
         self.pieces = pieces
@@ -28,13 +38,15 @@ class PendingAnswer:
         self.is_owed = False
         self.request_bytes = 0
         self.on_ready: Callable[[], None] | None = None
+        self.on_ready_soon: Callable[[], None] | None = None
         self.work: asyncio.Future[Any] | LaterAnswer | None = None
         self._over: asyncio.Future[None] | None = None
 
-    def complete(self, pieces: Pieces) -> None:
+    def complete(self, pieces: Pieces, *, soon: bool = False) -> None:
         self.pieces = pieces
-        if self.on_ready is not None:
-            self.on_ready()
+        on_ready = self.on_ready_soon if soon else self.on_ready
+        if on_ready is not None:
+            on_ready()
         self._note_over()
 
     def fail(self, error: CloseConnectionError) -> None:
@@ -43,7 +55,7 @@ class PendingAnswer:
 
     def cancel(self) -> None:
         """The client is gone: stop the work, if any, and tell nobody."""
-        self.on_ready = None
+        self.on_ready = self.on_ready_soon = None
         if self.work is not None:
             self.work.cancel()
         self._note_over()
