@@ -4,22 +4,21 @@ A turn is what the loop does between two looks at its sockets, which are a syste
 """
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 
-from benchmarks.frames import FETCH, batch_of, fetch_frame, produce_frame
+import headrace
+from benchmarks.frames import batch_of, fetch_frame, produce_frame
 from benchmarks.in_process import InProcessBroker
-from headrace.api.wire import codec, headers
-from tests.support.deciders import SharedGroup
+from benchmarks.in_process_followers import MAX_WAIT_MS, followed
 
-FOLLOWER_VERSION = 17
-FOLLOWERS = {101: 71, 102: 72}  # broker id -> incarnation
-MAX_WAIT_MS = 60_000
 ROUNDS = 5
+CALLS_A_BATCH = 200
 
 
 @pytest.fixture
@@ -35,62 +34,6 @@ async def turns_until(holds: Callable[[], object]) -> int:
         await asyncio.sleep(0)
         turns += 1
     return turns
-
-
-class Follower:
-    """One follower's fetch session, over a connection without a socket."""
-
-    def __init__(self, broker: InProcessBroker, broker_id: int) -> None:
-        self._partition = broker.partition("clicks")
-        self._identity = {"replica_id": broker_id, "replica_epoch": FOLLOWERS[broker_id]}
-        self._connection = broker.connect()
-        self._session_id = self._session_epoch = 0
-        answer = b"".join(self.fetch(0, max_wait_ms=0))[4:]
-        _, position = headers.decode_response_header(FETCH, FOLLOWER_VERSION, answer)
-        body = codec.decode_response(FETCH, FOLLOWER_VERSION, answer, position)
-        self._session_id, self._session_epoch = body["session_id"], 1
-        assert self._session_id
-
-    def fetch(self, offset: int, max_wait_ms: int = MAX_WAIT_MS) -> list[Any]:
-        """What is answered, into which also comes what is answered later."""
-        partition = {
-            "partition": 0,
-            "current_leader_epoch": self._partition.leader_epoch,
-            "fetch_offset": offset,
-            "last_fetched_epoch": -1,
-            "log_start_offset": 0,
-            "partition_max_bytes": 1 << 20,
-        }
-        body = {
-            "replica_state": self._identity,
-            "max_wait_ms": max_wait_ms,
-            "min_bytes": 1,
-            "max_bytes": 1 << 20,
-            "session_id": self._session_id,
-            "session_epoch": self._session_epoch,
-            "topics": [{"topic_id": self._partition.topic_id, "partitions": [partition]}],
-            "forgotten_topics_data": [],
-        }
-        frame = headers.encode_request_frame(FETCH, FOLLOWER_VERSION, 7, "follower", body)
-        self._session_epoch += 1
-        return self._connection.exchange(bytes(frame))
-
-
-def followed(broker: InProcessBroker) -> list[Follower]:
-    """Two followers in sync of what the broker leads."""
-    partition = broker.partition("clicks")
-    state = partition.group.state
-    group = SharedGroup(
-        replace(
-            state,
-            replicas=(*state.replicas, *FOLLOWERS),
-            isr=(*state.isr, *FOLLOWERS.items()),
-        )
-    )
-    partition._group, partition._incarnation_of = group, FOLLOWERS.get
-    group.replicas.append(partition)
-    partition.state_changed()
-    return [Follower(broker, broker_id) for broker_id in FOLLOWERS]
 
 
 def test_a_waiting_fetch_is_answered_in_the_turn_after_the_append(broker: InProcessBroker) -> None:
@@ -148,6 +91,38 @@ def test_answers_to_all_that_is_committed_at_once_leave_in_one_write(
         return producer.transport.write_calls - before, len(answers), turns
 
     assert broker.run(scene()) == (1, ROUNDS, 1)
+
+
+def test_calls_of_a_replicated_batch(broker: InProcessBroker) -> None:
+    """Functions of ours that Python calls for a batch, its two followers and the answers.
+
+    Moving a batch empties the processor's caches, so that the leader's interpreter costs several
+    times what it does in a loop of small batches: this is the part that can be counted.
+    """
+    producer, frame = broker.connect(), produce_frame(9, batch_of(1), acks=-1)
+    followers = followed(broker)
+    ours = str(Path(headrace.__file__).parent)
+    calls = 0
+
+    def count(code_frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and code_frame.f_code.co_filename.startswith(ours)
+
+    async def scene(first: int) -> None:
+        waiting = [each.fetch(first) for each in followers]
+        for offset in range(first, first + ROUNDS):
+            produced = producer.exchange(frame)
+            await turns_until(lambda waiting=waiting: all(waiting))
+            waiting = [each.fetch(offset + 1) for each in followers]
+            await turns_until(lambda produced=produced: produced)
+
+    broker.run(scene(0))
+    sys.setprofile(count)
+    try:
+        broker.run(scene(ROUNDS))
+    finally:
+        sys.setprofile(None)
+    assert calls / ROUNDS <= CALLS_A_BATCH
 
 
 def test_waits_of_one_length_share_a_timer(

@@ -33,10 +33,10 @@ class _Row:
 
 
 class Deadlines:
-    """The deadlines of one broker's requests.  Loop thread only."""
+    """The deadlines of one broker's requests, on `loop`.  Loop thread only."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+        self.loop = loop
         self._rows: dict[int, _Row] = {}
         self._sweep_at = MAX_IDLE_ROWS
 
@@ -45,7 +45,7 @@ class Deadlines:
 
     def add(self, waiting: Expiring, wait_ms: int) -> None:
         """Have it expire after `wait_ms`."""
-        due_s = self._loop.time() + wait_ms / 1000
+        due_s = self.loop.time() + wait_ms / 1000
         row = self._rows.get(wait_ms)
         if row is None:
             row = self._begin_row(wait_ms, due_s)
@@ -66,7 +66,7 @@ class Deadlines:
     def _begin_row(self, wait_ms: int, due_s: float) -> _Row:
         if len(self._rows) >= self._sweep_at:
             self._sweep()
-        timer = self._loop.call_at(due_s, self._take_due, wait_ms)
+        timer = self.loop.call_at(due_s, self._take_due, wait_ms)
         row = self._rows[wait_ms] = _Row(timer)
         return row
 
@@ -78,15 +78,15 @@ class Deadlines:
 
     def _take_due(self, wait_ms: int) -> None:
         row = self._rows[wait_ms]
-        now_s = self._loop.time() + RESOLUTION_S
+        now_s = self.loop.time() + RESOLUTION_S
         due = []
         for waiting, due_s in row.due_s.items():
             if due_s > now_s:
-                row.timer = self._loop.call_at(due_s, self._take_due, wait_ms)
+                row.timer = self.loop.call_at(due_s, self._take_due, wait_ms)
                 break
             due.append(waiting)
         else:
             del self._rows[wait_ms]
         for waiting in due:
             del row.due_s[waiting]
-            self._loop.call_soon(waiting.expire)  # a call each: none stands in another's way
+            self.loop.call_soon(waiting.expire)  # a call each: none stands in another's way

@@ -139,7 +139,10 @@ class Log(LogState):
     @property
     def last_stable_offset(self) -> int:
         """The first offset that readers of committed records may not see."""
-        first_unstable = self._producers.first_unstable_offset
+        producers = self._producers
+        if not producers.ongoing and not producers.unreplicated:
+            return self.high_watermark
+        first_unstable = producers.first_unstable_offset
         if first_unstable is None or first_unstable > self.high_watermark:
             return self.high_watermark
         return max(first_unstable, self.log_start_offset)

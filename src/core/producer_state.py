@@ -58,9 +58,10 @@ class ProducerStateManager:
         self._folder = folder
         self._expiration_ms = expiration_ms
         self._entries: dict[int, ProducerEntry] = {}
-        # First offset -> producer id or transaction, in the order of those offsets.
-        self._ongoing: dict[int, int] = {}
-        self._unreplicated: dict[int, CompletedTransaction] = {}
+        # First offset -> producer id or transaction, in the order of those offsets: what is open,
+        # and what is over but not yet below high_watermark.
+        self.ongoing: dict[int, int] = {}
+        self.unreplicated: dict[int, CompletedTransaction] = {}
         self.snapshot_offset = -1
 
     def __len__(self) -> int:
@@ -74,9 +75,7 @@ class ProducerStateManager:
     @property
     def first_unstable_offset(self) -> int | None:
         """Where the earliest transaction begins that is open, or not yet below high_watermark."""
-        if not self._ongoing and not self._unreplicated:
-            return None
-        firsts = [next(iter(each)) for each in (self._ongoing, self._unreplicated) if each]
+        firsts = [next(iter(each)) for each in (self.ongoing, self.unreplicated) if each]
         return min(firsts, default=None)
 
     def is_duplicate(self, info: AppendInfo, *, is_client: bool) -> bool:
@@ -100,7 +99,7 @@ class ProducerStateManager:
         entry.note_batch(info)
         if info.is_transactional and entry.current_txn_start_offset < 0:
             entry.current_txn_start_offset = info.base_offset
-            self._ongoing[info.base_offset] = info.producer_id
+            self.ongoing[info.base_offset] = info.producer_id
 
     def note_marker(self, info: AppendInfo, batch: RecordBatch) -> AbortedTransaction | None:
         """Remember a control batch; the transaction it aborts, if it aborts one."""
@@ -122,23 +121,23 @@ class ProducerStateManager:
         entry.note_marker(info.producer_epoch, coordinator_epoch, record.timestamp)
         if first_offset < 0:
             return None
-        self._ongoing.pop(first_offset, None)
+        self.ongoing.pop(first_offset, None)
         completed = CompletedTransaction(info.producer_id, first_offset, info.last_offset)
-        self._unreplicated[first_offset] = completed
-        if len(self._unreplicated) > 1:
-            self._unreplicated = dict(sorted(self._unreplicated.items()))
+        self.unreplicated[first_offset] = completed
+        if len(self.unreplicated) > 1:
+            self.unreplicated = dict(sorted(self.unreplicated.items()))
         if kind == _COMMIT:
             return None
         # The last stable offset once this one is done: where the next open one starts.
-        stable_offset = next(iter(self._ongoing), info.last_offset + 1)
+        stable_offset = next(iter(self.ongoing), info.last_offset + 1)
         return AbortedTransaction(info.producer_id, first_offset, info.last_offset, stable_offset)
 
     def high_watermark_moved(self, high_watermark: int) -> None:
         """Let the transactions go whose marker is replicated."""
-        if self._unreplicated:
-            self._unreplicated = {
+        if self.unreplicated:
+            self.unreplicated = {
                 first_offset: completed
-                for first_offset, completed in self._unreplicated.items()
+                for first_offset, completed in self.unreplicated.items()
                 if completed.last_offset >= high_watermark
             }
 
@@ -157,14 +156,14 @@ class ProducerStateManager:
     def clear(self) -> None:
         """Forget every producer; the snapshots stay."""
         self._entries.clear()
-        self._ongoing.clear()
-        self._unreplicated.clear()
+        self.ongoing.clear()
+        self.unreplicated.clear()
 
     def take_over(self, other: "ProducerStateManager") -> None:
         """Remember what the producers of another copy of the same log are; that copy ends."""
         self._entries = other._entries
-        self._ongoing = other._ongoing
-        self._unreplicated = other._unreplicated
+        self.ongoing = other.ongoing
+        self.unreplicated = other.unreplicated
 
     def take_snapshot(self, offset: int) -> None:
         """Write the state below `offset`, unless that is there; without a sync."""
@@ -229,7 +228,7 @@ class ProducerStateManager:
         self._entries = {entry.producer_id: entry for entry in entries}
         open_ones = [each for each in self.entries if each.current_txn_start_offset >= 0]
         open_ones.sort(key=lambda entry: entry.current_txn_start_offset)
-        self._ongoing = {each.current_txn_start_offset: each.producer_id for each in open_ones}
+        self.ongoing = {each.current_txn_start_offset: each.producer_id for each in open_ones}
 
     def _path_of(self, offset: int) -> Path:
         return self._folder / f"{offset:020d}{SNAPSHOT_SUFFIX}"

@@ -45,8 +45,8 @@ class DecidingGroup(Protocol):
 class Followers:
     """The followers of one leader epoch.  `on_counted` is called when other brokers count.
 
-    `counted_ids`: the brokers of the maximal isr.  `epoch_start_offset`: where the leader's log
-    ended when the epoch began.
+    `members`: the maximal isr, `counted_ids` its brokers.  `epoch_start_offset`: where the leader's
+    log ended when the epoch began.
     """
 
     __slots__ = (
@@ -63,6 +63,7 @@ class Followers:
         "_retry_ms",
         "counted_ids",
         "epoch_start_offset",
+        "members",
     )
 
     def __init__(
@@ -76,6 +77,7 @@ class Followers:
         on_counted: Callable[[], None],
     ) -> None:
         self.epoch_start_offset = epoch_start_offset
+        self.members: frozenset[IsrMember] = frozenset()
         self.counted_ids: frozenset[int] = frozenset()
         self._group = group
         self._broker_id = broker_id
@@ -108,6 +110,7 @@ class Followers:
         for gone in self._by_id.keys() - set(state.replicas):
             del self._by_id[gone]
         members = maximal_isr(state.isr, pending.isr if pending is not None else ())
+        self.members = frozenset(members)
         self.counted_ids = frozenset(broker_id for broker_id, _ in members)
         self._counted = [
             (self._by_id[broker_id], incarnation)

@@ -89,18 +89,14 @@ class OffsetWaiters:
 class FetchWaiter:
     """Waits until its partition has more to fetch, or another state."""
 
-    __slots__ = ("_on_available", "_waiters")
+    __slots__ = ("_waiters", "on_available")
 
     def __init__(self, waiters: "FetchWaiters", on_available: Callable[[], None]) -> None:
         self._waiters = waiters
-        self._on_available = on_available
+        self.on_available = on_available
 
     def cancel(self) -> None:
         self._waiters.remove_waiter(self)
-
-    def wake(self) -> None:
-        """Call back; only `FetchWaiters` does so."""
-        self._on_available()
 
 
 class FetchWaiters:
@@ -134,4 +130,4 @@ class FetchWaiters:
         released = list(waiting)
         for waiter in released:
             if waiting.pop(waiter, waiter) is None:
-                waiter.wake()
+                waiter.on_available()

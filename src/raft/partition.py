@@ -18,6 +18,7 @@ from .errors import (
     OffsetNotAvailableError,
 )
 from .follower_log import store_from_leader, truncation_offset
+from .follower_state import FollowerState
 from .followers import Followers
 from .isr import DEFAULT_REPLICA_LAG_MS, is_under_min_isr
 from .offset_questions import (
@@ -160,15 +161,12 @@ class Partition(Replica):
         assert log is not None, self
         high_watermark = self.high_watermark
         last_stable_offset = log.last_stable_offset
-        if last_fetched_epoch >= 0:
-            diverging = find_divergence(
-                log, fetch_offset, last_fetched_epoch, current_epoch=self.leader_epoch
+        diverging = self._divergence(log, fetch_offset, last_fetched_epoch)
+        if diverging is not None:
+            start = log.log_start_offset
+            return FetchedRecords(
+                _NOTHING, high_watermark, last_stable_offset, start, None, diverging
             )
-            if diverging is not None:
-                start = log.log_start_offset
-                return FetchedRecords(
-                    _NOTHING, high_watermark, last_stable_offset, start, None, diverging
-                )
         upper_bound = last_stable_offset if isolation_level == READ_COMMITTED else high_watermark
         log_start_offset = log.log_start_offset
         if log_start_offset <= fetch_offset < upper_bound:
@@ -271,9 +269,10 @@ class Partition(Replica):
         now_ms: int,
         min_one_batch: bool = True,
     ) -> FetchedRecords:
-        """Batches from `fetch_offset` on; the follower has all before, which may be committed now.
+        """Batches from `fetch_offset` up to the log's end; the follower has all before it.
 
-        Raises as `fetch_records`, and StaleBrokerEpochError for a dead incarnation.
+        That may move the high watermark and bring the follower into the isr.  Raises as
+        `fetch_records`, and StaleBrokerEpochError for an incarnation that is not the live one.
         """
         followers, log = self._followers, self.log
         if current_leader_epoch != self.leader_epoch or not self.is_leader:
@@ -283,30 +282,49 @@ class Partition(Replica):
         follower = followers.follower(broker_id, incarnation)
         start_offset, end_offset = log.log_start_offset, log.log_end_offset
         records, diverging = _NOTHING, None
-        if last_fetched_epoch >= 0:
-            diverging = find_divergence(
-                log, fetch_offset, last_fetched_epoch, current_epoch=self.leader_epoch
-            )
+        # Within our epoch logs part only where one goes on behind our end.
+        if last_fetched_epoch != current_leader_epoch or fetch_offset > end_offset:
+            diverging = self._divergence(log, fetch_offset, last_fetched_epoch)
         if diverging is None:
             if not start_offset <= fetch_offset <= end_offset:
                 raise OffsetOutOfRangeError(fetch_offset, start_offset, end_offset)
             follower.note_fetch(incarnation, fetch_offset, log_start_offset, end_offset, now_ms)
             if fetch_offset > self.high_watermark and not self._commits_alone:
                 self._commit_with_followers()
-            followers.consider_growth(follower, self.high_watermark)
-            self._look_at_low_watermark()
+            if (broker_id, incarnation) not in followers.members:
+                followers.consider_growth(follower, self.high_watermark)
+            if self._low_watermark_waiters.heap:
+                self._look_at_low_watermark()
             if fetch_offset < end_offset:
-                records = log.read_records(
-                    start_offset=fetch_offset,
-                    max_bytes=max_bytes,
-                    upper_bound_offset=end_offset,
-                    min_one_batch=min_one_batch,
-                    reader_compares=fetch_offset != follower.given_offset,
-                )
-                if records:
-                    follower.given_offset = fetch_offset
+                records = self._read_for(follower, log, max_bytes, min_one_batch)
         return FetchedRecords(
             records, self.high_watermark, log.last_stable_offset, start_offset, None, diverging
+        )
+
+    def _read_for(
+        self, follower: FollowerState, log: ReplicaLog, max_bytes: int, min_one_batch: bool
+    ) -> memoryview:
+        """What stands behind the follower's log; what it asks for again it may have refused."""
+        fetch_offset = follower.log_end_offset
+        records = log.read_records(
+            start_offset=fetch_offset,
+            max_bytes=max_bytes,
+            upper_bound_offset=log.log_end_offset,
+            min_one_batch=min_one_batch,
+            reader_compares=fetch_offset != follower.given_offset,
+        )
+        if records:
+            follower.given_offset = fetch_offset
+        return records
+
+    def _divergence(
+        self, log: ReplicaLog, fetch_offset: int, last_fetched_epoch: int
+    ) -> tuple[int, int] | None:
+        """See `find_divergence`; a fetcher that does not say which epoch it has is believed."""
+        if last_fetched_epoch < 0:
+            return None
+        return find_divergence(
+            log, fetch_offset, last_fetched_epoch, current_epoch=self.leader_epoch
         )
 
     def review_isr(

@@ -1,7 +1,7 @@
 """The waiting of a Fetch: for news that satisfies it, at most max_wait."""
 
-import asyncio
 from abc import ABC, abstractmethod
+from asyncio import AbstractEventLoop
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ class WaitingFetch(LaterAnswer, ABC):
     """One Fetch request that reads its partitions, as often as needed, until it can be answered."""
 
     _broker: "Broker"
+    _loop: AbstractEventLoop
     _max_bytes: int
     _min_bytes: int
     max_wait_ms = 0
@@ -69,7 +70,7 @@ class WaitingFetch(LaterAnswer, ABC):
         found = self.read_partitions()
         if self.is_satisfied:
             return self.describe(found)
-        self._loop = asyncio.get_running_loop()
+        self._loop = self._broker.deadlines.loop
         self._broker.deadlines.add(self, self.max_wait_ms)
         self.watch_partitions()
         return self

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...raft.errors import FetchSessionTopicIdError, ReplicationError
 from ...raft.fetch_sessions import FetchSession, SessionPartition
+from ...raft.replication_quota import UNLIMITED
 from .context import RequestContext
 from .error_mapping import error_code_of
 from .fetch_answers import (
@@ -110,7 +111,8 @@ class _SessionFetch(WaitingFetch):
 
     def read_partitions(self) -> "list[tuple[SessionPartition, FetchedRecords | Body]]":
         """See `WaitingFetch`.  Only what has news is read, but for a session's first answer."""
-        session = self._session
+        session, quota = self._session, self._broker.leader_quota
+        self._quota = None if quota.bytes_per_s == UNLIMITED else quota
         self._failures: FailedAnswers | None = None
         asked = list(session.partitions.values() if self._is_full else session.news)
         return self._read_each(asked, is_final=self.max_wait_ms <= 0 or not session.partitions)
@@ -133,8 +135,10 @@ class _SessionFetch(WaitingFetch):
 
     def _note_told(self, asked: SessionPartition, fetched: "FetchedRecords") -> None:
         asked.was_told(fetched)
-        replica, quota = asked.partition, self._broker.leader_quota
-        if self._session.follower and replica is not None and quota.is_throttled(replica):
+        replica, quota = asked.partition, self._quota
+        if quota is None or replica is None or self._session.follower is None:
+            return
+        if quota.is_throttled(replica):
             quota.record(len(fetched.records))
 
     def watch_partitions(self) -> None:
@@ -153,48 +157,48 @@ class _SessionFetch(WaitingFetch):
     ) -> "FetchedRecords | Body | None":
         """What one partition has, or the answer that says what refused it; None: it has no news."""
         session = self._session
+        follower = session.follower
         try:
-            if session.follower is not None and self._must_wait(asked, session.follower[0]):
+            partition = asked.partition or self._look_up(asked)
+            # Not one in sync, which would leave.
+            if (
+                follower is not None
+                and self._quota is not None
+                and self._quota.holds_back(partition)
+                and follower[0] not in partition.isr
+            ):
                 left_bytes, min_one_batch = 0, False
-            fetched = self._fetch(asked, max(0, min(asked.max_bytes, left_bytes)), min_one_batch)
+            max_bytes = max(0, min(asked.max_bytes, left_bytes))
+            fetched = self._fetch(asked, partition, max_bytes, min_one_batch)
         except Exception as error:
             asked.failed()
             if self._failures is None:
                 self._failures = FailedAnswers(self._broker, self._context)
             topic, index = asked.key
-            is_replica = session.follower is not None
+            is_replica = follower is not None
             return self._failures.describe(topic, index, error, is_replica=is_replica)
-        if len(fetched.records):
+        if fetched.records:
             session.goes_last(asked)
         if not asked.has_something_to_tell(fetched):
             # Else records that did not fit may be there.  A follower is told of each step of the
             # high watermark up to the log's end: only an append brings news after that.
-            if min_one_batch and (session.follower is None or _is_committed(asked, fetched)):
+            if min_one_batch and (follower is None or _is_committed(asked, fetched)):
                 session.is_quiet(asked)
             if not self._is_full:
                 return None
         return fetched
 
-    def _must_wait(self, asked: SessionPartition, follower_id: int) -> bool:
-        """Whether a follower gets nothing of it for now; not one in sync, which would leave."""
-        partition = self._partition_of(asked)
-        if follower_id in partition.isr:
-            return False
-        return self._broker.leader_quota.holds_back(partition)
-
-    def _partition_of(self, asked: SessionPartition) -> "Partition":
-        partition = asked.partition
-        if partition is None:
-            replicas, by_id = self._broker.replicas, self._session.uses_topic_ids
-            look_up = replicas.partition_by_id if by_id else replicas.partition
-            partition = asked.partition = look_up(*asked.key)
+    def _look_up(self, asked: SessionPartition) -> "Partition":
+        replicas, by_id = self._broker.replicas, self._session.uses_topic_ids
+        look_up = replicas.partition_by_id if by_id else replicas.partition
+        partition = asked.partition = look_up(*asked.key)
         return partition
 
     def _fetch(
-        self, asked: SessionPartition, max_bytes: int, min_one_batch: bool
+        self, asked: SessionPartition, partition: "Partition", max_bytes: int, min_one_batch: bool
     ) -> "FetchedRecords":
-        session, partition = self._session, self._partition_of(asked)
-        if session.follower is None:
+        follower = self._session.follower
+        if follower is None:
             fetched = partition.fetch_records(
                 fetch_offset=asked.fetch_offset,
                 max_bytes=max_bytes,
@@ -207,8 +211,8 @@ class _SessionFetch(WaitingFetch):
                 refuse_zstd(fetched.records)
             return fetched
         return partition.fetch_for_follower(
-            broker_id=session.follower[0],
-            incarnation=session.follower[1],
+            broker_id=follower[0],
+            incarnation=follower[1],
             fetch_offset=asked.fetch_offset,
             log_start_offset=asked.log_start_offset,
             last_fetched_epoch=asked.last_fetched_epoch,

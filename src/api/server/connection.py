@@ -239,11 +239,13 @@ class Connection(asyncio.BufferedProtocol):
         self._pending.append(pending)
         pending.on_ready = self._send_ready
         pending.on_ready_soon = self._send_soon
-        self._must_wait = self._has_to_wait()
+        if len(self._pending) >= MAX_PENDING_ANSWERS:
+            self._must_wait = True
 
     def _continue_frame(self, nbytes: int) -> None:
         """`nbytes` more of the frame in the frame buffer have arrived."""
-        buffer = cast(memoryview, self._frame_buffer)
+        buffer = self._frame_buffer
+        assert buffer is not None, nbytes
         self._filled += nbytes
         if self._filled < self._frame_bytes:
             if self._filled == len(buffer):
@@ -339,18 +341,19 @@ class Connection(asyncio.BufferedProtocol):
         self._is_send_due = False
         pending = self._pending
         out: Pieces = []
-        while pending and pending[0].pieces is not None:
+        while pending and (pieces := pending[0].pieces) is not None:
             answer = pending.popleft()
             self._budget.give_back(answer.request_bytes)
             if answer.error is not None:
                 self._write(out)
                 self._close_for(answer.error)
                 return
-            out.extend(cast(Pieces, answer.pieces))
+            out += pieces
         if out:
             self._write(out)
             self.last_active = self._loop.time()
-        self._must_wait = self._has_to_wait()
+        if self._must_wait:
+            self._must_wait = self._has_to_wait()
         if self._is_paused:
             self._go_on()
 

@@ -47,7 +47,8 @@ class PendingAnswer:
         on_ready = self.on_ready_soon if soon else self.on_ready
         if on_ready is not None:
             on_ready()
-        self._note_over()
+        if self._over is not None:
+            self._note_over()
 
     def fail(self, error: CloseConnectionError) -> None:
         self.error = error
