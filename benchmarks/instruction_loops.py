@@ -15,6 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from benchmarks.followed_leader import FollowedLeader
 from benchmarks.frames import fetch_frame
 from benchmarks.in_process import InProcessBroker
 from headrace.api.wire import headers
@@ -140,6 +141,8 @@ def request_loops(broker: InProcessBroker) -> Loops:
         loops[f"produce request v{version}"] = (produce, 1)
     fetch = fetch_frame(0, 4096)
     loops["fetch request"] = (lambda: connection.exchange(fetch), 1)
+    leader = FollowedLeader(broker, "followed", batch)
+    loops["follower's answer and next request"] = (leader.answer, 1)
     return loops
 
 
@@ -160,7 +163,7 @@ def main() -> None:
     marks = ctypes.CDLL(library)
     for name, (loop, divisor) in core_loops(folder).items():
         count(marks, name, loop, divisor)
-    with InProcessBroker(folder / "broker", {"clicks": 1}) as broker:
+    with InProcessBroker(folder / "broker", {"clicks": 1, "followed": 1}) as broker:
         for name, (loop, divisor) in request_loops(broker).items():
             count(marks, name, loop, divisor)
     (folder / "environment.json").write_text(json.dumps(environment()))

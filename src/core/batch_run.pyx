@@ -4,8 +4,6 @@ One pass looks at every header and compares every CRC, one write moves the bytes
 over the headers brings the indexes up to date; both are those that the leader would have written.
 """
 
-from collections import namedtuple
-
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 
@@ -23,10 +21,6 @@ cdef enum:
     # How many times 64 KiB of pages are made at once for a large append that is expected.
     ROOM_STEPS = 2
 
-# Where the run ended, how many batches it had, and (position, info) of those of idempotent
-# producers.
-StoredRun = namedtuple("StoredRun", ("end", "batch_count", "of_producers"))
-
 
 def stored_info(records, int64_t position) -> AppendInfo:
     """The info on the batch at `position`, with the offsets and the epoch that it carries."""
@@ -35,9 +29,10 @@ def stored_info(records, int64_t position) -> AppendInfo:
     return info
 
 
-def store_run(LogSegment segment, records, int64_t position, int64_t now_ms) -> StoredRun:
+def store_run(LogSegment segment, records, int64_t position, int64_t now_ms) -> tuple:
     """Store the batches from `position` on that have one epoch and belong into `segment`.
 
+    Gives where the run ended, and (position, info) of its batches that idempotent producers made.
     The first is stored in any case: who calls has rolled the segment if it had to.  Raises
     CorruptRecordError where no whole batch with a right CRC stands at `position`, or one that ends
     before the segment does; an OSError leaves everything as it was.
@@ -63,7 +58,7 @@ def store_run(LogSegment segment, records, int64_t position, int64_t now_ms) -> 
         segment._compared_from = min(segment._compared_from, segment.log.size_bytes)
         segment.log.append_pieces(NULL, 0, data + position, run.end - position)
         index_run(segment, data, position, run.end)
-        return StoredRun(run.end, run.batch_count, infos_of(records, data, position, run))
+        return run.end, infos_of(records, data, position, run)
     finally:
         PyBuffer_Release(&buffer)
 

@@ -184,17 +184,18 @@ class Log(LogState):
                     f"a batch at offset {first.base_offset} does not continue a log that ends "
                     f"at {self.log_end_offset}"
                 )
-            with self._storage_guard():
+            try:
                 segment = self.active_segment
                 if segment.must_roll(first, now_ms):
                     segment = self._roll(now_ms)
-                run = store_run(segment, records, position, now_ms)
+                position, of_producers = store_run(segment, records, position, now_ms)
                 self.log_end_offset = segment.next_offset
                 if first.leader_epoch > self._epochs.latest_epoch:
                     self._epochs.assign(first.leader_epoch, first.base_offset)
-            for start, info in run.of_producers:
+            except OSError as error:  # as `_storage_guard` does, without the cost of a generator
+                raise self._failed(error) from error
+            for start, info in of_producers:
                 self._note_producer(memoryview(records)[start : start + info.size_bytes], info)
-            position = run.end
 
     def make_room(self, size_bytes: int) -> int:
         """Do a part of what appending `size_bytes` will cost; how many bytes of it are left."""

@@ -22,7 +22,7 @@ from typing import Any, Protocol
 
 from ..core.errors import HeadraceError
 from .partition import Partition
-from .replication_quota import ReplicationQuota
+from .replication_quota import UNLIMITED, ReplicationQuota
 
 MIN_BACKOFF_MS = 20
 _OFFSET_OUT_OF_RANGE = 1
@@ -148,11 +148,13 @@ class _Followed:
 
     def is_answered_by(self, request_number: int) -> bool:
         """Whether what the answer to that request tells is about where our log ends now."""
+        log = self.partition.log
         return (
             0 <= self.request_number <= request_number
             and not self.is_paused
             and self.partition.is_follower
-            and self.partition.log_end_offset == self.asked_offset
+            and log is not None
+            and log.log_end_offset == self.asked_offset
         )
 
     def describe(self, request_number: int, max_bytes: int) -> Body:
@@ -260,9 +262,9 @@ class LeaderFetcher:
         """The next request of the session, or the first one of a new session."""
         is_full = self._session_id == 0
         asked = self._changed if not is_full else self._followed
-        self._hold_back(list(asked.values()))
-        asked = {key: each for key, each in asked.items() if not each.is_paused}
-        if not asked and (is_full or all(each.is_paused for each in self._followed.values())):
+        self._hold_back(asked)
+        named = [each for each in asked.values() if not each.is_paused]
+        if not named and (is_full or all(each.is_paused for each in self._followed.values())):
             return
         settings = self._settings
         self._request_count += 1
@@ -276,10 +278,14 @@ class LeaderFetcher:
             "session_id": self._session_id,
             "session_epoch": self._session_epoch,
             "topics": _by_topic(
-                (each.key[0], each.describe(self._request_count, settings.partition_max_bytes))
-                for each in asked.values()
+                [
+                    (each.key[0], each.describe(self._request_count, settings.partition_max_bytes))
+                    for each in named
+                ]
             ),
-            "forgotten_topics_data": [] if is_full else _by_topic(self._forgotten),
+            "forgotten_topics_data": (
+                _by_topic(self._forgotten) if self._forgotten and not is_full else []
+            ),
             "rack_id": "",
         }
         self._changed = {}
@@ -382,9 +388,11 @@ class LeaderFetcher:
             found.is_in_session = False
             self._forgotten[found.key] = None
 
-    def _hold_back(self, asked: Iterable[_Followed]) -> None:
+    def _hold_back(self, asked: dict[PartitionKey, _Followed]) -> None:
         """Leave out for now what is throttled and out of sync, if the quota is used up."""
-        for found in asked:
+        if self._quota.bytes_per_s == UNLIMITED:
+            return
+        for found in list(asked.values()):
             is_due = not found.is_paused and not found.is_in_sync
             if is_due and self._quota.holds_back(found.partition):
                 self._leave_out(found)

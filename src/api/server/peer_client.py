@@ -212,7 +212,9 @@ class _PeerProtocol(asyncio.BufferedProtocol):
                 self._give_up(error)
                 return
             position = stop
-        if position:
+        if position == end:
+            self._filled = 0
+        elif position:
             buffer[: end - position] = bytes(buffer[position:end])
             self._filled = end - position
 
