@@ -105,7 +105,7 @@ class TopicInvariants:
                     f"{newest} had begun",
                 )
         elif state.leader == broker.broker_id:
-            reachable = broker.replicas.seats._contact.reachable
+            reachable = broker.replicas.seats.contact.reachable
             if is_cut_off(state, reachable):
                 self._over_when_cut_off[broker.session] = self.newest.leader_epoch
 
