@@ -15,11 +15,15 @@ _log = logging.getLogger(__name__)
 
 
 class FolderKeeper:
-    """The chores of one node's folders; the owner's thread calls, the worker does."""
+    """The chores of one node's folders; the owner's thread calls, the worker does.
 
-    def __init__(self, clock: Clock, worker: Worker) -> None:
+    `on_synced` is called there whenever new names will survive a power cut.
+    """
+
+    def __init__(self, clock: Clock, worker: Worker, on_synced: Callable[[], None]) -> None:
         self._clock = clock
         self._worker = worker
+        self._on_synced = on_synced
         self._doomed: list[tuple[int, Path]] = []
         self._unsynced: set[Path] = set()
         self._unsynced_lock = threading.Lock()
@@ -74,7 +78,7 @@ class FolderKeeper:
             if parent in self._unsynced:
                 return
             self._unsynced.add(parent)
-        self._worker.submit(lambda: self._sync_names(parent), None, on_error)
+        self._worker.submit(lambda: self._sync_names(parent), lambda _: self._on_synced(), on_error)
 
     def _sync_names(self, parent: Path) -> None:
         with self._unsynced_lock:

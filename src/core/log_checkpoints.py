@@ -1,6 +1,7 @@
 """What is known of logs besides their files, written to the checkpoints of their folders."""
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 
 from .checkpoint_file import (
@@ -9,6 +10,7 @@ from .checkpoint_file import (
     RECOVERY_POINT_NAME,
     TopicPartition,
 )
+from .errors import LogClosedError
 from .log import Log
 from .log_dir import CLEANER_OFFSET_NAME, LogDir
 from .worker import Worker
@@ -59,6 +61,11 @@ class LogCheckpoints:
                     partial(self._on_error, log_dir),
                 )
 
+    def name_new_logs(self) -> None:
+        """Name logs that are new, so that one whose folder goes soon is missed (MissingLogs)."""
+        with suppress(LogClosedError):  # the node stops meanwhile: it writes its last ones then
+            self.write(HIGH_WATERMARK_NAME)
+
     def write_all(self) -> None:
         """Write all four."""
         self.write(*self._offsets_of)
@@ -66,6 +73,7 @@ class LogCheckpoints:
     def write_last(self, log_dir: LogDir) -> None:
         """Write those of a folder that is closed, at once; what waits on the worker is dropped."""
         log_dir.retire_checkpoints()
+        self._dirs.remove(log_dir)
         for name in (RECOVERY_POINT_NAME, LOG_START_OFFSET_NAME, HIGH_WATERMARK_NAME):
             log_dir.write_checkpoint(
                 name, self._gather(log_dir, name), generation=log_dir.generation

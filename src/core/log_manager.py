@@ -81,19 +81,12 @@ class LogManager:
         self._offline_logs: dict[TopicPartition, HeadraceError] = {}
         # How to open those offline logs that a full disk kept from being recovered.
         self._waiting: dict[TopicPartition, Callable[[], None]] = {}
-        self._folders = FolderKeeper(clock, worker)
-        self.creating_together = self._folders.together  # a block in which many logs are made
         self._cleaner = LogCleaner(
             clock,
             worker,
             dedupe_buffer_bytes=self._settings.log_cleaner_dedupe_buffer_size,
             on_progress=self._checkpoint_cleaner_offsets,
             on_storage_failure=self._on_log_failure,
-        )
-        expiration_ms = self._settings.producer_id_expiration_ms
-        self._opener = LogOpener(clock, worker, expiration_ms, self._cleaner.has_offset_of)
-        self.future_logs = FutureLogs(
-            clock, worker, self._folders, self._opener, self._dirs.storage_failed
         )
         self._checkpoints = LogCheckpoints(
             worker,
@@ -102,6 +95,13 @@ class LogManager:
             offline_in=self._offline_in,
             cleaner_offset_of=self._cleaner.offset_of,
             on_error=self._dirs.worker_failed,
+        )
+        self._folders = FolderKeeper(clock, worker, self._checkpoints.name_new_logs)
+        self.creating_together = self._folders.together  # a block in which many logs are made
+        expiration_ms = self._settings.producer_id_expiration_ms
+        self._opener = LogOpener(clock, worker, expiration_ms, self._cleaner.has_offset_of)
+        self.future_logs = FutureLogs(
+            clock, worker, self._folders, self._opener, self._dirs.storage_failed
         )
         self._preferred_dirs: dict[TopicPartition, LogDir] = {}
         self._missing = MissingLogs()

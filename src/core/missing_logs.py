@@ -1,7 +1,8 @@
 """Logs that stood here in an earlier life of the broker, and do not now, or not whole.
 
 A folder that is gone, or a disk that was replaced, looks like a log that was never made.  Two
-things tell: the checkpoints of a folder of log.dirs name a log that has no folder, or a folder of
+things tell: the checkpoints of a folder of log.dirs name a log (from its first moment on,
+`LogCheckpoints.name_new_logs`) that has no folder, or a folder of
 log.dirs is gone itself, whose directory.id the others remember:
 
     known-log-dirs   in each folder: directory.ids, all that this broker ever had, by comma

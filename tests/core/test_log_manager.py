@@ -473,11 +473,14 @@ def test_logs_made_together_sync_their_names_once(tmp_path: Path) -> None:
         for partition in range(5):
             create(manager, "clicks", partition)
         assert not worker.run_next()
-    assert worker.run_next()
+    assert [worker.run_next(), worker.run_next()] == [True, True]  # names, and a checkpoint of them
     assert not worker.run_next()
+    assert set(read_offset_checkpoint(tmp_path / "replication-offset-checkpoint")) == {
+        ("clicks", partition) for partition in range(5)
+    }
     create(manager, "clicks", 5)
     create(manager, "clicks", 6)
-    assert worker.run_next()
+    assert [worker.run_next(), worker.run_next()] == [True, True]
     assert not worker.run_next()
     manager.close()
 

@@ -59,6 +59,15 @@ def test_a_folder_that_is_gone_is_missed_at_every_start_until_its_loss_is_accept
     assert opened(started(tmp_path), "clicks", accepts=False).log_end_offset == 0
 
 
+def test_a_log_is_missed_from_its_first_moment_on(tmp_path: Path) -> None:
+    manager = started(tmp_path)
+    append(create(manager, "clicks"), b"1")
+    manager.close(clean=False)  # killed before the first checkpoint was due
+    shutil.rmtree(tmp_path / "clicks-0")
+    with pytest.raises(LogLostError, match="its folder is gone"):
+        opened(started(tmp_path), "clicks", accepts=False)
+
+
 def test_a_log_that_is_shorter_than_what_was_committed_is_told_until_that_is_accepted(
     tmp_path: Path,
 ) -> None:
