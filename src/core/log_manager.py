@@ -19,7 +19,6 @@ from .checkpoint_file import (
     LOG_START_OFFSET_NAME,
     RECOVERY_POINT_NAME,
     TopicPartition,
-    write_new_partition_metadata,
 )
 from .clock import Clock
 from .errors import (
@@ -45,6 +44,7 @@ from .log_manager_settings import LogManagerSettings
 from .log_opener import LogOpener, try_close
 from .log_retention import enforce_retention
 from .missing_logs import MissingLogs, check_whole
+from .new_metadata import NewMetadata
 from .worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -105,6 +105,7 @@ class LogManager:
         )
         self._preferred_dirs: dict[TopicPartition, LogDir] = {}
         self._missing = MissingLogs()
+        self._new_metadata = NewMetadata()
         self.cluster_id = cluster_id or ""
         self.node_id = node_id
         self.on_dir_offline: Callable[[Path], None] | None = None
@@ -519,7 +520,7 @@ class LogManager:
             ) from error
         try:
             if topic_id != ZERO_UUID:
-                write_new_partition_metadata(folder, topic_id)
+                self._new_metadata.write(folder, topic_id)
             log = self._opener.open_log(Log, key, folder, config, None, is_clean=True)
             log.topic_id = topic_id
             return log

@@ -118,6 +118,18 @@ def test_partition_metadata_ties_the_folder_to_its_topic(tmp_path: Path) -> None
     again.close()
 
 
+def test_new_partitions_of_a_topic_share_one_file_for_its_id(tmp_path: Path) -> None:
+    manager = started(tmp_path)
+    for partition in range(3):
+        create(manager, "clicks", partition)
+    links = [
+        (tmp_path / f"clicks-{partition}" / "partition.metadata").stat().st_nlink
+        for partition in range(3)
+    ]
+    assert links == [3, 3, 3]
+    manager.close()
+
+
 def test_folder_without_topic_id_gets_the_one_it_is_asked_for_with(tmp_path: Path) -> None:
     manager = started(tmp_path)
     append(create(manager, "clicks"), b"1")
