@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.frames import batch_of, fetch_frame, produce_frame
 from benchmarks.in_process import InProcessBroker, InProcessConnection
+from headrace.api.server.receive_buffers import ReceiveBuffers
 
 WARM_UP = 20
 BATCH_RECORDS = 900
@@ -65,6 +66,33 @@ def test_a_frame_larger_than_the_receive_buffer_is_gathered_once(broker: InProce
     frame = produce_frame(9, batch_of(4 * BATCH_RECORDS, VALUE_BYTES))
     assert len(frame) > 2 * 256 * 1024
     assert peak_bytes(lambda: connection.exchange(frame)) < REQUEST_OBJECT_BYTES
+
+
+def test_of_large_frames_that_follow_each_other_only_the_heads_are_moved(
+    broker: InProcessBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first one fills the shared receive buffer before anybody knows how long it is."""
+    connection = broker.connect()
+    large = produce_frame(9, batch_of(4 * BATCH_RECORDS, VALUE_BYTES))
+    small = produce_frame(9, batch_of(1))
+    moved: list[int] = []
+    take = ReceiveBuffers.take
+
+    def noted(self: ReceiveBuffers, *, wanted_bytes: int, held_bytes: int) -> memoryview:
+        moved.append(held_bytes)
+        return take(self, wanted_bytes=wanted_bytes, held_bytes=held_bytes)
+
+    connection.exchange(large)
+    monkeypatch.setattr(ReceiveBuffers, "take", noted)
+    for _ in range(3):
+        connection.exchange(large)
+    assert moved == [4096] * 3
+    for _ in range(2):
+        connection.exchange(small)
+    connection.exchange(large)
+    assert moved[3:] == [256 * 1024]
+    records = 5 * 4 * BATCH_RECORDS + 2
+    assert broker.partition("clicks").log_end_offset == records
 
 
 def test_fetched_records_are_not_copied(broker: InProcessBroker) -> None:

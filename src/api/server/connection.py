@@ -55,6 +55,7 @@ class Connection(asyncio.BufferedProtocol):
         "_budget",
         "_buffers",
         "_dispatch_frame",
+        "_expected_bytes",
         "_filled",
         "_frame_buffer",
         "_frame_bytes",
@@ -102,6 +103,7 @@ class Connection(asyncio.BufferedProtocol):
         self._frame_buffer: memoryview | None = None
         self._frame_bytes = 0  # of the frame being gathered, prefix included; 4 while unknown
         self._filled = 0
+        self._expected_bytes = 0  # of the next frame, if the last one was too large for `shared`
         self._stash: memoryview | None = None  # read, but not to be handled yet
         self._pending: deque[PendingAnswer] = deque()
         self._is_choked = False  # the client does not read its answers
@@ -136,15 +138,17 @@ class Connection(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where the next bytes go: the rest of the frame under way, or the shared buffer."""
-        if self._frame_buffer is None:
-            return self._buffers.shared
-        return self._frame_buffer[self._filled : self._frame_bytes]
+        if self._frame_buffer is not None:
+            return self._frame_buffer[self._filled : self._frame_bytes]
+        buffers = self._buffers
+        return buffers.head if 0 < self._expected_bytes <= buffers.free_bytes else buffers.shared
 
     def buffer_updated(self, nbytes: int) -> None:
         self.last_active = self._loop.time()
         if self.is_closing:
             return
         if self._frame_buffer is None:
+            self._expected_bytes = 0
             self._split_frames(self._buffers.shared, nbytes)
         else:
             self._continue_frame(nbytes)
@@ -259,6 +263,8 @@ class Connection(asyncio.BufferedProtocol):
         # The buffer is detached while its frame is handled, so that a remainder finds none.
         self._frame_buffer = None
         frame_bytes = self._frame_bytes
+        if frame_bytes > len(self._buffers.shared):
+            self._expected_bytes = frame_bytes
         self._split_frames(buffer, self._filled)
         self._budget.give_back(frame_bytes)
         self._buffers.give_back(buffer)

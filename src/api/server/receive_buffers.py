@@ -3,9 +3,12 @@
 A connection reads into `shared` and parses there whatever frames arrived whole; only the start of a
 frame that is still under way is moved to a frame buffer of its own.  So an idle connection owns no
 buffer at all.  Loop thread only: a read and its parsing happen in one go, so one buffer is enough.
+Who sends large frames is read by `head` first: what has to be moved then is little, and the rest is
+read to where the frame is gathered.
 """
 
 SHARED_BYTES = 256 * 1024
+HEAD_BYTES = 4096
 SMALLEST_FRAME_BUFFER_BYTES = 512
 MAX_FREE_BYTES = 16 * 1024 * 1024
 
@@ -17,6 +20,7 @@ class ReceiveBuffers:
         self, *, shared_bytes: int = SHARED_BYTES, max_free_bytes: int = MAX_FREE_BYTES
     ) -> None:
         self.shared = memoryview(bytearray(shared_bytes))
+        self.head = self.shared[:HEAD_BYTES]
         self.free_bytes = 0
         self._max_free_bytes = max_free_bytes
         self._free: list[memoryview] = []
