@@ -129,10 +129,8 @@ class Membership:
         """Before a request is served: was this broker stopped for so long that others may lead?"""
         if self.runtime is None:
             return
-        now_s, lease = self._clock.monotonic_ms() / 1000, self.runtime.lease
-        if lease.is_over(now_s):
+        if self.runtime.lease.has_overslept(self._clock.monotonic_ms() / 1000):
             logger.info("this broker did not run for a while: others may lead what it led")
-            lease.begin_anew(now_s)
             self._replicas.seats.contact.overslept()
 
     def _journal_failed(self, reason: str) -> None:

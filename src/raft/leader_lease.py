@@ -2,11 +2,13 @@
 
 A broker that was stopped in its tracks does not know how long.  Requests wait in its sockets then,
 and whoever follows may have elected another leader meanwhile.  So before a request is served it is
-asked whether the lease is over; if so, what this broker leads has to be proved first.
+asked whether this broker overslept; if so, what it leads has to be proved first.
 
 The Raft thread renews the lease when it has sent something to everybody who is up: they wait at
 least as long as the lease lasts before they elect another.  One that is over is begun anew on the
-loop thread only, so that no request comes before the doubt.
+loop thread only, so that no request comes before the doubt.  It may also run out because the Raft
+thread waits for its disk, where all others may too: then requests were served all along, and go on
+until a link tells otherwise.
 """
 
 
@@ -15,17 +17,18 @@ class LeaderLease:
 
     def __init__(self, lasts_s: float) -> None:
         self._lasts_s = lasts_s
-        self.until_s = float("inf")
-        """Of the monotonic clock; without end until something is sent to others."""
+        self._looked_s = 0.0
+        self._until_s = float("inf")  # nothing was sent to others yet
 
     def renew(self, now_s: float, sent_s: float) -> None:
         """Everybody who is up was sent something at `sent_s` or later.  Raft thread."""
-        if now_s <= self.until_s:
-            self.until_s = sent_s + self._lasts_s
+        if now_s <= self._until_s:
+            self._until_s = sent_s + self._lasts_s
 
-    def is_over(self, now_s: float) -> bool:
-        return now_s > self.until_s
-
-    def begin_anew(self, now_s: float) -> None:
-        """What is led has to be proved from here on.  Loop thread."""
-        self.until_s = now_s + self._lasts_s
+    def has_overslept(self, now_s: float) -> bool:
+        """Whether this broker did not run for so long that others may lead.  Loop thread."""
+        slept_s, self._looked_s = now_s - self._looked_s, now_s
+        if now_s <= self._until_s:
+            return False
+        self._until_s = now_s + self._lasts_s
+        return slept_s > self._lasts_s

@@ -143,14 +143,19 @@ def test_a_leader_that_did_not_run_for_a_while_serves_once_it_is_agreed_that_it_
     assert nodes[0].state().leader == 0
 
 
-def test_a_lease_that_is_over_is_not_renewed_but_begun_anew() -> None:
+def test_who_looks_after_a_stop_has_overslept_once_whatever_was_sent_since() -> None:
     lease = LeaderLease(0.6)
-    assert not lease.is_over(1e9)  # nothing was sent to others yet
-    lease.renew(10.0, 9.95)
-    assert (lease.is_over(10.5), lease.is_over(10.6)) == (False, True)
-    lease.renew(10.5, 10.5)
-    assert not lease.is_over(11.0)
-    lease.renew(11.2, 11.2)  # stopped in between
-    assert lease.is_over(11.2)
-    lease.begin_anew(11.3)
-    assert (lease.is_over(11.8), lease.is_over(12.0)) == (False, True)
+    assert not lease.has_overslept(1e3)  # nothing was sent to others yet
+    lease.renew(1000.0, 999.95)
+    assert [lease.has_overslept(1000.1), lease.has_overslept(1000.54)] == [False, False]
+    lease.renew(1000.54, 1000.5)
+    lease.renew(1001.2, 1001.2)  # it was stopped, and the Raft thread is the first to go on
+    assert [lease.has_overslept(1001.2), lease.has_overslept(1001.3)] == [True, False]
+    lease.renew(1001.4, 1001.4)
+    assert not lease.has_overslept(1002.0)
+
+
+def test_who_has_served_all_along_has_not_overslept_though_nothing_could_be_sent() -> None:
+    lease = LeaderLease(0.6)
+    lease.renew(10.0, 10.0)
+    assert not any(lease.has_overslept(10 + look / 2) for look in range(20))
