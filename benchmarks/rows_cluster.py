@@ -168,10 +168,14 @@ class PartitionMetadata:
     isrs: list[int]
 
 
-def partitions_of(peer: RunningPeer, topic: str) -> dict[int, PartitionMetadata]:
-    """Metadata's partitions of a topic, from the first broker that answers; {} where none does."""
+def partitions_of(peer: RunningPeer, topic: str, *, first: int = 0) -> dict[int, PartitionMetadata]:
+    """Metadata's partitions of a topic, from the first broker that answers; {} where none does.
+
+    Broker `first` is asked first: one that has just come back may not know yet what was decided
+    while it was away.
+    """
     asked = _ask_for([topic])
-    for port in peer.ports:
+    for port in peer.ports[first:] + peer.ports[:first]:
         try:
             connection = BrokerConnection("127.0.0.1", port, timeout_s=5)
         except BrokerUnreachableError:
@@ -206,11 +210,14 @@ def _ask_for(topics: list[str]) -> dict[str, Any]:
     return {"topics": named, "allow_auto_topic_creation": False}
 
 
-def wait_until_in_sync(peer: RunningPeer, topic: str, count: int, copies: int = 3) -> float:
-    """Seconds until every partition has a leader and `copies` in-sync replicas."""
+def wait_until_in_sync(
+    peer: RunningPeer, topic: str, count: int, copies: int = 3, *, first: int = 0
+) -> float:
+    """Seconds until every partition has a leader and `copies` in-sync replicas, as the broker says
+    that `partitions_of` asks."""
     started = time.perf_counter()
     while True:
-        found = partitions_of(peer, topic)
+        found = partitions_of(peer, topic, first=first)
         if sum(part.leader >= 0 and len(part.isrs) >= copies for part in found.values()) == count:
             return time.perf_counter() - started
         if time.perf_counter() > started + SETTLED_WITHIN_S:
@@ -299,7 +306,7 @@ def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
             before = len(load.latencies_s)
             started_s = time.perf_counter()
             members.start(follower)
-            wait_until_in_sync(peer, topic, 1)
+            wait_until_in_sync(peer, topic, 1, first=leaders[0])
             taken_s = time.perf_counter() - started_s
             load.finish()
     beside = _p99(load.latencies_s[before:]) / _p99(load.latencies_s[before // 4 : before])
