@@ -9,6 +9,7 @@ from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 
 from .append_info cimport AppendInfo
 from .log_segment cimport LogSegment
+from .mapped_file cimport ROOM_BYTES
 from .offset_index cimport OFFSET_ENTRY_BYTES, OffsetIndex
 from .record_batch cimport BATCH_OK, BatchHeader, batch_crc_matches, read_batch_header
 from .time_index cimport TIME_ENTRY_BYTES, TimeIndex
@@ -18,8 +19,6 @@ from .errors import CorruptRecordError
 cdef enum:
     # Fewer bytes are checked sooner than the GIL is given away and taken back.
     GIL_FREE_BYTES = 65536
-    # How many times 64 KiB of pages are made at once for a large append that is expected.
-    ROOM_STEPS = 2
 
 
 def stored_info(records, int64_t position) -> AppendInfo:
@@ -72,8 +71,7 @@ def make_room(LogSegment segment, int64_t size_bytes) -> int:
     cdef int64_t end = min(segment.log.size_bytes + size_bytes, segment.log.max_bytes)
     cdef int64_t made_before = segment.log._warm_end
     segment.log.reserve(end)
-    for _ in range(ROOM_STEPS):
-        segment.log.warm(end)
+    segment.log.warm(end, ROOM_BYTES)
     if segment.log._warm_end == made_before:
         return 0
     return max(end - segment.log._warm_end, 0)

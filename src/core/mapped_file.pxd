@@ -6,6 +6,7 @@ from .reserve_order cimport ReserveOrder
 
 cdef enum:
     MMAP_STORE_LIMIT = 16384         # from this size on an append goes through pwrite
+    ROOM_BYTES = 262144              # so many bytes of pages, at most, one call of warm() brings
 
 
 cdef class Mapping:
@@ -39,8 +40,8 @@ cdef class MappedFile:
     cdef uint8_t* data(self) except NULL
     # Makes bytes up to `end` safe to touch; raises OSError (ENOSPC) and changes nothing if not.
     cdef int reserve(self, int64_t end) except -1
-    # Brings pages for a store up to `end` into the page cache; for bytes within reserve().
-    cdef int warm(self, int64_t end) except -1
+    # Brings pages for a store up to `end` into the page cache, a step; for bytes within reserve().
+    cdef int warm(self, int64_t end, int64_t step_bytes=*) except -1
     # Lets the disk begin to bring what will be read of data(), if it has left the page cache.
     cdef int will_read(self, int64_t start, int64_t end) except -1
     # Writes `head` and then `body` at size_bytes, which moves only when all is written.

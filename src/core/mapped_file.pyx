@@ -101,7 +101,7 @@ cdef enum:
     # What was written last is in the page cache.
     SURELY_CACHED_BYTES = 1048576
 
-cdef uint8_t[WARM_BYTES] _zeros
+cdef uint8_t[ROOM_BYTES] _zeros
 cdef int64_t _page_bytes = os.sysconf("SC_PAGESIZE")
 
 # id of a MappedFile -> weak reference, in the order of their last use.
@@ -284,11 +284,11 @@ cdef class MappedFile:
         self._tell_tail()
         return 0
 
-    cdef int warm(self, int64_t end) except -1:
+    cdef int warm(self, int64_t end, int64_t step_bytes=WARM_BYTES) except -1:
         cdef int64_t start = max(self._warm_end, _whole_pages(self.size_bytes))
         if end <= start:
             return 0
-        self._warm_end = min(start + WARM_BYTES, self.reserved_bytes)
+        self._warm_end = min(start + step_bytes, self.reserved_bytes)
         return self._write_pieces(start, NULL, 0, _zeros, self._warm_end - start)
 
     cdef int will_read(self, int64_t start, int64_t end) except -1:

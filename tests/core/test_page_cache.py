@@ -29,7 +29,7 @@ SMALL = batch_of(1)  # is stored into the mapping
 # Zeros are written so far ahead of what is stored, by pages.
 AHEAD_PAGES = 64 * 1024 // mmap.PAGESIZE
 # And so many pages, at most, are made at once for a large append that is expected.
-ROOM_PAGES = 128 * 1024 // mmap.PAGESIZE
+ROOM_PAGES = 256 * 1024 // mmap.PAGESIZE
 
 
 @pytest.fixture
