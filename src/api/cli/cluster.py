@@ -245,8 +245,14 @@ def _move(
         ]
         print_json({"reassigned": rows, "is_complete": not args.no_wait})
     else:
-        print(f"{len(targets)} partitions {'are on the move' if args.no_wait else 'moved'}.")
+        print(f"{len(targets)} partitions {_became(targets, is_done=not args.no_wait)}.")
     return EXIT_OK
+
+
+def _became(targets: Mapping[cluster_admin.Place, object], *, is_done: bool) -> str:
+    if None in targets.values():
+        return "are back where they were" if is_done else "go back to where they were"
+    return "moved" if is_done else "are on the move"
 
 
 _VERBS = {

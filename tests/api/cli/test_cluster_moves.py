@@ -108,3 +108,18 @@ def test_progress_says_what_is_there_and_what_moves() -> None:
         "moving [###############.....] 3 of 4 partitions are there, 1.2 s; clicks-2 to 2"
     )
     assert moving[0].target == (1, 2)
+
+
+def test_what_became_of_partitions_is_said_as_it_was_asked() -> None:
+    moved, cancelled = {("a", 0): [1, 2]}, {("a", 0): None}
+    said = [
+        cluster._became(targets, is_done=is_done)
+        for targets in (moved, cancelled)
+        for is_done in (True, False)
+    ]
+    assert said == [
+        "moved",
+        "are on the move",
+        "are back where they were",
+        "go back to where they were",
+    ]
