@@ -406,8 +406,11 @@ class Partition(Replica):
         except KafkaStorageError as error:
             self._note_refusal(error)
             raise
-        committed = min(high_watermark, log.log_end_offset)
-        committed = max(committed, log.log_start_offset)
+        committed, log_start, log_end = high_watermark, log.log_start_offset, log.log_end_offset
+        if committed > log_end:
+            committed = log_end
+        if committed < log_start:
+            committed = log_start
         if committed > self.high_watermark:
             self.high_watermark = committed
             log.update_high_watermark(committed)

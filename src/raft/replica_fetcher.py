@@ -262,7 +262,8 @@ class LeaderFetcher:
         """The next request of the session, or the first one of a new session."""
         is_full = self._session_id == 0
         asked = self._changed if not is_full else self._followed
-        self._hold_back(asked)
+        if self._quota.bytes_per_s != UNLIMITED:
+            self._hold_back(list(asked.values()))
         named = [each for each in asked.values() if not each.is_paused]
         if not named and (is_full or all(each.is_paused for each in self._followed.values())):
             return
@@ -277,12 +278,7 @@ class LeaderFetcher:
             "isolation_level": 0,
             "session_id": self._session_id,
             "session_epoch": self._session_epoch,
-            "topics": _by_topic(
-                [
-                    (each.key[0], each.describe(self._request_count, settings.partition_max_bytes))
-                    for each in named
-                ]
-            ),
+            "topics": self._describe(named),
             "forgotten_topics_data": (
                 _by_topic(self._forgotten) if self._forgotten and not is_full else []
             ),
@@ -294,6 +290,15 @@ class LeaderFetcher:
             self._session_epoch = max(1, (self._session_epoch + 1) & _MAX_EPOCH)
         self._in_flight += 1
         self._send_fetch(self.leader_id, body, partial(self._take_answer, self._request_count))
+
+    def _describe(self, named: list[_Followed]) -> list[Body]:
+        """What a request says of these partitions."""
+        number, max_bytes = self._request_count, self._settings.partition_max_bytes
+        if len(named) == 1:  # most requests of a busy partition
+            (found,) = named
+            told = found.describe(number, max_bytes)
+            return [{"topic_id": found.key[0], "partitions": [told]}]
+        return _by_topic((each.key[0], each.describe(number, max_bytes)) for each in named)
 
     # -- answers
 
@@ -335,8 +340,9 @@ class LeaderFetcher:
             self._pause(found, str(error), logging.WARNING)
             return
         found.backoff_ms = 0
-        found.is_in_sync = told["high_watermark"] <= partition.log_end_offset
-        if self._quota.is_throttled(partition):
+        log = partition.log
+        found.is_in_sync = log is not None and told["high_watermark"] <= log.log_end_offset
+        if self._quota.bytes_per_s != UNLIMITED and self._quota.is_throttled(partition):
             self._quota.record(len(told["records"]))
         if not has_changed:
             return
@@ -388,11 +394,9 @@ class LeaderFetcher:
             found.is_in_session = False
             self._forgotten[found.key] = None
 
-    def _hold_back(self, asked: dict[PartitionKey, _Followed]) -> None:
+    def _hold_back(self, asked: list[_Followed]) -> None:
         """Leave out for now what is throttled and out of sync, if the quota is used up."""
-        if self._quota.bytes_per_s == UNLIMITED:
-            return
-        for found in list(asked.values()):
+        for found in asked:
             is_due = not found.is_paused and not found.is_in_sync
             if is_due and self._quota.holds_back(found.partition):
                 self._leave_out(found)
@@ -457,7 +461,7 @@ def _store(partition: Partition, told: Body) -> bool:
         partition.truncate_for((diverging["epoch"], diverging["end_offset"]))
         return True
     records = told["records"]
-    log_start_offset = partition.log_start_offset
+    start_before = -1 if records else partition.log_start_offset
     partition.append_from_leader(
         records,
         leader_epoch=partition.leader_epoch,
@@ -465,7 +469,7 @@ def _store(partition: Partition, told: Body) -> bool:
         log_start_offset=told["log_start_offset"],
     )
     # A log that begins elsewhere now is news too: the leader may wait to hear it (DeleteRecords).
-    return len(records) > 0 or partition.log_start_offset != log_start_offset
+    return start_before < 0 or partition.log_start_offset != start_before
 
 
 def _by_topic(items: Iterable[tuple[bytes, Any]]) -> list[Body]:
