@@ -28,6 +28,7 @@ from .errors import (
     EligibleLeadersNotAvailableError,
     PreferredLeaderNotAvailableError,
 )
+from .leader_contact import is_cut_off
 from .partition_state import (
     AlterIsr,
     Elect,
@@ -120,16 +121,26 @@ def decide_by_hand(
     Raises ElectionNotNeededError, EligibleLeadersNotAvailableError,
     PreferredLeaderNotAvailableError.
     """
-    if not is_needed_by_hand(state, view, is_unclean=is_unclean):
+    is_needed = is_needed_by_hand(state, view, is_unclean=is_unclean)
+    if not is_needed and not is_cut_off(state, view.live):
         raise ElectionNotNeededError(f"{name} is led as it should be")
+    refusal = EligibleLeadersNotAvailableError if is_unclean else PreferredLeaderNotAvailableError
+    up = [voter for voter in state.voters if voter in view.live]
+    if 2 * len(up) <= len(state.voters):
+        raise refusal(
+            f"nothing is decided about {name} without a majority of its voters "
+            f"{_ids(state.voters)}: up {'is' if len(up) == 1 else 'are'} {_ids(up)}"
+        )
     command = election_by_hand(state, view, is_unclean=is_unclean)
     if command is not None:
         return command
     if is_unclean:
-        raise EligibleLeadersNotAvailableError(f"no replica of {name} is up")
-    raise PreferredLeaderNotAvailableError(
-        f"broker {state.replicas[0]} is down, or not in sync with {name}"
-    )
+        raise refusal(f"no replica of {name} is up")
+    raise refusal(f"broker {state.replicas[0]} is down, or not in sync with {name}")
+
+
+def _ids(brokers: Collection[int]) -> str:
+    return ",".join(map(str, brokers)) or "none"
 
 
 def is_needed_by_hand(state: PartitionState, view: ControllerView, *, is_unclean: bool) -> bool:

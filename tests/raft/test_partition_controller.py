@@ -4,10 +4,16 @@ from dataclasses import replace
 
 import pytest
 
+from headrace.raft.errors import (
+    ElectionNotNeededError,
+    EligibleLeadersNotAvailableError,
+    PreferredLeaderNotAvailableError,
+)
 from headrace.raft.partition_controller import (
     ControllerView,
     LiveBroker,
     LogReport,
+    decide_by_hand,
     election_by_hand,
     is_needed_by_hand,
     next_decision,
@@ -216,6 +222,22 @@ def test_by_hand_an_unclean_election_needs_a_partition_that_nobody_leads() -> No
     assert not is_needed_by_hand(STATE, ControllerView(live(0, 1)), is_unclean=True)
     expected = Elect(7, 1, 101, ElectKind.UNCLEAN, 0, 201)
     assert election_by_hand(lost, view, is_unclean=True) == expected
+
+
+@pytest.mark.parametrize("state", [STATE, replace(STATE, leader=1, leader_session=201)])
+def test_by_hand_nothing_is_decided_without_a_majority_of_the_voters(state: PartitionState) -> None:
+    """A leader that is cut off leads for nobody: to say that it is led would help no one."""
+    view, words = ControllerView(live(0)), "majority of its voters 0,1,2: up is 0"
+    with pytest.raises(EligibleLeadersNotAvailableError, match=words):
+        decide_by_hand(state, view, is_unclean=True, name="clicks-0")
+    with pytest.raises(PreferredLeaderNotAvailableError, match=words):
+        decide_by_hand(state, view, is_unclean=False, name="clicks-0")
+
+
+def test_by_hand_a_leader_that_is_alone_in_the_isr_leads_on() -> None:
+    alone = replace(STATE, isr=((0, 100),))
+    with pytest.raises(ElectionNotNeededError):
+        decide_by_hand(alone, ControllerView(live(0)), is_unclean=True, name="clicks-0")
 
 
 def test_a_witness_that_left_the_cluster_is_replaced() -> None:

@@ -236,7 +236,9 @@ def explain_unled(status: Status, trouble: Trouble) -> str:
         elif broker_id in trouble.offline_replicas:
             causes.append(f"broker {broker_id} cannot serve its log, as its own log says")
         else:
-            causes.append(f"broker {broker_id} is up, but was not elected yet")
+            causes.append(
+                f"broker {broker_id} is up, and is elected once a majority of the voters is"
+            )
     return (
         f"{name} is led by nobody.  In sync, with every acknowledged record, were only: "
         f"{'; '.join(causes) or 'none'}.\n"
