@@ -10,7 +10,8 @@ what it brought is on disk, a throttled one that is out of sync while the quota 
 
 Most of what it costs to store a large answer are new pages.  One that catches up gets them ahead,
 a part in each turn of the loop, and is left out while it has none for the next answer: who waits
-for the other partitions waits for a part of an answer, never for a whole one.
+for the other partitions waits for a part of an answer, never for a whole one.  Where those have
+news it is also left out for a moment behind each answer (`catch_up_pace.py`).
 Knows no sockets and no time: both come by the constructor.  Loop thread only.
 """
 
@@ -21,6 +22,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..core.errors import HeadraceError
+from .catch_up_pace import CatchUpPace
 from .partition import Partition
 from .replication_quota import UNLIMITED, ReplicationQuota
 
@@ -72,6 +74,7 @@ class ReplicaFetchers:
         settings: FetcherSettings | None = None,
     ) -> None:
         self._quota = quota
+        self._pace = CatchUpPace()
         self._identity = {"replica_id": broker_id, "replica_epoch": incarnation}
         self._send_fetch = send_fetch
         self._schedule = schedule
@@ -97,6 +100,7 @@ class ReplicaFetchers:
                     self._send_fetch,
                     self._schedule,
                     self._quota,
+                    self._pace,
                     self._settings,
                 )
             self._loop_of[key] = loop
@@ -185,6 +189,7 @@ class LeaderFetcher:
         send_fetch: SendFetch,
         schedule: Schedule,
         quota: ReplicationQuota,
+        pace: CatchUpPace,
         settings: FetcherSettings,
     ) -> None:
         self.leader_id = leader_id
@@ -192,6 +197,7 @@ class LeaderFetcher:
         self._send_fetch = send_fetch
         self._schedule = schedule
         self._quota = quota
+        self._pace = pace
         self._settings = settings
         self._followed: dict[PartitionKey, _Followed] = {}
         self._changed: dict[PartitionKey, _Followed] = {}
@@ -350,18 +356,32 @@ class LeaderFetcher:
             self._flush_first(found)
             return
         self._changed[found.key] = found
-        if not found.is_in_sync and told["records"]:
-            self._expect_more(found, len(told["records"]))
+        size_bytes = len(told["records"])
+        if size_bytes and found.is_in_sync:
+            self._pace.others_have_news()
+        elif size_bytes:
+            self._expect_more(found, size_bytes)
 
     def _expect_more(self, found: _Followed, size_bytes: int) -> None:
-        """Get room for an answer like the last one, and for another while that one is under way."""
+        """Get room for an answer like the last one, and for another while that one is under way;
+        leave it out while there may be none even for the next one, or others go first."""
         found.answer_bytes = size_bytes
+        pause_ms = self._pace.pause_ms()
+        if pause_ms:
+            self._leave_out(found)
+            self._schedule(pause_ms, lambda: self._end_pause(found))
+        elif found.is_making_room:
+            found.awaits_room = True
+            self._leave_out(found)
         if not found.is_making_room:
             found.is_making_room = True
             self._schedule(0, lambda: self._make_room(found))
-        else:  # there may be none even for the next one
+
+    def _end_pause(self, found: _Followed) -> None:
+        if found.is_making_room:
             found.awaits_room = True
-            self._leave_out(found)
+        else:
+            self._resume(found)
 
     def _make_room(self, found: _Followed) -> None:
         """One part of it; the next one in another turn of the loop."""
@@ -375,6 +395,7 @@ class LeaderFetcher:
             self._pause(found, str(error), logging.WARNING)
             return
         if missing_bytes:
+            self._pace.give_way()
             found.is_making_room = True
             self._schedule(0, lambda: self._make_room(found))
         if found.awaits_room and missing_bytes <= found.answer_bytes:

@@ -8,6 +8,7 @@ import pytest
 from headrace.core.config_def import LONG_MAX
 from headrace.core.errors import CorruptRecordError, KafkaStorageError
 from headrace.core.log_config import LogConfig
+from headrace.raft.catch_up_pace import MEMORY_ANSWERS, PAUSE_MS
 from headrace.raft.replica_fetcher import FetcherSettings, ReplicaFetchers
 from headrace.raft.replication_quota import ReplicationQuota
 from tests.support.manual_clock import ManualClock
@@ -69,7 +70,7 @@ class FakePartition:
 
 class Stage:
     def __init__(self) -> None:
-        clock = ManualClock()
+        clock = self.clock = ManualClock()
         self.scheduler = ManualScheduler(clock)
         self.quota = ReplicationQuota(broker_id=2, is_leaders=False, clock=clock)
         self.requests: list[tuple[dict[str, Any], Any]] = []
@@ -405,3 +406,48 @@ def test_one_that_is_followed_no_more_gets_no_room(stage: Stage) -> None:
     stage.fetchers.role_changed(follower)
     stage.scheduler.advance(0)
     assert follower.missing_room_bytes == [5, 5, 5, 5]
+
+
+def test_one_that_catches_up_pauses_while_others_have_news(stage: Stage) -> None:
+    stage.begin(2)
+    stage.answer(told(1, b"x", high_watermark=1))
+    stage.answer(behind(0, b"abcd"))
+    assert (stage.asked, stage.forgotten) == ({}, [0])
+    stage.scheduler.advance(PAUSE_MS - 1)
+    assert len(stage.requests) == 1, "the others are asked for meanwhile"
+    stage.scheduler.advance(1)
+    assert (stage.asked, len(stage.requests)) == ({0: 4}, 2)
+
+
+def test_one_that_catches_up_alone_does_not_pause_for_ever(stage: Stage) -> None:
+    stage.begin(2)
+    stage.answer(told(1, b"x", high_watermark=1))
+    for _ in range(MEMORY_ANSWERS):
+        stage.answer(behind(0, b"abcd"))
+        assert stage.asked == {}
+        stage.scheduler.advance(PAUSE_MS)
+        stage.answer()  # the request without it, which the one that names it has answered
+    stage.answer(behind(0, b"abcd"))
+    assert stage.asked == {0: 4 * MEMORY_ANSWERS + 4}
+
+
+def test_a_pause_lasts_until_there_is_room(stage: Stage) -> None:
+    slow, _ = stage.begin(2)
+    slow.missing_room_bytes = [5, 0]
+    stage.answer(told(1, b"x", high_watermark=1))
+    stage.answer(behind(0, b"abcd"))
+    stage.scheduler.turn()
+    assert slow.missing_room_bytes == [0], "it is made in the pause"
+    stage.scheduler.advance(0)
+    stage.scheduler.advance(PAUSE_MS)
+    assert stage.asked == {0: 4}
+    slow.missing_room_bytes = [5] * (PAUSE_MS + 3) + [0]
+    stage.answer()
+    stage.answer(behind(0, b"abcd"))
+    for _ in range(PAUSE_MS):
+        stage.scheduler.turn()
+        stage.clock.advance(1)
+    stage.scheduler.turn()
+    assert stage.asked == {}
+    stage.scheduler.advance(0)
+    assert (stage.asked, slow.missing_room_bytes) == ({0: 8}, [])
