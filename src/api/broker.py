@@ -66,7 +66,7 @@ INTERNAL_REPLICATION_FACTOR = 3
 ELECTION_TRIES = 5
 PROPOSE_TRIES = 50
 PROPOSE_AGAIN_S = 0.1
-MISSING_NAMED_MS = 9_000  # Kafka's broker.session.timeout.ms
+MISSING_NAMED_MS = 9_000
 """How long a broker that went down is still named: Kafka's broker.session.timeout.ms."""
 
 Call = Callable[[], None]

@@ -15,21 +15,23 @@ MEMORY_ANSWERS = 32
 
 
 class CatchUpPace:
-    """One for all fetch loops of a broker.  Loop thread only."""
+    """One for all fetch loops of a broker.  Loop thread only.
+
+    `answers_left`: how many more answers are paused behind.  Set to MEMORY_ANSWERS where a replica
+    that is in sync has stored records, which somebody may wait for; a call would cost too much.
+    """
+
+    __slots__ = ("answers_left",)
 
     def __init__(self) -> None:
-        self._answers_left = 0
-
-    def others_have_news(self) -> None:
-        """A replica that is in sync has stored records, which somebody may wait for."""
-        self._answers_left = MEMORY_ANSWERS
+        self.answers_left = 0
 
     def pause_ms(self) -> int:
         """How long to leave a replica out that has just stored a part of what it missed."""
         self.give_way()
-        if not self._answers_left:
+        if not self.answers_left:
             return 0
-        self._answers_left -= 1
+        self.answers_left -= 1
         return PAUSE_MS
 
     def give_way(self) -> None:

@@ -22,7 +22,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from ..core.errors import HeadraceError
-from .catch_up_pace import CatchUpPace
+from .catch_up_pace import MEMORY_ANSWERS, CatchUpPace
 from .partition import Partition
 from .replication_quota import UNLIMITED, ReplicationQuota
 
@@ -358,7 +358,7 @@ class LeaderFetcher:
         self._changed[found.key] = found
         size_bytes = len(told["records"])
         if size_bytes and found.is_in_sync:
-            self._pace.others_have_news()
+            self._pace.answers_left = MEMORY_ANSWERS
         elif size_bytes:
             self._expect_more(found, size_bytes)
 
