@@ -301,6 +301,7 @@ def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
         members.end(follower)
         count = MISSED_BYTES[scale] // 1000
         run_loads([produce_command(peer, topic, count, 1000, "linger.ms=20", "acks=all")])
+        touch_for(MISSED_BYTES[scale])  # which the follower is about to write, as a load
         with Load(peer, other) as load:
             time.sleep(2 * LOADED_S)
             before = len(load.latencies_s)
