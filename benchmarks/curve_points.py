@@ -14,9 +14,10 @@ from headrace.core.log_config import LogConfig
 from headrace.core.worker import InlineWorker
 
 from .frames import batch_of, produce_frame
-from .harness import build_load_program, run_load, run_loads, touch_for
+from .harness import build_load_program, run_load, run_loads
 from .peers.install import PeerUnavailableError
 from .peers.peer import RunningPeer
+from .resident_memory import touch_for
 from .topics import create_ready_topic, create_topic
 
 # figure, with its unit -> value

@@ -25,12 +25,12 @@ from .harness import (
     machine,
     number,
     stop_on_sigterm,
-    touch_memory,
 )
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError
 from .peers.peer import Peer, RunningPeer
 from .plots import require_matplotlib, save
+from .resident_memory import touch_memory
 from .turns import Turns
 
 BAR_COLUMNS = 30

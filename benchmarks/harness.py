@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import mmap
 import os
 import platform
 import signal
@@ -17,8 +16,6 @@ from typing import Any
 
 from .peers.install import BUILD, ROOT, PeerUnavailableError, run_quietly
 
-TOUCH_BYTES = 1 << 30
-MOST_TOUCHED_BYTES = 4 << 30
 LOAD_LIMIT_S = 300
 RESULT_OPTIONS = ("--json", "--plot", "--format")
 
@@ -136,25 +133,6 @@ def _place(frame: FrameType | None) -> str:
             places.append(f"{code.co_name} ({Path(code.co_filename).name}:{frame.f_lineno})")
         frame = frame.f_back
     return " > ".join(reversed(places)) or "no function of the benchmarks"
-
-
-def touch_memory(size_bytes: int = TOUCH_BYTES) -> None:
-    """Makes the machine hold this much memory for real, then gives it back to the kernel.
-
-    A virtual machine hands out memory when a page is first written, which costs more than the work
-    that is measured; without this the first run of a table pays for all.
-    """
-    with mmap.mmap(-1, size_bytes) as block:
-        for position in range(0, size_bytes, 4096):
-            block[position] = 1
-
-
-def touch_for(written_bytes: float) -> None:
-    """Touches what a load is about to write, with its indexes and heads: right before it.
-
-    What lies free for some seconds goes back to the host, so once a turn would not do.
-    """
-    touch_memory(int(min(1.2 * written_bytes, MOST_TOUCHED_BYTES)) // 4096 * 4096 + 4096)
 
 
 def build_load_program(name: str, libraries: tuple[str, ...] = ()) -> Path:

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from .harness import (
-    TOUCH_BYTES,
     build_load_program,
     command_shown,
     commit,
@@ -28,12 +27,12 @@ from .harness import (
     run_loads,
     stop_on_sigterm,
     time_limit,
-    touch_memory,
 )
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError, need_file, need_module
 from .peers.peer import Peer
 from .plots import plot_percentiles, require_matplotlib
+from .resident_memory import TOUCH_BYTES, touch_memory
 from .topics import create_topic
 
 WORKLOADS = Path(__file__).with_name("workloads")

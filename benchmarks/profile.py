@@ -17,11 +17,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .flame_graph import Stacks, fold_perf_script, fold_raw, svg
-from .harness import TOUCH_BYTES, run_loads, touch_memory
+from .harness import run_loads
 from .loads import consume_command, produce_command, request_command
 from .peers.brokers import PEERS
 from .peers.install import PeerUnavailableError, need_program, need_script
 from .peers.peer import RunningPeer
+from .resident_memory import TOUCH_BYTES, touch_memory
 from .topics import create_ready_topic
 
 TOPIC = "profiled"

@@ -4,10 +4,11 @@ import socket
 import struct
 import time
 
-from .harness import run_loads, touch_for
+from .harness import run_loads
 from .loads import consume_command, produce_command, request_command
 from .peers.install import PeerUnavailableError
 from .peers.peer import RunningPeer
+from .resident_memory import touch_for
 from .row import ANY_PROTOCOL, BIG_MESSAGES, MESSAGES, Figures, Row
 from .topics import QUIET, create_ready_topic, create_topic
 

@@ -4,9 +4,10 @@ A client that builds or reads messages costs several times what the broker does;
 so the broker is the limit.  Produce is acks=1; Fetch has one request in flight.
 """
 
-from .harness import run_loads, touch_for
+from .harness import run_loads
 from .loads import raw_load, request_command
 from .peers.peer import RunningPeer
+from .resident_memory import touch_for
 from .row import Figures, Row
 from .topics import create_ready_topic
 

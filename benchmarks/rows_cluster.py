@@ -17,11 +17,12 @@ from typing import Any, Self
 from headrace.api.cli.broker_connection import BrokerConnection, BrokerUnreachableError
 from headrace.api.wire.api_keys import ApiKey
 
-from .harness import run_loads, touch_for
+from .harness import run_loads
 from .loads import produce_command
 from .peers.install import PeerUnavailableError
 from .peers.members import Members
 from .peers.peer import RunningPeer
+from .resident_memory import touch_for
 from .row import BIG_MESSAGES, MESSAGES, Figures, Row
 from .rows import LATENCY_SECONDS, paced_latencies
 from .topics import create_ready_topic, create_topic

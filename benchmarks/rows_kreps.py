@@ -4,9 +4,10 @@
 replicas on three brokers of this machine: "3x async" is acks=1, "3x sync" acks=all.
 """
 
-from .harness import run_loads, touch_for
+from .harness import run_loads
 from .loads import consume_command, produce_command
 from .peers.peer import RunningPeer
+from .resident_memory import touch_for
 from .row import MESSAGES, Figures, Row
 from .rows import latency
 from .topics import create_ready_topic

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .ground import Ground, empty
-from .harness import TOUCH_BYTES, Samples, time_limit, touch_memory
+from .harness import Samples, time_limit
 from .peers.install import ROOT, PeerUnavailableError
 from .peers.peer import Peer, RunningPeer
+from .resident_memory import TOUCH_BYTES, touch_memory
 from .results import Results
 from .row import Row
 
