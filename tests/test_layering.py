@@ -27,9 +27,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api.takeover": {"raft", "core", "api.wire", "api.broker_config"},
     "api.membership": {"api.broker_config", "raft", "core"},
     "api.deadlines": set(),
+    "api.leader_waits": {"raft"},
     "api.broker": {
         "api.broker_config",
         "api.deadlines",
+        "api.leader_waits",
         "api.membership",
         "api.coordinator",
         "api.takeover",

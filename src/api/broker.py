@@ -38,12 +38,10 @@ from ..raft.errors import (
     NotControllerError,
     ReplicationError,
     TopicExistsError,
-    UnknownOutcomeError,
-    UnknownTopicOrPartitionError,
 )
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.log_dir_moves import LogDirMoves
-from ..raft.partition_state import Outcome, PartitionState
+from ..raft.partition_state import PartitionState
 from ..raft.placement import enough_brokers, grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
@@ -59,13 +57,15 @@ from .coordinator.group_settings import GroupSettings
 from .coordinator.offsets_topic import OFFSETS_TOPIC
 from .coordinator.producer_ids import ProducerIdManager
 from .deadlines import Deadlines
+from .leader_waits import LeaderWaits
 from .membership import Membership
 from .takeover import take_over
 
 INTERNAL_REPLICATION_FACTOR = 3
-ELECTION_TRIES = 5
 PROPOSE_TRIES = 50
 PROPOSE_AGAIN_S = 0.1
+JUST_LOST_MS = 1_000
+"""So long after a broker went down, others may still be elected in its place."""
 MISSING_NAMED_MS = 9_000
 """How long a broker that went down is still named: Kafka's broker.session.timeout.ms."""
 
@@ -102,6 +102,7 @@ class Broker:
         )
         self.on_fatal: Callable[[str], None] | None = None
         self.membership: Membership
+        self.leader_waits: LeaderWaits
         self.wal: RaftWal
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager
@@ -140,11 +141,18 @@ class Broker:
                 cluster_group=self.cluster_group,
                 clock=self.clock,
                 schedule=self._schedule,
-                settings=_group_settings(self.config),
+                settings=GroupSettings.of_config(self.config),
                 create_offsets_topic=self._create_offsets_topic,
             )
             self.cluster_group.add_listener(self._on_command_applied)
             self.replicas.committed_hook_of = AppendBells().ring_of
+            self.leader_waits = LeaderWaits(
+                self._loop,
+                self.replicas.seats,
+                self.cluster_group,
+                lost=self.lost_broker_ids,
+                live=self.live_broker_ids,
+            )
             self.membership.open()
             self.replicas.start()
             self._take_over()
@@ -418,6 +426,13 @@ class Broker:
         gone = {each for each, went_ms in self._went_ms.items() if went_ms > since_ms}
         return self._seen.union(gone) - self.live_broker_ids()
 
+    def lost_broker_ids(self) -> frozenset[int]:
+        """Who went down a moment ago, or is about to count as down; none where it cannot know."""
+        if self.membership.runtime is None:
+            return frozenset()
+        lost = self.membership.runtime.silent_brokers() | self.gone_within(JUST_LOST_MS)
+        return frozenset() if lost and self.is_cut_off else lost
+
     def live_broker_ids(self) -> frozenset[int]:
         """This broker and those whose links are up."""
         runtime = self.membership.runtime
@@ -509,30 +524,6 @@ class Broker:
         assert isinstance(image, TopicImage), image
         return image
 
-    async def elect_leader(self, topic: str, index: int, *, is_unclean: bool) -> None:
-        """Elect a partition's preferred leader, or where nobody leads it whoever is there.
-
-        Raises UnknownTopicOrPartitionError, ElectionNotNeededError,
-        PreferredLeaderNotAvailableError, EligibleLeadersNotAvailableError, or what left it
-        undecided.
-        """
-        image = self.cluster_state.topics.get(topic)
-        if image is None or not 0 <= index < image.partition_count:
-            raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}", topic, index)
-        for _ in range(ELECTION_TRIES):
-            decided: asyncio.Future[Any] = self._loop.create_future()
-            self.replicas.seats.elect_by_hand(
-                image, index, is_unclean=is_unclean, on_done=partial(_settle, decided)
-            )
-            outcome = await decided
-            if isinstance(outcome, ReplicationError):
-                raise outcome
-            if outcome is Outcome.APPLIED:
-                return
-            # What this broker knows of the partition is old; the news is on its way.
-            await asyncio.sleep(PROPOSE_AGAIN_S)
-        raise UnknownOutcomeError(f"{topic}-{index} changes too fast; try again")
-
     def live_registrations(self) -> list[BrokerRegistration]:
         """The brokers that new partitions may be placed on."""
         live = self.live_broker_ids()
@@ -585,15 +576,3 @@ def _note_settled(future: asyncio.Future[None], _error: BaseException | None) ->
 def _settle(future: asyncio.Future[Any], result: Any) -> None:
     if not future.done():  # cancelled when its connection closed
         future.set_result(result)
-
-
-def _group_settings(config: BrokerConfig) -> GroupSettings:
-    return GroupSettings(
-        group_min_session_timeout_ms=config.group_min_session_timeout_ms,
-        group_max_session_timeout_ms=config.group_max_session_timeout_ms,
-        group_max_size=config.group_max_size,
-        group_initial_rebalance_delay_ms=config.group_initial_rebalance_delay_ms,
-        offsets_retention_minutes=config.offsets_retention_minutes,
-        offset_metadata_max_bytes=config.offset_metadata_max_bytes,
-        offsets_commit_timeout_ms=config.offsets_commit_timeout_ms,
-    )

@@ -33,11 +33,11 @@ from .partition_group import (
     partition_group_id,
     tell_outcome,
 )
-from .partition_news import PartitionNews, Report
+from .partition_news import PartitionNews
 from .partition_state import Outcome, PartitionState, encode_partition_command
 from .raft_wal import RaftWal
 from .runtime_contract import Applied, Runtime, Schedule
-from .seat import Seat
+from .seat import Seat, reports_to
 from .seed_sender import PendingSeed
 from .topic_image import TopicImage
 
@@ -50,7 +50,9 @@ class GroupSeats:
     """See the module.
 
     `on_changed(seat)` is called after each new state, `on_left(seat)` when this broker votes no
-    more; `allows_unclean(topic)`: whether it may lose records to be led.
+    more; `allows_unclean(topic)`: whether it may lose records to be led.  `on_state(base_id)` is
+    told of each new state that is known here, whoever votes, and when the topic is gone; set before
+    `connect`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class GroupSeats:
         self.offline = OfflineReplicas(broker_id, self._offline_changed)
         self.live: dict[int, LiveBroker] = {}
         self.on_peers: Callable[[], None] = lambda: None
+        self.on_state: Callable[[str], None] = lambda _base_id: None
         self._wal = wal
         self._cluster_group = cluster_group
         self._on_changed = on_changed
@@ -206,6 +209,8 @@ class GroupSeats:
         if forget:
             self._wal.forget_groups(alone)
             self.left.forget(base_ids)
+        for base_id in base_ids:
+            self.on_state(base_id)
 
     def drop_seeds(self, base_ids: Collection[str]) -> None:
         """Bring seeds of these groups to nobody any more."""
@@ -219,7 +224,10 @@ class GroupSeats:
         self._runtime, self._schedule, self.session = runtime, schedule, session
         self._doubts.schedule = schedule
         self.news = PartitionNews(
-            runtime, on_report=self._reported, on_stopping=self._stopping_said
+            runtime,
+            on_report=self._reported,
+            on_stopping=self._stopping_said,
+            on_state=self.on_state,
         )
         self.offline.connect(runtime)
         runtime.on_peers_changed.append(self._peers_changed)
@@ -313,7 +321,7 @@ class GroupSeats:
         if state.voters == (self.broker_id,):
             self._forget_old(seat)
             seat.is_controller = True
-            self._on_changed(seat)
+            self._tell_changed(seat)
             self.evaluate(seat)
             return
         group.state, group.generation, group.voters = state, state.generation, state.voters
@@ -326,7 +334,7 @@ class GroupSeats:
         else:
             self._open_shared(seat, first_state=state.to_bytes(), campaign=campaign)
             self._take_state(group, state)
-            self._on_changed(seat)
+            self._tell_changed(seat)
             self._report([seat], self.live)  # voters may be new, who have not been told
 
     def _forget_old(self, seat: Seat) -> None:
@@ -362,7 +370,7 @@ class GroupSeats:
         may_lead = self._may_lead(seat.group)
         if may_lead != seat.group.may_lead:
             seat.group.may_lead = may_lead
-            self._on_changed(seat)
+            self._tell_changed(seat)
 
     def _on_applied(self, seat: Seat, generation: int, applied: list[Applied]) -> None:
         group = seat.group
@@ -380,12 +388,13 @@ class GroupSeats:
         if group.is_sealed:
             self._follow_seal(seat, state)
         else:
-            self._changed(seat)
+            self._tell_changed(seat)
+            self._tell_outsiders([seat], self.live)
+            self.evaluate(seat)
 
-    def _changed(self, seat: Seat) -> None:
+    def _tell_changed(self, seat: Seat) -> None:
         self._on_changed(seat)
-        self._tell_outsiders([seat], self.live)
-        self.evaluate(seat)
+        self.on_state(seat.group.base_id)
 
     def _on_role(self, seat: Seat, generation: int, is_controller: bool) -> None:
         if generation == seat.group.generation:
@@ -582,18 +591,9 @@ class GroupSeats:
 
     def _report(self, seats: Iterable[Seat], to_ids: Iterable[int]) -> None:
         """After a restart that was not clean, tell the voters how far the logs here reach."""
-        reports: dict[int, list[Report]] = {b: [] for b in to_ids if b != self.broker_id}
-        if self.news is None or not reports:
+        if self.news is None:
             return
-        for seat in seats:
-            group, own = seat.group, seat.report_log(self.incarnation, self.has_kept_cache)
-            if own is None or group.is_alone:
-                continue
-            if (self.broker_id, self.incarnation) in group.state.isr:
-                continue
-            report = (group.base_id, own.incarnation, *own.reach)
-            for broker_id in group.voters:
-                if broker_id in reports:
-                    reports[broker_id].append(report)
+        own, has_kept_cache = (self.broker_id, self.incarnation), self.has_kept_cache
+        reports = reports_to(to_ids, seats, own=own, has_kept_cache=has_kept_cache)
         for broker_id, told in reports.items():
-            self.news.report(broker_id, told, has_kept_cache=self.has_kept_cache)
+            self.news.report(broker_id, told, has_kept_cache=has_kept_cache)

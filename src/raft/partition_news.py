@@ -43,7 +43,9 @@ Report = tuple[str, int, int, int]
 
 
 class PartitionNews:
-    """See the module.  `on_report(base_id)` and `on_stopping(broker_id)` are called for news."""
+    """See the module.  `on_report(base_id)`, `on_stopping(broker_id)` and, for a state of a
+    partition that this broker does not vote on (any more), `on_state(base_id)` are called for news.
+    """
 
     def __init__(
         self,
@@ -51,12 +53,14 @@ class PartitionNews:
         *,
         on_report: Callable[[str], None],
         on_stopping: Callable[[int], None],
+        on_state: Callable[[str], None] = lambda _base_id: None,
     ) -> None:
         self.stopping: dict[int, int] = {}
         """Brokers that said they stop, with the session that said so."""
         self._runtime = runtime
         self._on_report = on_report
         self._on_stopping = on_stopping
+        self._on_state = on_state
         self._told: dict[str, PartitionState] = {}
         self._reports: dict[str, dict[int, LogReport]] = {}
         self._sessions: dict[int, int] = {}  # as the loop has heard of them, in order
@@ -79,6 +83,7 @@ class PartitionNews:
         known = self._told.get(base_id)
         if known is None or _age(known) <= _age(state):
             self._told[base_id] = state
+            self._on_state(base_id)
 
     def forget(self, base_ids: Iterable[str]) -> None:
         """Their topic is gone."""

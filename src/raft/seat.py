@@ -1,8 +1,11 @@
 """`Seat`: one group of a partition that this broker votes in, and its replica where it has one."""
 
+from collections.abc import Iterable
+
 from .partition import Partition
 from .partition_controller import LogReport
 from .partition_group import PartitionGroup
+from .partition_news import Report
 from .partition_state import NO_LEADER
 from .raft_wal import GroupImage
 
@@ -74,3 +77,24 @@ class Seat:
         if state.leader == broker_id:
             return state.is_recovering and state.leader_session == session
         return broker_id not in state.elr and all(each[0] != broker_id for each in state.isr)
+
+
+def reports_to(
+    broker_ids: Iterable[int], seats: Iterable[Seat], *, own: tuple[int, int], has_kept_cache: bool
+) -> dict[int, list[Report]]:
+    """What each of these brokers, where it votes, is to hear of logs that are not in sync here.
+
+    `own` is (broker id, incarnation).
+    """
+    reports: dict[int, list[Report]] = {b: [] for b in broker_ids if b != own[0]}
+    if not reports:
+        return reports
+    for seat in seats:
+        group, told = seat.group, seat.report_log(own[1], has_kept_cache)
+        if told is None or group.is_alone or own in group.state.isr:
+            continue
+        report = (group.base_id, told.incarnation, *told.reach)
+        for broker_id in group.voters:
+            if broker_id in reports:
+                reports[broker_id].append(report)
+    return reports

@@ -1,53 +1,11 @@
 """Deadlines on a loop whose time the test moves."""
 
-from collections.abc import Callable
 from typing import Any, cast
 
 from headrace.api.deadlines import MAX_IDLE_ROWS, Deadlines
+from tests.support.manual_loop import ManualLoop
 
 MINUTE_MS = 60_000
-
-
-class Timer:
-    def __init__(self, loop: "ManualLoop", due_s: float, call: Callable[[], object]) -> None:
-        self._loop = loop
-        self.due_s, self.call = due_s, call
-
-    def cancel(self) -> None:
-        self._loop.timers.remove(self)
-
-
-class ManualLoop:
-    """As much of a loop as deadlines ask for."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-        self.timers: list[Timer] = []
-        self._soon: list[Callable[[], object]] = []
-
-    def time(self) -> float:
-        return self.now_s
-
-    def call_at(self, due_s: float, call: Callable[..., object], *arguments: Any) -> Timer:
-        timer = Timer(self, due_s, lambda: call(*arguments))
-        self.timers.append(timer)
-        return timer
-
-    def call_soon(self, call: Callable[[], object]) -> None:
-        self._soon.append(call)
-
-    def advance(self, seconds: float) -> None:
-        """Call whatever is due until then."""
-        end_s = self.now_s + seconds
-        while due := [timer for timer in self.timers if timer.due_s <= end_s]:
-            first = min(due, key=lambda timer: timer.due_s)
-            self.timers.remove(first)
-            self.now_s = max(self.now_s, first.due_s)
-            first.call()
-            soon, self._soon = self._soon, []
-            for call in soon:
-                call()
-        self.now_s = end_s
 
 
 class Waiting:

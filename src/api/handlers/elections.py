@@ -1,9 +1,12 @@
 """ElectLeaders (API key 43), versions 0-2: leaders by order of a person."""
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
+from ...raft.errors import ReplicationError, UnknownOutcomeError, UnknownTopicOrPartitionError
+from ...raft.partition_state import Outcome
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .error_mapping import error_code_of
@@ -14,6 +17,8 @@ if TYPE_CHECKING:
 Body = dict[str, Any]
 
 PREFERRED, UNCLEAN = 0, 1
+TRIES = 5
+TRY_AGAIN_S = 0.1
 
 
 async def handle_elect_leaders(broker: "Broker", context: RequestContext, request: Body) -> Body:
@@ -54,7 +59,36 @@ def _topics(broker: "Broker") -> list[Any]:
 async def _elect(broker: "Broker", name: str, index: int, is_unclean: bool) -> Body:
     row: Body = {"partition_id": index, "error_code": ErrorCode.NONE, "error_message": None}
     try:
-        await broker.elect_leader(name, index, is_unclean=is_unclean)
+        await _have_elected(broker, name, index, is_unclean)
     except HeadraceError as error:
         row |= {"error_code": error_code_of(error), "error_message": str(error)}
     return row
+
+
+async def _have_elected(broker: "Broker", topic: str, index: int, is_unclean: bool) -> None:
+    """Elect a partition's preferred leader, or where nobody leads it whoever is there.
+
+    Raises UnknownTopicOrPartitionError, ElectionNotNeededError, PreferredLeaderNotAvailableError,
+    EligibleLeadersNotAvailableError, or what left it undecided.
+    """
+    image = broker.cluster_state.topics.get(topic)
+    if image is None or not 0 <= index < image.partition_count:
+        raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}", topic, index)
+    for _ in range(TRIES):
+        decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        broker.replicas.seats.elect_by_hand(
+            image, index, is_unclean=is_unclean, on_done=partial(_settle, decided)
+        )
+        outcome = await decided
+        if isinstance(outcome, ReplicationError):
+            raise outcome
+        if outcome is Outcome.APPLIED:
+            return
+        # What this broker knows of the partition is old; the news is on its way.
+        await asyncio.sleep(TRY_AGAIN_S)
+    raise UnknownOutcomeError(f"{topic}-{index} changes too fast; try again")
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
+    if not future.done():  # cancelled when its connection closed
+        future.set_result(result)

@@ -31,7 +31,7 @@ from .asking_in_vain import let_go_in_vain
 from .context import RequestContext
 from .error_mapping import error_code_of
 from .later_answer import LaterAnswer
-from .leader_wait import LeaderWait, will_be_led_anew
+from .leader_wait import LeaderWait
 
 if TYPE_CHECKING:
     from ...raft.topic_image import TopicImage
@@ -58,11 +58,9 @@ def handle_metadata(
     missing = _to_be_created(broker, context, request)
     if missing:
         return _create_and_answer(broker, context, request, missing)
-    if will_be_led_anew(broker, _images_asked(broker, request)):
-        return LeaderWait(
-            lambda: not will_be_led_anew(broker, _images_asked(broker, request)),
-            lambda: _answer_asked(broker, context, request, {}),
-        )
+    wait = LeaderWait(broker, lambda: _answer_asked(broker, context, request, {}))
+    if wait.begin(_images_asked(broker, request)):
+        return wait
     body = _answer_asked(broker, context, request, {})
     let_go_in_vain(broker, context, body["topics"])
     return body

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from headrace.raft.cluster_commands import RegisterBroker
+from headrace.raft.partition_group import partition_group_id
 from headrace.raft.partition_state import PartitionState
+from headrace.raft.topic_image import TopicImage
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
@@ -146,21 +148,24 @@ class LeaderIsLost:
     def __init__(
         self, broker: InProcessBroker, topic: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        self.looks = 0
-        self.lost = frozenset((7,))
         self.state = PartitionState(leader=7, replicas=(7, 1), isr=((7, 1), (1, 1)))
+        self._broker = broker
         node = broker.broker
-        told = node.partition_state
+        self.waits = node.leader_waits
+        self._image = node.cluster_state.topics[topic]
+        told = node.replicas.seats.state_of
 
-        def partition_state(name: str, index: int) -> PartitionState | None:
-            return self.state if (name, index) == (topic, 0) else told(name, index)
+        def state_of(image: TopicImage, index: int) -> PartitionState | None:
+            return self.state if (image.name, index) == (topic, 0) else told(image, index)
 
-        def lost_broker_ids(_broker: object) -> frozenset[int]:
-            self.looks += 1
-            return self.lost
+        monkeypatch.setattr(node.replicas.seats, "state_of", state_of)
+        monkeypatch.setattr(self.waits, "_find_lost", lambda: frozenset((7,)))
 
-        monkeypatch.setattr(node, "partition_state", partition_state)
-        monkeypatch.setattr("headrace.api.handlers.leader_wait.lost_broker_ids", lost_broker_ids)
+    def elect(self, **changes: Any) -> None:
+        """As the partition's group tells it."""
+        self.state = replace(self.state, **changes)
+        base_id = partition_group_id(self._image.topic_id, 0)
+        self._broker.call(self._broker.broker.replicas.seats.on_state, base_id)
 
 
 def leader_told(answer: dict[str, Any]) -> tuple[int, int]:
@@ -171,25 +176,37 @@ def leader_told(answer: dict[str, Any]) -> tuple[int, int]:
 def test_who_asks_for_a_leader_that_is_being_replaced_is_told_the_next_one(
     broker: InProcessBroker, client: Requester, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_S", 60.0)
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_MS", 60_000)
     lost = LeaderIsLost(broker, topic, monkeypatch)
     asked = client.send(3, 9, {"topics": [{"name": topic}]})
-    broker.wait_until(lambda: lost.looks > 3)
+    behind = client.send(18, 0, {})
+    broker.wait_until(lambda: len(lost.waits) == 1)
     with broker.requester() as other:  # all topics, and others, are told as they stand
         assert ask(other)["topics"] == []
         assert other.ask(3, 9, {"topics": None})["topics"]
-    lost.state = replace(lost.state, leader=1, leader_epoch=5)
+    lost.elect(leader=1, leader_epoch=5)
     assert leader_told(client.receive(3, 9, asked)) == (0, 1)
+    assert client.receive(18, 0, behind)["error_code"] == 0  # answers keep their order
+    assert len(lost.waits) == 0
 
 
 def test_where_nobody_is_elected_in_time_it_is_told_that_nobody_leads(
     broker: InProcessBroker, client: Requester, topic: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_S", 0.03)
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_MS", 30)
     lost = LeaderIsLost(broker, topic, monkeypatch)
     assert leader_told(ask(client, topic)) == (5, -1)
-    assert lost.looks > 1
-    lost.state = replace(lost.state, isr=((7, 1),))  # only it has all that is committed
-    lost.looks = 0
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_MS", 60_000)
+    lost.elect(isr=((7, 1),))  # only it has all that is committed
     assert leader_told(ask(client, topic)) == (5, -1)
-    assert lost.looks == 1
+
+
+def test_a_client_that_goes_away_waits_no_more(
+    broker: InProcessBroker, topic: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_MS", 60_000)
+    lost = LeaderIsLost(broker, topic, monkeypatch)
+    with broker.requester() as client:
+        client.send(3, 9, {"topics": [{"name": topic}]})
+        broker.wait_until(lambda: len(lost.waits) == 1)
+    broker.wait_until(lambda: len(lost.waits) == 0)
