@@ -1,6 +1,6 @@
 """What is set for all logs of a node together."""
 
-from dataclasses import dataclass
+from .dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ partition_epoch that its proposer saw; every accepted one raises it by one.
       6  Reassign  the same, then wal_ids
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import IntEnum
 
+from ..core.dataclass import dataclass
 from .errors import CorruptCommandError
 from .packed_fields import (
     FieldReader,

@@ -6,9 +6,10 @@ Loop thread only.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
+from ...core.dataclass import dataclass
 from .errors import (
     FencedInstanceIdError,
     GroupError,

@@ -5,7 +5,8 @@ until then it is pending, and neither fetched nor expired.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+
+from ...core.dataclass import dataclass
 
 TopicPartition = tuple[str, int]
 

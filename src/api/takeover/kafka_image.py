@@ -2,9 +2,10 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from ...core.dataclass import dataclass
 from .metadata_log import KafkaMetadataError, MetadataRecord
 
 TOPIC_RESOURCE = 2
