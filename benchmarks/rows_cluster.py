@@ -302,16 +302,17 @@ def rejoin(peer: RunningPeer, turn: int, scale: str) -> Figures:
         members.end(follower)
         count = MISSED_BYTES[scale] // 1000
         run_loads([produce_command(peer, topic, count, 1000, "linger.ms=20", "acks=all")])
-        touch_for(MISSED_BYTES[scale])  # which the follower is about to write, as a load
         with Load(peer, other) as load:
             time.sleep(2 * LOADED_S)
             before = len(load.latencies_s)
+            touch_for(MISSED_BYTES[scale])  # which the follower is about to write, as a load
+            since = len(load.latencies_s)
             started_s = time.perf_counter()
             members.start(follower)
             wait_until_in_sync(peer, topic, 1, first=leaders[0])
             taken_s = time.perf_counter() - started_s
             load.finish()
-    beside = _p99(load.latencies_s[before:]) / _p99(load.latencies_s[before // 4 : before])
+    beside = _p99(load.latencies_s[since:]) / _p99(load.latencies_s[before // 4 : before])
     return {
         "started and caught up with what was missed": (
             MISSED_BYTES[scale] / 1e6 / taken_s,
