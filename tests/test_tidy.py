@@ -151,13 +151,3 @@ def test_banned_words_are_absent(pattern: str) -> None:
         for match in found.finditer(path.read_text())
     ]
     assert not wrong, f"{BANNED[pattern]}: {wrong}"
-
-
-# People look up its signature, which only the standard decorator tells.
-STANDARD_DATACLASSES = {"src/api/embedded/receipt.py", "src/core/dataclass.py"}
-
-
-def test_no_class_of_a_broker_is_compiled_at_each_start() -> None:
-    standard = re.compile(r"^\s*from dataclasses import .*\bdataclass\b", re.MULTILINE)
-    wrong = {_relative(path) for path in source_files() if standard.search(path.read_text())}
-    assert wrong == STANDARD_DATACLASSES, "take it from core/dataclass.py"

@@ -4,9 +4,9 @@ The types are Kafka's: int (32 bits), long (64 bits), double, boolean, string, l
 commas).  A list's value is a tuple in the order written.
 """
 
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from .dataclass import dataclass
 from .errors import InvalidConfigError
 
 ConfigType = Literal["int", "long", "double", "boolean", "string", "list"]

@@ -4,9 +4,8 @@ Only `api/handlers/error_mapping.py` turns one of these into a Kafka error code.
 """
 
 import errno
+from dataclasses import dataclass
 from pathlib import Path
-
-from .dataclass import dataclass
 
 # An operating system's refusals that pass without a restart: the disk or the table of open files is
 # full, and nothing is broken.

@@ -9,12 +9,12 @@ One log at a time, the dirtiest first.
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from .checkpoint_file import TopicPartition
 from .clock import Clock
-from .dataclass import dataclass
 from .errors import HeadraceError, KafkaStorageError
 from .log import Log
 from .log_compaction import Compaction, CompactionPlan, SegmentSource, remove_cleaned_files

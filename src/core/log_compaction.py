@@ -17,13 +17,12 @@ KIP-98 (markers), KIP-534 (delete horizon).
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .batch_builder import BatchBuilder
 from .batch_file import BATCH_HEADER_BYTES, READ_BYTES, read_file_batches
-from .dataclass import dataclass
 from .errors import HeadraceError, LogCorruptedError
 from .log_config import LogConfig
 from .log_segment import CLEANED_SUFFIX, LOG_SUFFIX, TXN_INDEX_SUFFIX, LogSegment

@@ -8,12 +8,11 @@ test can have a segment of 1 KiB.
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any
 
 from .config_def import LONG_MAX, ConfigDef
-from .dataclass import dataclass
 from .errors import InvalidConfigError
 
 __all__ = [

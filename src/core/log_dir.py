@@ -22,6 +22,7 @@ import re
 import struct
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from .checkpoint_file import (
@@ -37,7 +38,6 @@ from .checkpoint_file import (
     sync_folder,
     write_offset_checkpoint,
 )
-from .dataclass import dataclass
 from .errors import PASSING_REFUSALS, InconsistentLogDirError, LogDirLockedError
 
 LOCK_NAME = ".lock"

@@ -6,10 +6,10 @@ would say that all is well.  The log goes offline and every waiter hears of it.
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
-from .dataclass import dataclass
 from .errors import LogClosedError
 from .log_segment import LogSegment
 from .mapped_file import sync_descriptor

@@ -1,6 +1,6 @@
 """What is set for all logs of a node together."""
 
-from .dataclass import dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)

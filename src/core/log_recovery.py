@@ -16,11 +16,11 @@ from the batches where their files end.
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from .append_info import AppendInfo
 from .checkpoint_file import CheckpointFormatError, read_partition_metadata
-from .dataclass import dataclass
 from .errors import LogCorruptedError
 from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache

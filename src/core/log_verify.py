@@ -13,6 +13,7 @@ Reads and changes nothing.  A torn tail of the last segment is a warning, since 
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,7 +25,6 @@ from .checkpoint_file import (
     read_offset_checkpoint,
     read_partition_metadata,
 )
-from .dataclass import dataclass
 from .errors import CorruptRecordError, HeadraceError, LogCorruptedError
 from .log_dir import LogDir, parse_folder_name
 from .log_dump import dump_file

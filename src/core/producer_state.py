@@ -21,12 +21,12 @@ and at a clean stop; after a crash the newest intact one is loaded and what is b
 import struct
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from .append_info import AppendInfo
 from .checkpoint_file import replace_file
 from .crc32c import crc32c
-from .dataclass import dataclass
 from .errors import CorruptRecordError
 from .producer_entry import ProducerEntry
 from .record_batch import RecordBatch

@@ -14,11 +14,10 @@ done again.
 
 import os
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
-from .dataclass import dataclass
 from .log_segment import (
     CLEANED_SUFFIX,
     DELETED_SUFFIX,

@@ -2,8 +2,8 @@
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from .dataclass import dataclass
 from .log_segment import LogSegment
 
 

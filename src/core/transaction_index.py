@@ -14,9 +14,9 @@ import os
 import struct
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from .dataclass import dataclass
 from .errors import CorruptIndexError
 from .log_segment import TXN_INDEX_SUFFIX, LogSegment
 

@@ -6,11 +6,11 @@ incarnation  drawn after every stop that was not clean: what was not flushed may
 boot.id      of the machine when that was written: the same one still has its page cache
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.checkpoint_file import CheckpointFormatError, PropertiesFile
 from ..core.clock import Clock
-from ..core.dataclass import dataclass
 from ..core.errors import PASSING_REFUSALS
 
 FILE_NAME = "broker.properties"

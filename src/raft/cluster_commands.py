@@ -17,9 +17,8 @@ A tag is never used again for something else; a new field means a new tag.
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from ..core.dataclass import dataclass
 from .errors import CorruptCommandError
 from .packed_fields import (
     FieldReader,

@@ -5,11 +5,10 @@ replay. A refused command changes nothing.  Only `ClusterGroup` may call `apply`
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from ..core.dataclass import dataclass
 from .cluster_commands import (
     RESOURCE_BROKER,
     RESOURCE_GROUP,

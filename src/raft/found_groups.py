@@ -3,7 +3,8 @@
 A crash may leave a group in two generations: the later one counts.  Loop thread only.
 """
 
-from ..core.dataclass import dataclass
+from dataclasses import dataclass
+
 from .group_machines import generation_group_id, split_group_id
 from .partition_group import parse_partition_group_id
 from .partition_state import PartitionState

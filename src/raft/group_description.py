@@ -1,9 +1,8 @@
 """What a broker tells of its groups and its Raft thread; for people, tests, DescribeQuorum."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from ..core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from .raft_group import RaftGroup

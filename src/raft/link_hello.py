@@ -19,8 +19,8 @@ in words, and the connection ends with it.
 """
 
 import struct
+from dataclasses import dataclass
 
-from ..core.dataclass import dataclass
 from .errors import CorruptCommandError
 from .packed_fields import (
     pack_fields,

@@ -7,9 +7,9 @@ a byte.  One link a pair of brokers stands for every group that both vote in.
 
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Protocol
 
-from ..core.dataclass import dataclass
 from .link_hello import LinkHello
 
 

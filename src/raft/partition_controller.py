@@ -21,9 +21,8 @@ nothing.  A replica whose log its broker cannot serve (`offline`) is not there. 
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
-from ..core.dataclass import dataclass
 from .errors import (
     ElectionNotNeededError,
     EligibleLeadersNotAvailableError,

@@ -13,10 +13,9 @@ partition_epoch that its proposer saw; every accepted one raises it by one.
       6  Reassign  the same, then wal_ids
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
-from ..core.dataclass import dataclass
 from .errors import CorruptCommandError
 from .packed_fields import (
     FieldReader,

@@ -17,10 +17,10 @@ Knows no sockets and no time: both come by the constructor.  Loop thread only.
 
 import logging
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
-from ..core.dataclass import dataclass
 from ..core.errors import HeadraceError
 from .catch_up_pace import MEMORY_ANSWERS, CatchUpPace
 from .partition import Partition

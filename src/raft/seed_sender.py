@@ -8,9 +8,8 @@ whom to tell.  All else is the Raft thread's.
 """
 
 from collections.abc import Callable, Container, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from ..core.dataclass import dataclass
 from .link_messages import LinkMessage
 from .packed_fields import (
     pack_fields,

@@ -10,8 +10,8 @@ another topic's id, or of a group that this broker never was in.  Loop thread on
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from ..core.dataclass import dataclass
 from .cluster_group import ClusterGroup
 from .group_seats import GroupSeats
 from .partition import Partition

@@ -5,9 +5,8 @@ from who was registered then, so every voter begins with the same one and no ele
 """
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from ..core.dataclass import dataclass
 from .cluster_commands import Assignments
 from .partition_state import NO_LEADER, PartitionState
 from .placement import choose_voters

@@ -24,11 +24,11 @@ Integers are big-endian.  Zeros behind the last batch are space that is reserved
 import struct
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 
-from ..core.dataclass import dataclass
 from .errors import RaftWalCorruptedError
 
 MAGIC = b"HRWAL\0\0\1"

@@ -1,8 +1,8 @@
 """What the records of the write-ahead log add up to: one `GroupImage` a group (pure)."""
 
 from collections.abc import MutableMapping
+from dataclasses import dataclass
 
-from ..core.dataclass import dataclass
 from .wal_format import NO_VOTE, WalRecord, WalRecordKind
 
 

@@ -1,11 +1,10 @@
 """`BrokerConfig`: what a `server.properties` file, or `headrace up`, says about one broker."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...core.config_def import INT_MAX, LONG_MAX
-from ...core.dataclass import dataclass
 from ...core.errors import InvalidConfigError
 from ...core.log_config import LogConfig, parse_topic_configs, unknown_config_reason
 from .java_properties import parse_java_properties

@@ -8,8 +8,8 @@ PLAINTEXT://0.0.0.0 and a port              every interface; advertised.listener
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from ...core.dataclass import dataclass
 from ...core.errors import InvalidConfigError
 
 SUPPORTED_PROTOCOLS = ("PLAINTEXT",)

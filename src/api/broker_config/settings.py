@@ -5,10 +5,9 @@ The field of `BrokerConfig` that carries it is its name with `_` for `.`.  Setti
 topics their defaults (`log.retention.ms`) are carried as `BrokerConfig.log_config` instead.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ...core.config_def import INT_MAX, LONG_MAX, ConfigDef, ConfigType
-from ...core.dataclass import dataclass
 from ...core.log_config import TOPIC_CONFIG_DEFS
 
 # How a setting may change while the broker runs, as Kafka documents it.

@@ -5,9 +5,9 @@ Plain values go in and come out; a refusal by the broker is an `AdminError` with
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from ...core.dataclass import dataclass
 from ...core.errors import HeadraceError
 from ...core.kafka_uuid import uuid_to_text
 from ..wire.api_keys import ApiKey

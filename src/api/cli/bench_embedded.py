@@ -4,13 +4,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...core.dataclass import dataclass
 from ...core.errors import HeadraceError
 from ..embedded.log_store import open_store
 from .bench_load import INTERRUPTED

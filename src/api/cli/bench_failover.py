@@ -13,10 +13,9 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ...core.batch_encoder import encode_values
-from ...core.dataclass import dataclass
 from ..wire.api_keys import ApiKey
 from .admin_client import LATEST, AdminClient, AdminError, TopicInfo, check
 from .bench_load import INTERRUPTED, PRODUCE_MAX_VERSION, Fetcher, OnProgress, topic_info

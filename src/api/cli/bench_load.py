@@ -14,11 +14,10 @@ import struct
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
 from ...core.batch_encoder import encode_values
-from ...core.dataclass import dataclass
 from ...core.errors import HeadraceError
 from ...core.record_batch import RecordBatch, iter_batches
 from ..wire.api_keys import ApiKey

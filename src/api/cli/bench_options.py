@@ -7,9 +7,9 @@ A flag of its own comes before a setting of `--command-property`, which comes be
 import argparse
 import math
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
-from ...core.dataclass import dataclass
 from .bench_load import FETCH_BYTES, FetchLoad, Payload, ProduceLoad
 from .common import (
     DEFAULT_BOOTSTRAP,

@@ -1,11 +1,10 @@
 """Latencies of a benchmark: percentiles, a table, a plot in text and as a picture."""
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.dataclass import dataclass
 from .common import EXIT_USAGE, CliError
 
 PERCENTILES = (50.0, 75.0, 90.0, 95.0, 99.0, 99.9, 99.99, 100.0)

@@ -4,9 +4,9 @@ Functions over an `AdminClient`; refusals for one partition come back in its row
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ...core.dataclass import dataclass
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
 from .admin_client import AdminClient, AdminError, check

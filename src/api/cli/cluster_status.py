@@ -4,11 +4,10 @@ import argparse
 import select
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple
+from dataclasses import asdict, astuple, dataclass
 from functools import partial
 from typing import Any
 
-from ...core.dataclass import dataclass
 from ...core.errors import HeadraceError
 from . import cluster_admin
 from .admin_client import AdminClient, PartitionInfo, TopicInfo

@@ -2,8 +2,8 @@
 
 import struct
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from ...core.dataclass import dataclass
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
 from .admin_client import OFFSET_API_MAX_VERSION, AdminClient, CommittedOffset, check

@@ -15,10 +15,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.checkpoint_file import META_PROPERTIES_NAME
-from ...core.dataclass import dataclass
 from .common import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, CliError
 from .processes import describe_process, process_holding
 

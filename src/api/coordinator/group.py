@@ -6,10 +6,9 @@ Loop thread only.
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Protocol
 
-from ...core.dataclass import dataclass
 from .errors import (
     FencedInstanceIdError,
     GroupError,

@@ -10,10 +10,10 @@ Other key versions (KIP-848 groups, share groups) are not ours and are passed ov
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from struct import Struct
 from typing import Any
 
-from ...core.dataclass import dataclass
 from ...core.errors import MalformedBytesError
 from ..wire.codec import decode_stored, encode_stored
 from .group import Group, GroupMember

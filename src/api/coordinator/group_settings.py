@@ -1,8 +1,7 @@
 """`GroupSettings`: the broker settings of group membership and committed offsets."""
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
-
-from ...core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from ..broker_config import BrokerConfig

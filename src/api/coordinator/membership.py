@@ -7,10 +7,10 @@ protocol's group management; KIP-134 (initial delay), KIP-345 (static members), 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from uuid import UUID
 
 from ...core.clock import Clock
-from ...core.dataclass import dataclass
 from .errors import (
     CoordinatorNotAvailableError,
     FencedInstanceIdError,

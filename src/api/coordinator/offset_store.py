@@ -5,8 +5,7 @@ until then it is pending, and neither fetched nor expired.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-
-from ...core.dataclass import dataclass
+from dataclasses import dataclass
 
 TopicPartition = tuple[str, int]
 

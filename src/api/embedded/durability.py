@@ -6,8 +6,8 @@
 """
 
 import re
+from dataclasses import dataclass
 
-from ...core.dataclass import dataclass
 from ...core.errors import InvalidConfigError
 
 PAGE_CACHE = "page-cache"

@@ -8,10 +8,9 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ...core.dataclass import dataclass
 from ..server.pending_answer import CloseConnectionError
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode

@@ -3,9 +3,9 @@
 import logging
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from ...core.clock import Clock
-from ...core.dataclass import dataclass
 
 logger = logging.getLogger(__name__)
 

@@ -1,10 +1,10 @@
 """What a power cut leaves of a stopped broker's logs: nothing behind the last sync."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.clock import Clock
-from ...core.dataclass import dataclass
 from ...core.log import Log
 from ...core.log_config import LogConfig
 from ...core.worker import InlineWorker

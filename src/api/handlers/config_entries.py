@@ -7,11 +7,11 @@ An entry's synonyms are all values of the setting, the one that counts first:
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
 from ...core.config_def import ConfigDef
-from ...core.dataclass import dataclass
 from ...core.log_config import TOPIC_CONFIG_DEFS, LogConfig, topic_config_text
 from ..broker_config import BROKER_CONFIG_DEFS, TOPIC_CONFIG_SYNONYMS, BrokerConfigDef
 

@@ -12,9 +12,9 @@ Versions: 7 sessions (KIP-227), see session_fetch.py; 9 current_leader_epoch (KI
     (KIP-951).
 """
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.dataclass import dataclass
 from .context import RequestContext
 from .fetch_answers import (
     FIRST_VERSION_WITH_REPLICA_STATE,

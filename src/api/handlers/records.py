@@ -9,10 +9,10 @@ Versions: 2 is flexible.
 """
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...core.dataclass import dataclass
 from ...core.errors import HeadraceError
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext

@@ -4,9 +4,9 @@ ApiVersions, the dispatcher and the table in `api/README.md` read it; nothing el
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ...core.dataclass import dataclass
 from ..wire.api_keys import ApiKey
 from .api_versions import handle_api_versions
 from .cluster import (

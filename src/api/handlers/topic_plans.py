@@ -4,9 +4,9 @@ Pure: state and request in, command or error out.  The state checks again when i
 """
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ...core.dataclass import dataclass
 from ...core.errors import InvalidConfigError
 from ...core.log_config import LogConfig, parse_topic_configs
 from ...raft.cluster_commands import Assignments, CreatePartitions, CreateTopic

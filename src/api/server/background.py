@@ -7,9 +7,8 @@ fails is logged and keeps its place in the timetable.
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from ...core.dataclass import dataclass
 
 if TYPE_CHECKING:
     from ...core.log_manager import LogManager

@@ -2,10 +2,9 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
-from ...core.dataclass import dataclass
 from .metadata_log import KafkaMetadataError, MetadataRecord
 
 TOPIC_RESOURCE = 2

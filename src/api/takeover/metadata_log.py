@@ -11,10 +11,10 @@ Nothing is written.
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.dataclass import dataclass
 from ...core.errors import CorruptRecordError, HeadraceError, MalformedBytesError
 from ...core.record_batch import RecordBatch
 from ..wire.codec import decode_stored

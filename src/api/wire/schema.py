@@ -17,11 +17,10 @@ A version of a message is turned into an encoder and decoder by `codec`; the lis
 """
 
 import sys
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-from ...core.dataclass import dataclass
 from ...core.errors import HeadraceError
 
 INTEGERS = frozenset({"int8", "int16", "int32", "int64", "uint16", "uint32"})
