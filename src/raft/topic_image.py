@@ -65,6 +65,18 @@ class TopicImage:
     def partition_count(self) -> int:
         return len(self.assignments)
 
+    def holders_of(self, index: int, state: PartitionState | None) -> tuple[int, ...]:
+        """Who holds a partition, as Kafka tells it: while it moves, who is to hold it in that order
+        already, then who is to leave.
+
+        Where it does not move the cluster knows: its own `state` may be heard later than that.
+        """
+        present, target = self.assignments[index], self.targets.get(index)
+        if target is None:
+            return present
+        held = present if state is None else state.replicas
+        return (*target, *(each for each in held if each not in target))
+
     def birth_of(self, index: int) -> tuple[PartitionState, Mapping[int, BirthMember]] | None:
         """(first state, who was registered) of a partition; None where nobody of it was there."""
         for birth in reversed(self.births):

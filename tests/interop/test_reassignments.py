@@ -3,6 +3,7 @@
 import contextlib
 import io
 import json
+import re
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,7 +22,11 @@ from tests.support.requests import Requester
 
 pytestmark = pytest.mark.timeout(600)
 
-KAFKAS_TOOL = "org.apache.kafka.tools.reassign.ReassignPartitionsCommand"
+KAFKAS_TOOLS = {
+    "kafka-reassign-partitions": "org.apache.kafka.tools.reassign.ReassignPartitionsCommand",
+    "kafka-topics": "org.apache.kafka.tools.TopicCommand",
+}
+MOVES = "kafka-reassign-partitions"
 ANSWER_BYTES = 1 << 20
 """replica.fetch.max.bytes: what one answer may bring before the rate is looked at again."""
 
@@ -51,17 +56,17 @@ def filled_topic(cluster: ClusterProcesses, admin: AdminClient, name: str, mebib
             assert answer["responses"][0]["partition_responses"][0]["error_code"] == 0
 
 
-def ours(cluster: ClusterProcesses, *arguments: str) -> tuple[int, str]:
-    """Exit code and output of kafka-reassign-partitions.sh."""
+def ours(cluster: ClusterProcesses, *arguments: str, script: str = MOVES) -> tuple[int, str]:
+    """Exit code and output of a script."""
     address = ["--bootstrap-server", cluster.bootstrap]
     with contextlib.redirect_stdout(io.StringIO()) as output:
-        code = run_script(["kafka-reassign-partitions", *address, *arguments])
+        code = run_script([script, *address, *arguments])
     return code, output.getvalue()
 
 
-def theirs(cluster: ClusterProcesses, *arguments: str) -> tuple[int, str]:
+def theirs(cluster: ClusterProcesses, *arguments: str, script: str = MOVES) -> tuple[int, str]:
     """The same of Kafka's tool."""
-    command = ["java", *JVM_FLAGS, "-cp", kafka_classpath(), KAFKAS_TOOL]
+    command = ["java", *JVM_FLAGS, "-cp", kafka_classpath(), KAFKAS_TOOLS[script]]
     done = subprocess.run(
         [*command, "--bootstrap-server", cluster.bootstrap, *arguments],
         check=False,
@@ -155,17 +160,25 @@ def play_a_move(cluster: ClusterProcesses, run: Run, topic: str, folder: Path) -
     """What a tool says of one move from its beginning to its cancellation, and what it sets."""
     file = ["--reassignment-json-file", target_file(folder, topic, 1)]
     said: list[object] = []
+
+    def describe(*flags: str) -> tuple[int, str]:
+        code, text = run(cluster, "--describe", "--topic", topic, *flags, script="kafka-topics")
+        return code, re.sub(r"TopicId: \S+|Configs: \S+", "", text)
+
     with AdminClient(cluster.bootstrap) as admin:
         filled_topic(cluster, admin, topic, 8)  # 100 bytes a second: 1 MiB every 11 s
         said.append(run(cluster, "--execute", *file, "--throttle", "100"))
         said.append(all_throttles(admin, topic))
         said.append(run(cluster, "--list"))
+        said.append(describe())
+        said.append(describe("--under-replicated-partitions"))
         said.append(run(cluster, "--execute", *file))
         said.append(run(cluster, "--execute", *file, "--additional", "--throttle", "90"))
         said.append(run(cluster, "--verify", *file))
         said.append(all_throttles(admin, topic))
         said.append(run(cluster, "--cancel", *file, "--preserve-throttles"))
         wait_until(lambda: is_back(cluster, topic), "it is back where it was")
+        said.append(describe())
         said.append(all_throttles(admin, topic))
         said.append(run(cluster, "--verify", *file, "--preserve-throttles"))
         said.append(run(cluster, "--verify", *file))
@@ -185,4 +198,7 @@ def test_our_script_says_and_sets_what_kafkas_tool_does(
     for step, (our, their) in enumerate(zip(of_our_script, of_kafkas_tool, strict=True)):
         assert our == their, step
     assert of_kafkas_tool[1] != {}, "it was throttled"
-    assert of_kafkas_tool[11] == {}, "and is not any more"
+    described = str(of_kafkas_tool[3]).replace("\\t", " ")
+    assert "Replicas: 1,0 Isr: 0 Adding Replicas: 1 Removing Replicas: 0" in described
+    assert of_kafkas_tool[4] == [0, ""], "a copy that is to come is not missed"
+    assert of_kafkas_tool[14] == {}, "and is not any more"

@@ -1,5 +1,7 @@
 """Partitions are born led: the first state follows from the topic and from who was registered."""
 
+from dataclasses import replace
+
 import pytest
 
 from headrace.raft.cluster_commands import (
@@ -13,7 +15,8 @@ from headrace.raft.cluster_commands import (
 )
 from headrace.raft.cluster_state import ClusterState
 from headrace.raft.errors import InvalidRequestError
-from headrace.raft.partition_state import NO_LEADER
+from headrace.raft.partition_state import NO_LEADER, PartitionState
+from headrace.raft.topic_image import TopicImage
 
 ID_A = b"a" * 16
 
@@ -105,3 +108,19 @@ def test_a_broker_that_votes_or_holds_partitions_cannot_leave() -> None:
             state.apply(UnregisterBroker(broker_id))
     assert state.apply(UnregisterBroker(2)).broker_id == 2
     assert 2 not in state.brokers
+
+
+def test_while_a_partition_moves_those_to_come_are_named_before_those_to_leave() -> None:
+    born = PartitionState(replicas=(1, 2, 3))
+    image = TopicImage("clicks", b"t" * 16, ((1, 2, 3),), {})
+    assert image.holders_of(0, None) == image.holders_of(0, born) == (1, 2, 3)
+    moving = replace(image, targets={0: (4, 2)})
+    assert moving.holders_of(0, None) == moving.holders_of(0, born) == (4, 2, 1, 3)
+    added = replace(born, replicas=(4, 2, 1, 3))
+    assert moving.holders_of(0, added) == (4, 2, 1, 3)
+    done = replace(born, replicas=(4, 2))
+    assert moving.holders_of(0, done) == (4, 2)
+    ended = replace(image, assignments=((4, 2),))
+    assert ended.holders_of(0, added) == (4, 2)  # the partition's own last step is heard later
+    called_off = replace(image, targets={0: (1, 2, 3)})
+    assert called_off.holders_of(0, added) == (1, 2, 3, 4)

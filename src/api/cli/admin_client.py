@@ -35,7 +35,11 @@ class AdminError(HeadraceError):
 
 @dataclass(frozen=True, slots=True)
 class PartitionInfo:
-    """One partition as Metadata tells it; `leader` is -1 where there is none."""
+    """One partition as Metadata tells it; `leader` is -1 where there is none.
+
+    While it moves `replicas` have those to come and those to leave; which they are, only
+    `cluster_admin.with_moves` tells.
+    """
 
     index: int
     leader: int
@@ -43,6 +47,23 @@ class PartitionInfo:
     replicas: tuple[int, ...]
     isr: tuple[int, ...]
     offline_replicas: tuple[int, ...]
+    adding: tuple[int, ...] = ()
+    removing: tuple[int, ...] = ()
+
+    @property
+    def replication_factor(self) -> int:
+        """How many copies it is to have; a move may end between two questions."""
+        return len({*self.replicas, *self.adding, *self.removing}) - len(self.adding)
+
+    @property
+    def is_under_replicated(self) -> bool:
+        """Whether copies are not in sync, those that are only to come aside: as Kafka counts."""
+        return len(self.isr) < self.replication_factor
+
+    @property
+    def target(self) -> tuple[int, ...]:
+        """Who holds it, or is to once it has moved."""
+        return tuple(each for each in self.replicas if each not in self.removing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +81,7 @@ class TopicInfo:
 
     @property
     def replication_factor(self) -> int:
-        return len(self.partitions[0].replicas) if self.partitions else 0
+        return self.partitions[0].replication_factor if self.partitions else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -172,7 +172,8 @@ def _move_throttled(
 ) -> int:
     """Throttle, move, and lift the throttle, also after Ctrl-C: then the move goes on without."""
     wanted = {place: replicas for place, replicas in targets.items() if replicas is not None}
-    moves = replication_throttles.moves_of((), current, wanted)
+    under_way = cluster_admin.reassignments(client, wanted)
+    moves = replication_throttles.moves_of(under_way, current, wanted)
     brokers = sorted({each for move in moves.values() for held in move for each in held})
     replication_throttles.limit(client, moves, args.throttle)
     try:
@@ -183,7 +184,7 @@ def _move_throttled(
 
 
 def _remove(client: AdminClient, args: argparse.Namespace) -> int:
-    topics = client.topics()
+    topics = cluster_admin.with_moves(client.topics(), cluster_admin.reassignments(client))
     answer = cluster_admin.describe_cluster(client)
     known = {row["broker_id"] for row in answer["brokers"]}
     holders = {each for topic in topics for part in topic.partitions for each in part.replicas}

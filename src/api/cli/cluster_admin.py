@@ -4,12 +4,12 @@ Functions over an `AdminClient`; refusals for one partition come back in its row
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
-from .admin_client import AdminClient, AdminError, check
+from .admin_client import AdminClient, AdminError, TopicInfo, check
 
 PREFERRED, UNCLEAN = 0, 1
 METADATA_TOPIC = "__cluster_metadata"
@@ -158,6 +158,22 @@ def reassignments(client: AdminClient, places: Iterable[Place] | None = None) ->
         ),
         key=lambda moving: (moving.topic, moving.partition),
     )
+
+
+def with_moves(topics: Iterable[TopicInfo], moving: Iterable[Moving]) -> list[TopicInfo]:
+    """The topics, with who comes to and who leaves each partition that moves."""
+    moves = {(each.topic, each.partition): each for each in moving}
+
+    def told(topic: TopicInfo) -> TopicInfo:
+        parts = (
+            replace(part, adding=move.adding, removing=move.removing)
+            if (move := moves.get((topic.name, part.index)))
+            else part
+            for part in topic.partitions
+        )
+        return replace(topic, partitions=tuple(parts))
+
+    return [told(topic) for topic in topics] if moves else list(topics)
 
 
 def describe_quorum(client: AdminClient) -> dict[str, Any]:

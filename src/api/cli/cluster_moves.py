@@ -81,7 +81,10 @@ def spread_replicas(
 def targets_without(
     topics: Sequence[TopicInfo], removed: int, usable: Sequence[int]
 ) -> Iterator[tuple[Place, list[int]]]:
-    """Each partition that `removed` holds, with another broker in its place, if there is one."""
+    """Each partition that `removed` holds, with another broker in its place, if there is one.
+
+    One that leaves it already goes where it goes; one that moves otherwise, too, but for `removed`.
+    """
     load = dict.fromkeys(usable, 0)
     for topic in topics:
         for part in topic.partitions:
@@ -93,11 +96,11 @@ def targets_without(
             if removed not in part.replicas:
                 continue
             spare = [broker for broker in usable if broker not in part.replicas]
-            replicas = [broker for broker in part.replicas if broker != removed]
-            if spare:
+            replicas = [broker for broker in part.target if broker != removed]
+            if spare and removed in part.target:
                 chosen = min(spare, key=lambda broker: (load[broker], broker))
                 load[chosen] += 1
-                replicas.insert(part.replicas.index(removed), chosen)
+                replicas.insert(part.target.index(removed), chosen)
             if not replicas:
                 raise CliError(
                     f"{topic.name}-{part.index} is held by broker {removed} alone, and no other "

@@ -68,7 +68,8 @@ class Status:
 def read_status(client: AdminClient) -> Status:
     """What the cluster says now; the quorum is empty where it has no leader to ask."""
     cluster = cluster_admin.describe_cluster(client)
-    topics = client.topics()
+    moving = cluster_admin.reassignments(client)
+    topics = cluster_admin.with_moves(client.topics(), moving)
     try:
         (quorum,) = cluster_admin.raft_groups(
             client, cluster["controller_id"], [(cluster_admin.METADATA_TOPIC, 0)]
@@ -85,7 +86,7 @@ def read_status(client: AdminClient) -> Status:
         sum(len(topic.partitions) for topic in topics),
         tuple(_broker_rows(cluster["brokers"], topics)),
         tuple(_troubles(topics)),
-        len(cluster_admin.reassignments(client)),
+        len(moving),
     )
 
 
@@ -127,7 +128,7 @@ def _troubles(topics: list[TopicInfo]) -> Iterator[Trouble]:
 def _trouble_of(part: PartitionInfo) -> str | None:
     if part.leader < 0:
         return "offline"
-    return "under-replicated" if len(part.isr) < len(part.replicas) else None
+    return "under-replicated" if part.is_under_replicated else None
 
 
 def run_status(client: AdminClient, args: argparse.Namespace) -> int:

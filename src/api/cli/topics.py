@@ -4,6 +4,7 @@ import argparse
 from typing import Any
 
 from ...core.errors import HeadraceError
+from . import cluster_admin
 from .admin_client import TOPIC_RESOURCE, AdminClient, TopicInfo
 from .common import (
     add_client_arguments,
@@ -113,6 +114,8 @@ def topic_as_json(topic: TopicInfo, configs: dict[str, str | None]) -> dict[str,
                 "replicas": part.replicas,
                 "isr": part.isr,
                 "offline_replicas": part.offline_replicas,
+                "adding_replicas": part.adding,
+                "removing_replicas": part.removing,
             }
             for part in topic.partitions
         ],
@@ -120,7 +123,8 @@ def topic_as_json(topic: TopicInfo, configs: dict[str, str | None]) -> dict[str,
 
 
 def _describe(client: AdminClient, args: argparse.Namespace) -> int:
-    topics = client.topics(args.names or None)
+    found = client.topics(args.names or None)
+    topics = cluster_admin.with_moves(found, cluster_admin.reassignments(client))
     described = [(topic, topic_overrides(client, topic.name)) for topic in topics]
     if args.json:
         print_json([topic_as_json(topic, configs) for topic, configs in described])
@@ -134,11 +138,15 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> int:
             f"replication factor {topic.replication_factor}  {settings}".rstrip()
         )
         has_offline = any(part.offline_replicas for part in topic.partitions)
+        moves = any(part.adding or part.removing for part in topic.partitions)
         print_table(
-            ("PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", *["OFFLINE"] * has_offline),
+            ("PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR")
+            + ("OFFLINE",) * has_offline
+            + ("ADDING", "REMOVING") * moves,
             [
                 (part.index, part.leader, part.leader_epoch, part.replicas, part.isr)
                 + (part.offline_replicas,) * has_offline
+                + (part.adding, part.removing) * moves
                 for part in topic.partitions
             ],
         )

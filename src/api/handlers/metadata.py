@@ -7,6 +7,8 @@ Behaviour: the brokers at the address advertised for the listener that was asked
 Versions: 4 allow_auto_topic_creation; 7 leader_epoch; 8 authorized operations (KIP-430), which are
     all of them while there is no authorizer; 10 topic ids (KIP-516); 12 asks by id; 13 has an error
     of its own.
+While a partition moves its replicas are those to come, in their order, then those to leave; who
+    has caught up is in the isr (KIP-455).
 A leader whose broker is not up, or cannot serve its log, counts as none until another one is
     elected; who asks for such a topic just then is answered a moment later (leader_wait.py).
     A broker that went down stays in the list for a while (`Broker.describe_brokers`).
@@ -173,10 +175,11 @@ def _describe_partition(
     broker: "Broker", image: "TopicImage", index: int, live: frozenset[int]
 ) -> Body:
     state = broker.partition_state(image.name, index)
-    replicas = image.assignments[index] if state is None else state.replicas
+    replicas = image.holders_of(index, state)
     failed = broker.replicas.offline_replicas(image.topic_id, index)
     own = broker.replicas.find(image.topic_id, index)
-    if own is None or not own.is_online:
+    is_to_come = state is not None and broker.node_id not in state.replicas  # it moves here
+    if not (is_to_come if own is None else own.is_online):
         failed = {broker.node_id, *failed}
     offline = [each for each in replicas if each in failed or each not in live]
     leader = NO_LEADER if state is None or state.leader not in live else state.leader
@@ -187,7 +190,7 @@ def _describe_partition(
         "partition_index": index,
         "leader_id": leader,
         "replica_nodes": list(replicas),
-        "isr_nodes": [] if state is None else [member[0] for member in state.isr],
+        "isr_nodes": [] if state is None else [each for each, _ in state.isr if each in replicas],
         "offline_replicas": offline,
     }
     if state is not None:

@@ -1,12 +1,13 @@
 """Where `headrace cluster` sends replicas, and how it says how far they are."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from headrace.api.cli import cluster, cluster_moves
 from headrace.api.cli.admin_client import PartitionInfo, TopicInfo
-from headrace.api.cli.cluster_admin import Moving
+from headrace.api.cli.cluster_admin import Moving, with_moves
 from headrace.api.cli.cluster_moves import (
     check_arrived,
     check_brokers,
@@ -58,6 +59,24 @@ def test_a_removed_broker_is_replaced_in_its_place_by_the_least_loaded() -> None
     assert found == {("a", 0): [0, 3], ("a", 1): [3, 2]}
 
 
+def test_what_leaves_a_broker_already_goes_on_where_it_goes() -> None:
+    told = [topic("a", (3, 0, 1), (2, 1, 0), (0, 1))]
+    moving = [Moving("a", 0, (3, 0, 1), (3,), (1,)), Moving("a", 1, (2, 1, 0), (2,), (0,))]
+    topics = with_moves(told, moving)
+    assert [part.replication_factor for part in topics[0].partitions] == [2, 2, 2]
+    found = dict(targets_without(topics, 1, [0, 2, 3]))
+    assert found == {("a", 0): [3, 0], ("a", 1): [2, 3], ("a", 2): [0, 2]}
+
+
+def test_copies_that_are_only_to_come_are_not_missed() -> None:
+    part = PartitionInfo(0, 1, 0, (2, 3, 1, 4), (1, 4), (), adding=(2, 3), removing=(1, 4))
+    assert (part.replication_factor, part.is_under_replicated) == (2, False)
+    assert replace(part, isr=(1,)).is_under_replicated
+    moved = replace(part, replicas=(2, 3), isr=(2, 3))  # it was listed, and is done by now
+    assert (moved.replication_factor, moved.is_under_replicated) == (2, False)
+    assert replace(moved, isr=(2,)).is_under_replicated
+
+
 class Moved:
     """A cluster whose partitions stand as in each of `looks` in turn."""
 
@@ -74,6 +93,7 @@ def test_a_removed_broker_is_empty_only_if_nothing_came_to_it_meanwhile(
 ) -> None:
     brokers = [{"broker_id": each, "is_fenced": False} for each in (0, 1, 2)]
     monkeypatch.setattr(cluster.cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
+    monkeypatch.setattr(cluster.cluster_admin, "reassignments", lambda *_: [])
     monkeypatch.setattr(cluster, "_move", lambda *_: 0)
     args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
     after = topic("b", (0, 1) if comes_back else (0, 2))

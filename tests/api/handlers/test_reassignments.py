@@ -16,14 +16,14 @@ from headrace.api.handlers.reassignments import (
     handle_list_partition_reassignments,
 )
 from headrace.api.wire.error_codes import ErrorCode
-from headrace.raft.cluster_commands import ReassignPartitions
+from headrace.raft.cluster_commands import ReassignPartitions, RegisterBroker
 from headrace.raft.errors import NoReassignmentInProgressError
 from headrace.raft.topic_image import TopicImage
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
 NODE_ID = 1
-ELECT, ALTER, LIST, QUORUM, UNREGISTER = 43, 45, 46, 55, 64
+METADATA, ELECT, ALTER, LIST, QUORUM, UNREGISTER, DESCRIBE = 3, 43, 45, 46, 55, 64, 75
 
 
 @pytest.fixture
@@ -51,6 +51,38 @@ def test_a_partition_moves_only_to_brokers_that_are_there(requester: Requester) 
     assert alter(requester, None) == ErrorCode.NO_REASSIGNMENT_IN_PROGRESS
     for topics in (None, [{"name": "moved", "partition_indexes": [0]}]):
         assert requester.ask(LIST, 0, {"topics": topics})["topics"] == []
+
+
+def test_metadata_tells_of_who_is_to_come_and_who_is_to_leave(tmp_path: Path) -> None:
+    absent = NODE_ID + 7  # so that the move does not begin before it is called off
+    with InProcessBroker(tmp_path) as broker, Requester(broker.port) as requester:
+        requester.create_topics({"moved": 1})
+        broker.call(broker.broker.cluster_group.propose, RegisterBroker(absent, 1, "127.0.0.1", 1))
+
+        def told() -> list[list[int]]:
+            asked = {"topics": [{"name": "moved"}]}
+            (topic,) = requester.ask(METADATA, 9, asked)["topics"]
+            (row,) = topic["partitions"]
+            (described,) = requester.ask(DESCRIBE, 0, asked)["topics"]
+            (same,) = described["partitions"]
+            names = ("replica_nodes", "isr_nodes", "offline_replicas")
+            assert [same[name] for name in names] == [row[name] for name in names]
+            return [row[name] for name in names]
+
+        assert told() == [[NODE_ID], [NODE_ID], []]
+        assert alter(requester, [absent]) == ErrorCode.NONE
+        assert told() == [[absent, NODE_ID], [NODE_ID], [absent]]
+        assert alter(requester, [absent, NODE_ID]) == ErrorCode.NONE
+        assert told() == [[absent, NODE_ID], [NODE_ID], [absent]]
+        (listed,) = requester.ask(LIST, 0, {"topics": None})["topics"]
+        assert listed["partitions"] == [
+            {
+                "partition_index": 0,
+                "replicas": [absent, NODE_ID],
+                "adding_replicas": [absent],
+                "removing_replicas": [],
+            }
+        ]
 
 
 def test_a_move_that_is_called_off_goes_back_and_is_no_move_any_more() -> None:

@@ -5,6 +5,7 @@ import re
 import sys
 
 from ....core.errors import HeadraceError
+from .. import cluster_admin
 from ..admin_client import TOPIC_RESOURCE, AdminClient, AdminError, PartitionInfo, TopicInfo
 from .options import add_bootstrap, admin, error_line, exception_name, make_parser, parse_pairs
 
@@ -129,11 +130,11 @@ def _joined(brokers: tuple[int, ...]) -> str:
 
 def _is_shown(part: PartitionInfo, args: argparse.Namespace, min_isr: int) -> bool:
     if args.under_replicated_partitions:
-        return len(part.isr) < len(part.replicas)
+        return part.is_under_replicated
     if args.unavailable_partitions:
         return part.leader < 0
     if args.under_min_isr_partitions:
-        return len(part.isr) < min_isr
+        return part.leader < 0 or len(part.isr) < min_isr
     if args.at_min_isr_partitions:
         return len(part.isr) == min_isr
     return True
@@ -152,7 +153,8 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> None:
         or args.under_min_isr_partitions
         or args.at_min_isr_partitions
     )
-    for topic in _selected(client, args):
+    selected = _selected(client, args)
+    for topic in cluster_admin.with_moves(selected, cluster_admin.reassignments(client)):
         configs = _configs_shown(client, topic.name)
         if args.topics_with_overrides and not configs:
             continue
@@ -168,12 +170,20 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> None:
         min_isr = int(configs.get("min.insync.replicas") or 1)
         for part in topic.partitions:
             if _is_shown(part, args, min_isr):
-                leader = str(part.leader) if part.leader >= 0 else "none"
-                print(
-                    f"\tTopic: {topic.name}\tPartition: {part.index}\tLeader: {leader}"
-                    f"\tReplicas: {_joined(part.replicas)}\tIsr: {_joined(part.isr)}"
-                    f"\tElr: \tLastKnownElr: "
-                )
+                print(_partition_line(topic.name, part))
+
+
+def _partition_line(topic: str, part: PartitionInfo) -> str:
+    """Who adds and who leaves is told of a partition that moves, as Kafka's script tells it."""
+    leader = str(part.leader) if part.leader >= 0 else "none"
+    line = (
+        f"\tTopic: {topic}\tPartition: {part.index}\tLeader: {leader}"
+        f"\tReplicas: {_joined(part.replicas)}\tIsr: {_joined(part.isr)}"
+    )
+    if part.adding or part.removing:
+        line += f"\tAdding Replicas: {_joined(part.adding)}"
+        line += f"\tRemoving Replicas: {_joined(part.removing)}"
+    return f"{line}\tElr: \tLastKnownElr: "
 
 
 def _alter(client: AdminClient, args: argparse.Namespace) -> None:
