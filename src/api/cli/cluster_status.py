@@ -3,8 +3,8 @@
 import argparse
 import select
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -34,7 +34,10 @@ class BrokerRow:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A partition that lacks a leader or in-sync replicas."""
+    """A partition that lacks a leader or in-sync replicas.
+
+    `voters` is None where they were not asked for, and empty where none of them is up to tell.
+    """
 
     topic: str
     partition: int
@@ -44,6 +47,7 @@ class Trouble:
     isr: tuple[int, ...]
     state: str
     offline_replicas: tuple[int, ...]
+    voters: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +80,7 @@ def read_status(client: AdminClient) -> Status:
         )
     except (HeadraceError, ValueError):
         quorum = GroupRow(cluster_admin.METADATA_TOPIC, 0, -1, -1, -1, (), (), ())
+    brokers = tuple(_broker_rows(cluster["brokers"], topics))
     return Status(
         cluster["cluster_id"],
         cluster["controller_id"],
@@ -84,8 +89,8 @@ def read_status(client: AdminClient) -> Status:
         quorum.observers,
         len(topics),
         sum(len(topic.partitions) for topic in topics),
-        tuple(_broker_rows(cluster["brokers"], topics)),
-        tuple(_troubles(topics)),
+        brokers,
+        tuple(_with_voters(client, brokers, list(_troubles(topics)))),
         len(moving),
     )
 
@@ -123,6 +128,22 @@ def _troubles(topics: list[TopicInfo]) -> Iterator[Trouble]:
                     state,
                     part.offline_replicas,
                 )
+
+
+def _with_voters(
+    client: AdminClient, brokers: Sequence[BrokerRow], troubles: Sequence[Trouble]
+) -> Iterator[Trouble]:
+    """The same, with who votes on those that are led by nobody and will be explained."""
+    unled = [(row.topic, row.partition) for row in troubles if row.state == "offline"]
+    explained = unled[:_MOST_EXPLAINED]
+    asked = next((row.broker_id for row in brokers if row.state == "up"), None)
+    voters: dict[cluster_admin.Place, tuple[int, ...]] = {}
+    if explained and asked is not None:
+        rows = cluster_admin.raft_groups(client, asked, explained)
+        voters = {(row.topic, row.partition): row.voters for row in rows}
+    for row in troubles:
+        place = (row.topic, row.partition)
+        yield replace(row, voters=voters.get(place, ())) if place in explained else row
 
 
 def _trouble_of(part: PartitionInfo) -> str | None:
@@ -217,7 +238,7 @@ def print_status(status: Status) -> None:
         print()
         print_table(
             ("TOPIC", "PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR", "STATE"),
-            [astuple(row)[:-1] for row in status.troubles[:_MOST_ROWS]],
+            [astuple(row)[:7] for row in status.troubles[:_MOST_ROWS]],
         )
         if len(status.troubles) > _MOST_ROWS:
             print(f"... and {len(status.troubles) - _MOST_ROWS} more")
@@ -240,13 +261,42 @@ def explain_unled(status: Status, trouble: Trouble) -> str:
             causes.append(
                 f"broker {broker_id} is up, and is elected once a majority of the voters is"
             )
-    return (
+    unled = (
         f"{name} is led by nobody.  In sync, with every acknowledged record, were only: "
         f"{'; '.join(causes) or 'none'}.\n"
+    )
+    if trouble.voters is not None and 2 * len(up.intersection(trouble.voters)) <= len(
+        trouble.voters
+    ):
+        return unled + _who_must_come_back(trouble, up)
+    return unled + (
         "Bring one of these back as it was.  If none will come back, another replica can lead, "
         "without the\nrecords that it lacks: "
         f"headrace cluster elect {name} --unclean"
     )
+
+
+def _who_must_come_back(trouble: Trouble, up: Collection[int]) -> str:
+    """What to do where nothing can be decided about a partition, by hand neither."""
+    voters = trouble.voters
+    if not voters:
+        return (
+            "None of its voters is up: before a majority of them is, nobody can be elected, "
+            f"not even with\n--unclean.  Bring back {_ids(trouble.replicas)}, those in sync first."
+        )
+    missing = sorted(set(voters).difference(up))
+    needed = len(voters) // 2 + 1 - (len(voters) - len(missing))
+    in_sync = [each for each in missing if each in trouble.isr]
+    first = f", {_ids(in_sync)} first" if in_sync and len(in_sync) < len(missing) else ""
+    who = _ids(missing) if needed == len(missing) else f"{needed} of {_ids(missing)}"
+    return (
+        f"No majority of its voters {_ids(sorted(voters))} is up: before one is, nobody can be "
+        f"elected, not even with\n--unclean.  Bring back {who}{first}."
+    )
+
+
+def _ids(brokers: Iterable[int]) -> str:
+    return ",".join(map(str, brokers)) or "none"
 
 
 def print_groups(groups: Sequence[GroupRow]) -> None:

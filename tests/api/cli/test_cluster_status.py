@@ -1,0 +1,48 @@
+"""What `headrace cluster status` says of a partition that is led by nobody."""
+
+import pytest
+
+from headrace.api.cli.cluster_status import BrokerRow, Status, Trouble, explain_unled
+
+BY_HAND = "headrace cluster elect clicks:0 --unclean"
+
+
+def explained(
+    *, up: set[int], isr: tuple[int, ...], voters: tuple[int, ...] | None, offline: int = -1
+) -> str:
+    brokers = tuple(
+        BrokerRow(each, "-", None, "up" if each in up else "down", 0, 1, 1) for each in range(5)
+    )
+    status = Status("id", 0, 1, (0, 1, 2), (), 1, 1, brokers, (), 0)
+    replicas = (0, 1, 2)
+    trouble = Trouble("clicks", 0, -1, 3, replicas, isr, "offline", (offline,), voters)
+    return explain_unled(status, trouble)
+
+
+def test_where_a_majority_is_up_a_person_may_give_records_up() -> None:
+    said = explained(up={1, 2}, isr=(0,), voters=(0, 1, 2))
+    assert "broker 0 is down" in said
+    assert said.endswith(BY_HAND)
+    said = explained(up={0, 1, 2}, isr=(0,), voters=(0, 1, 2), offline=0)
+    assert "broker 0 cannot serve its log" in said
+    assert said.endswith(BY_HAND)
+    assert explained(up={2}, isr=(0,), voters=None).endswith(BY_HAND)  # they were not asked for
+
+
+@pytest.mark.parametrize(
+    ("up", "isr", "voters", "who"),
+    [
+        ({2}, (0, 1, 2), (2, 1, 0), "1 of 0,1."),
+        ({2}, (0, 2), (0, 1, 2), "1 of 0,1, 0 first."),
+        ({4}, (0,), (0, 1, 2, 3, 4), "2 of 0,1,2,3, 0 first."),
+        ({3}, (0, 1), (0, 1), "0,1."),
+        ({1}, (0,), (0, 1), "0."),
+        ({3}, (1, 2), (), "0,1,2, those in sync first."),
+    ],
+)
+def test_without_a_majority_it_says_who_must_come_back_and_nothing_of_an_election_by_hand(
+    up: set[int], isr: tuple[int, ...], voters: tuple[int, ...], who: str
+) -> None:
+    said = explained(up=up, isr=isr, voters=voters)
+    assert "headrace cluster elect" not in said
+    assert said.endswith(f"not even with\n--unclean.  Bring back {who}")
