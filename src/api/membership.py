@@ -35,6 +35,7 @@ LOOK_AGAIN_S = 0.5
 REGISTER_AGAIN_S = 0.1
 REFUSED_TRIES = 5
 SAY_AGAIN_TRIES = 50
+SAY_WAITING_S = 1.0
 HAND_OVER_S = 3.0
 
 logger = logging.getLogger(__name__)
@@ -330,12 +331,26 @@ class Membership:
     async def _register(self) -> None:
         """Register until it is decided; alone that is at once."""
         looking = asyncio.ensure_future(self._keep_looking())
+        saying = self._loop.call_later(SAY_WAITING_S, self._say_what_for)
         try:
             await self._register_until_decided()
         finally:
             looking.cancel()
+            saying.cancel()
         if self._cluster_group.standing is not Standing.SOLO:
             self._replicas.finish_deletions()
+
+    def _say_what_for(self) -> None:
+        """Who has to be heard before this broker can register and serve."""
+        group, runtime = self._cluster_group, self.runtime
+        live = sorted(runtime.live_brokers() if runtime is not None else ())
+        if group.standing is Standing.VOTER:
+            awaited = (
+                f"a majority of brokers {_ids(sorted(group.voters))}, which vote on the cluster"
+            )
+        else:
+            awaited = "the Controller of the cluster"
+        logger.info("waiting for %s, to register; up are %s", awaited, _ids(live))
 
     async def _register_until_decided(self) -> None:
         tries = 0
@@ -401,6 +416,10 @@ def _not_found(address: tuple[str, int], answer: LinkResult) -> str:
     if answer.is_reached:
         return f"{_text(address)}: broker {answer.broker_id} waits for its cluster too"
     return answer.refusal or f"{_text(address)}: no answer"
+
+
+def _ids(broker_ids: Sequence[int]) -> str:
+    return ",".join(map(str, broker_ids))
 
 
 def _text(address: tuple[str, int]) -> str:

@@ -1,8 +1,9 @@
 """Proposals on their way to the group's controller, wherever it is.  Raft thread only.
 
 A proposal asks this broker's own group, or the broker that is believed to be the controller, again
-and again while the answer is "not me", until its deadline.  Once it was handed to a broker whose
-link then fails, nobody knows what became of it: that is its answer.
+and again while the answer is "not me", until its deadline, or until this broker's own copy of the
+group is closed: then the group has ended, and who proposes may ask the next generation.  Once it
+was handed to a broker whose link then fails, nobody knows what became of it: that is its answer.
 """
 
 import logging
@@ -10,7 +11,12 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Protocol
 
-from .errors import NotControllerError, ReplicationError, UnknownOutcomeError
+from .errors import (
+    GroupSealedError,
+    NotControllerError,
+    ReplicationError,
+    UnknownOutcomeError,
+)
 from .link_messages import (
     MAX_TEXT,
     NO_BROKER,
@@ -44,7 +50,16 @@ class ProposalTarget(Protocol):
 class PendingProposal:
     """One proposal that has no outcome yet."""
 
-    __slots__ = ("asked_id", "deadline_s", "group_id", "next_try_s", "on_done", "payload", "tries")
+    __slots__ = (
+        "asked_id",
+        "deadline_s",
+        "group_id",
+        "next_try_s",
+        "on_done",
+        "payload",
+        "tries",
+        "was_here",
+    )
 
     def __init__(self, group_id: str, payload: bytes, on_done: OnDone, deadline_s: float) -> None:
         self.group_id = group_id
@@ -55,6 +70,8 @@ class PendingProposal:
         """Who holds it now; this broker's own id for its own group."""
         self.next_try_s = 0.0
         self.tries = 0
+        self.was_here = False
+        """Whether this broker had the group when it was last tried."""
 
 
 class ProposalRouter:
@@ -177,6 +194,10 @@ class ProposalRouter:
     def _try(self, request_id: int, proposal: PendingProposal, now_s: float) -> None:
         self._waiting.pop(request_id, None)
         group = self._find_group(proposal.group_id)
+        if group is None and proposal.was_here:
+            self._finish(request_id, GroupSealedError(f"{proposal.group_id} has ended here"))
+            return
+        proposal.was_here = group is not None
         if group is not None and group.is_controller:
             proposal.asked_id = self._broker_id
             on_done = partial(self._own_group_answered, request_id)

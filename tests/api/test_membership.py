@@ -62,6 +62,7 @@ class PlayedGroup:
         self.broker_id = 0
         self.standing = standing
         self.state = SimpleNamespace(brokers={})
+        self.voters: tuple[int, ...] = (0,)
         self.refusals = refusals
         self.proposed: list[Any] = []
         self.listeners: list[Any] = []
@@ -378,3 +379,36 @@ def test_a_failed_journal_ends_a_broker_among_others_and_not_one_that_is_alone()
         assert stage.fatal == ["the disk does not write"]
 
     asyncio.run(play())
+
+
+@pytest.mark.parametrize(
+    ("standing", "awaited"),
+    [
+        (Standing.VOTER, "a majority of brokers 0,1,2, which vote on the cluster"),
+        (Standing.FOLLOWER, "the Controller of the cluster"),
+    ],
+)
+def test_who_waits_to_be_registered_says_for_whom(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    standing: Standing,
+    awaited: str,
+) -> None:
+    monkeypatch.setattr(membership, "SAY_WAITING_S", 0)
+
+    async def act() -> None:
+        stage = Stage(standing=standing)
+        stage.group.state.brokers[1] = SimpleNamespace(broker_id=1, host="localhost", port=9093)
+        stage.group.voters = (2, 0, 1)
+        stage.member.take_part().live_brokers = lambda: {1: None, 0: None}  # type: ignore
+        decided: list[Any] = []
+        stage.group.propose = lambda _command, on_done: decided.append(on_done)  # type: ignore
+        joining = asyncio.ensure_future(stage.member.join((OWN,)))
+        while not caplog.messages:
+            await asyncio.sleep(0)
+        decided[0]("registered")
+        await joining
+        assert caplog.messages == [f"waiting for {awaited}, to register; up are 0,1"]
+
+    with caplog.at_level("INFO"):
+        play(monkeypatch, lambda _address, _count: NOBODY, act)

@@ -107,6 +107,26 @@ def test_without_a_controller_it_waits_and_tries_again() -> None:
     assert [broker_id for broker_id, _ in stage.sent] == [2]
 
 
+def test_a_group_that_ends_here_ends_what_waits_for_its_controller() -> None:
+    stage = Stage(FakeGroup())
+    stage.propose()
+    stage.group = None  # its last decision was heard: a next generation decides from now on
+    stage.router.check(0.021)
+    assert isinstance(stage.outcomes[0], GroupSealedError)
+    assert (stage.sent, stage.router.pending_count) == ([], 0)
+
+
+def test_a_group_that_ends_here_leaves_a_proposal_to_the_broker_that_holds_it() -> None:
+    stage = Stage(FakeGroup(leader_id=3))
+    stage.propose()
+    stage.group = None
+    stage.router.check(0.021)
+    assert stage.outcomes == []
+    stage.refuse(controller_id=2)
+    assert isinstance(stage.outcomes[0], GroupSealedError)
+    assert len(stage.sent) == 1
+
+
 def test_a_lost_link_means_an_unknown_outcome_and_no_second_try() -> None:
     stage = Stage(FakeGroup(leader_id=3))
     stage.propose()

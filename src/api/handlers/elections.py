@@ -5,7 +5,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
-from ...raft.errors import ReplicationError, UnknownOutcomeError, UnknownTopicOrPartitionError
+from ...raft.errors import (
+    GroupSealedError,
+    ReplicationError,
+    UnknownOutcomeError,
+    UnknownTopicOrPartitionError,
+)
 from ...raft.partition_state import Outcome
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
@@ -80,7 +85,7 @@ async def _have_elected(broker: "Broker", topic: str, index: int, is_unclean: bo
             image, index, is_unclean=is_unclean, on_done=partial(_settle, decided)
         )
         outcome = await decided
-        if isinstance(outcome, ReplicationError):
+        if isinstance(outcome, ReplicationError) and not isinstance(outcome, GroupSealedError):
             raise outcome
         if outcome is Outcome.APPLIED:
             return
