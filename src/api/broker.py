@@ -123,6 +123,7 @@ class Broker:
         self._seen: frozenset[int] = frozenset()
         self._is_open = False
         self._is_growing = False
+        self._looking_for_room = asyncio.Lock()
         self.on_peers_changed: list[Callable[[Mapping[int, Any]], None]] = []
         self.on_config_changed: list[Callable[[BrokerConfig], None]] = []
 
@@ -466,7 +467,7 @@ class Broker:
         Raises KafkaStorageError where a full disk cannot take what the command asks for.
         """
         if isinstance(command, CreateTopic | CreatePartitions):
-            self.log_manager.check_room(len(command.assignments))
+            await self._check_room(len(command.assignments))
         for _ in range(PROPOSE_TRIES):
             future: asyncio.Future[Any] = self._loop.create_future()
             self.cluster_group.propose(command, partial(_settle, future))
@@ -478,6 +479,21 @@ class Broker:
         if isinstance(result, ReplicationError):
             raise result
         return result
+
+    async def _check_room(self, log_count: int) -> None:
+        """Raise KafkaStorageError where no disk has room for so many new logs; one after another.
+
+        In a cluster from another thread: while this one waited for a disk, nobody would be answered
+        and others would take this broker for silent.  Alone it decides at once, in the order of the
+        requests, and syncs each decision here anyway.
+        """
+        async with self._looking_for_room:
+            check = self.log_manager.room_check(log_count)
+            if self.cluster_group.standing is Standing.SOLO:
+                check.look()
+            else:
+                await self._loop.run_in_executor(None, check.look)
+            check.settle()
 
     def _grow_internal_topics(self) -> None:
         """As the Controller: have more copies of internal topics as brokers come."""

@@ -180,14 +180,17 @@ def replace_file(path: Path, content: bytes, *, sync: bool = True) -> None:
 
 
 def check_room(folder: Path, size_bytes: int) -> None:
-    """Raise OSError (ENOSPC, EDQUOT) unless `size_bytes` more can be reserved in `folder`."""
+    """Raise OSError (ENOSPC, EDQUOT) unless `size_bytes` more can be reserved in `folder`.
+
+    Any thread, also several at a time.
+    """
     path = folder / ".room"
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         os.posix_fallocate(descriptor, 0, size_bytes)
     finally:
         os.close(descriptor)
-        path.unlink()
+        path.unlink(missing_ok=True)  # another thread's look may have removed it
 
 
 def sync_folder(folder: Path) -> None:

@@ -10,7 +10,6 @@ from .checkpoint_file import (
     PARTITION_METADATA_NAME,
     CheckpointFormatError,
     TopicPartition,
-    check_room,
     read_partition_metadata,
 )
 from .clock import Clock
@@ -86,20 +85,6 @@ class LogDirs:
         for log_dir in self._dirs if len(self._dirs) > 1 else ():
             if not log_dir.is_offline:
                 self.attempt(log_dir, partial(_find_strays, log_dir, found, clock))
-
-    def check_room(self, size_bytes: int) -> None:
-        """Raise KafkaStorageError unless one of those that work has room for so much."""
-        failure: OSError | None = None
-        for log_dir in self.online():
-            try:
-                check_room(log_dir.path, size_bytes)
-            except OSError as error:
-                failure = error
-                self.storage_failed(log_dir, log_dir.path, error)
-            else:
-                return
-        assert failure is not None
-        raise KafkaStorageError(Path(failure.filename or self._dirs[0].path), str(failure))
 
     def check_in_place(self) -> None:
         """Take offline what was removed: what is appended there would be lost."""

@@ -45,14 +45,13 @@ from .log_opener import LogOpener, try_close
 from .log_retention import enforce_retention
 from .missing_logs import MissingLogs, check_whole
 from .new_metadata import NewMetadata
+from .room_check import RoomCheck
 from .worker import Worker
 
 _log = logging.getLogger(__name__)
 
 # Partitions that this node does not hold (yet), whose folder somebody has chosen.
 MAX_PREFERRED_DIRS = 10_000
-# What a new log takes at once: its folder, partition.metadata, and the first page of its files.
-_NEW_LOG_BYTES = 16 * 1024
 # What is wrong with one log alone, and is no failure of its disk.
 _LOG_FAULTS = (LogCorruptedError, CorruptRecordError, CorruptIndexError, InconsistentLogDirError)
 
@@ -229,12 +228,9 @@ class LogManager:
         log.promised_end = 0
         return log
 
-    def check_room(self, log_count: int) -> None:
-        """Raise KafkaStorageError unless a disk has room for this many new logs.
-
-        Asked before a topic is decided on, so that a full disk leaves nothing half made.
-        """
-        self._dirs.check_room(log_count * _NEW_LOG_BYTES)
+    def room_check(self, log_count: int) -> RoomCheck:
+        """What finds out whether a disk has room for this many new logs."""
+        return RoomCheck(self._dirs, log_count)
 
     def check_dirs(self) -> None:
         """Take folders offline that were removed: what is appended there would be lost."""

@@ -1,7 +1,7 @@
 """A whole broker inside the test's process, on a loop of its own thread and a free port."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -72,6 +72,10 @@ class InProcessBroker:
 
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         return self._thread.call(function, *arguments)
+
+    def run(self, awaitable: Awaitable[T]) -> T:
+        """The result of a coroutine, run there too."""
+        return self._thread.run(awaitable)
 
     def restart(self, *, clean: bool = True) -> None:
         """Stop and start on the same data; the port changes."""
