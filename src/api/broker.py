@@ -42,7 +42,7 @@ from ..raft.errors import (
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.log_dir_moves import LogDirMoves
 from ..raft.partition_state import PartitionState
-from ..raft.placement import enough_brokers, grown_assignments, place_partitions
+from ..raft.placement import grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal, wal_folder_in
 from ..raft.replica_fetcher import FetcherSettings, ReplicaFetchers, SendFetch
@@ -530,7 +530,8 @@ class Broker:
         if assignments is None:
             factor = replication_factor or self.config.default_replication_factor
             assignments = place_partitions(
-                enough_brokers(self.live_registrations(), self.missing_registrations(), factor),
+                self.live_registrations(),
+                missing=self.missing_registrations(),
                 partition_count=partition_count or self.config.num_partitions,
                 replication_factor=factor,
                 start_index=int(self.clock.random_float() * len(self.cluster_state.brokers)),
@@ -541,14 +542,14 @@ class Broker:
         return image
 
     def live_registrations(self) -> list[BrokerRegistration]:
-        """The brokers that new partitions may be placed on."""
+        """The brokers that new partitions are placed on."""
         live = self.live_broker_ids()
         return [b for b in self.cluster_state.brokers.values() if b.broker_id in live]
 
     def missing_registrations(self) -> list[BrokerRegistration]:
-        """The brokers that went down a moment ago, or whose links only fell silent for it."""
-        missing = self.gone_within(MISSING_NAMED_MS)
-        return [b for b in self.cluster_state.brokers.values() if b.broker_id in missing]
+        """The brokers that are down: new partitions are placed there where the live are too few."""
+        live = self.live_broker_ids()
+        return [b for b in self.cluster_state.brokers.values() if b.broker_id not in live]
 
     # ---- what the group coordinator is given
 

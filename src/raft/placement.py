@@ -23,37 +23,32 @@ def place_partitions(
     replication_factor: int,
     first_partition: int = 0,
     start_index: int = 0,
+    missing: Collection["BrokerRegistration"] = (),
 ) -> Assignments:
     """Assignments of `partition_count` partitions, numbered from `first_partition` on.
 
     Leaders go round the brokers from `start_index` (any number: callers draw it); followers stand
     behind their leader, one step further each round, in other racks as long as there are any.
+    Of `missing`, who are registered and down, stand as many behind them as the factor needs, as in
+    Kafka: they fetch what they lack once they are back.
     """
     if partition_count < 1:
         raise InvalidPartitionsError(f"{partition_count} partitions: at least one is needed")
-    if not 1 <= replication_factor <= len(brokers):
+    most = len(brokers) + len(missing)
+    if not 1 <= replication_factor <= most:
         raise InvalidReplicationFactorError(
-            f"replication factor {replication_factor}: this cluster can hold 1 to {len(brokers)} "
+            f"replication factor {replication_factor}: this cluster can hold 1 to {most} "
             "copies, one a broker"
         )
     ring = _alternate_racks(brokers)
+    live_count = min(replication_factor, len(ring))
+    absent = _alternate_racks(missing)
+    absent_count = replication_factor - live_count
     return tuple(
-        _replicas_of(ring, number, start_index, replication_factor)
+        _replicas_of(ring, number, start_index, live_count)
+        + _turned(absent, start_index + number)[:absent_count]
         for number in range(first_partition, first_partition + partition_count)
     )
-
-
-def enough_brokers(
-    live: Collection["BrokerRegistration"],
-    missing: Collection["BrokerRegistration"],
-    replication_factor: int,
-) -> list["BrokerRegistration"]:
-    """`live`, and as many of the missing as `replication_factor` needs.
-
-    A link that is silent for half a second counts as a broker that is down.  Kafka waits for its
-    session (9 s) and places partitions there meanwhile; refusing would fail topics by chance.
-    """
-    return [*live, *list(missing)[: max(replication_factor - len(live), 0)]]
 
 
 def grown_assignments(
@@ -107,7 +102,7 @@ def _alternate_racks(brokers: Collection["BrokerRegistration"]) -> list["BrokerR
     columns: Mapping[str | None, list[BrokerRegistration]] = dict(
         sorted(racks.items(), key=lambda item: item[0] or "")
     )
-    longest = max(len(column) for column in columns.values())
+    longest = max((len(column) for column in columns.values()), default=0)
     return [
         column[place]
         for place in range(longest)
@@ -135,3 +130,9 @@ def _replicas_of(
         chosen.append(candidate)
         candidates.remove(candidate)
     return tuple(broker.broker_id for broker in chosen)
+
+
+def _turned(brokers: Sequence["BrokerRegistration"], by: int) -> tuple[int, ...]:
+    """Their ids in order, beginning another one further for each partition."""
+    first = by % max(len(brokers), 1)
+    return tuple(broker.broker_id for broker in (*brokers[first:], *brokers[:first]))

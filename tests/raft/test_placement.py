@@ -69,6 +69,17 @@ def test_copies_stand_in_different_racks(
     assert all(len({rack_of[n] for n in replicas}) == racks for replicas in placed)
 
 
+def test_who_is_down_stands_last_where_the_others_are_too_few() -> None:
+    up, down = brokers(5)[:2], brokers(5)[2:]
+    placed = place_partitions(up, missing=down, partition_count=6, replication_factor=4)
+    assert [set(replicas[:2]) for replicas in placed] == [{0, 1}] * 6
+    assert [replicas[2:] for replicas in placed] == [(2, 3), (3, 4), (4, 2)] * 2
+    placed = place_partitions(up, missing=down, partition_count=2, replication_factor=2)
+    assert placed == ((0, 1), (1, 0))
+    with pytest.raises(InvalidReplicationFactorError, match="1 to 5 copies"):
+        place_partitions(up, missing=down, partition_count=1, replication_factor=6)
+
+
 def test_given_assignments_must_name_known_brokers_and_have_one_length() -> None:
     validate_assignments(((0, 1), (1, 0)), {0, 1})
     with pytest.raises(InvalidReplicaAssignmentError, match="names broker 7"):

@@ -19,7 +19,7 @@ from ...raft.errors import (
     InvalidTopicError,
     TopicExistsError,
 )
-from ...raft.placement import enough_brokers, place_partitions
+from ...raft.placement import place_partitions
 from ...raft.topic_image import BrokerRegistration, TopicImage
 from ...raft.topic_names import validate_topic_name
 
@@ -50,8 +50,8 @@ def plan_topic(
     """The command that creates the topic of one CreateTopics entry.
 
     Partitions are placed on `brokers`, who are up, and where they are too few also on those of
-    `missing`, who may be back at once; `start_index`, any number, chooses the one that leads the
-    first partition.
+    `missing`, who are registered and down; `start_index`, any number, chooses the one that leads
+    the first partition.
     Raises a ClusterStateError or InvalidConfigError that says what is wrong with the entry.
     """
     name = spec["name"]
@@ -97,10 +97,10 @@ def _placed_assignments(
         )
     if defaults.clamps_replication_factor:
         factor = min(factor, len(brokers))
-    brokers = enough_brokers(brokers, missing, factor)
-    check_replication_factor(brokers, factor)
+    check_replication_factor([*brokers, *missing], factor)
     return place_partitions(
         brokers,
+        missing=missing,
         partition_count=count,
         replication_factor=factor,
         start_index=start_index,
@@ -167,11 +167,12 @@ def plan_partitions(
         raise InvalidPartitionsError(f"Topic already has {have} partition(s).")
     factor = len(topic.assignments[0])
     if spec["assignments"] is None:
-        brokers = enough_brokers(brokers, missing, factor)
+        check_replication_factor([*brokers, *missing], factor)
         added = place_partitions(
             brokers,
+            missing=missing,
             partition_count=wanted - have,
-            replication_factor=min(factor, len(brokers)),
+            replication_factor=factor,
             first_partition=have,
         )
         return CreatePartitions(topic.topic_id, added)
