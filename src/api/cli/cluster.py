@@ -195,21 +195,21 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
         for row in answer["brokers"]
         if row["broker_id"] != args.broker_id and not row.get("is_fenced")
     )
+    is_up = any(
+        row["broker_id"] == args.broker_id and not row.get("is_fenced") for row in answer["brokers"]
+    )
     targets: dict[cluster_admin.Place, Sequence[int] | None] = dict(
-        targets_without(topics, args.broker_id, usable)
+        targets_without(topics, args.broker_id, usable, is_up=is_up)
     )
     if targets:
         code = _move(client, args, targets, {})
         if code != EXIT_OK or args.no_wait:
             return code
-        _check_holds_nothing(client, args.broker_id)
-    if args.broker_id in {
-        row["broker_id"] for row in answer["brokers"] if not row.get("is_fenced")
-    }:
-        print(
-            f"Broker {args.broker_id} holds nothing any more. Stop it, then run this once more: "
-            "the cluster forgets brokers that are down."
-        )
+        topics = client.topics()
+        _check_holds_nothing(topics, args.broker_id, usable, is_up=is_up)
+    if is_up:
+        if not args.json:
+            print(_may_be_stopped(topics, args.broker_id))
         return EXIT_OK
     cluster_admin.unregister_broker(client, args.broker_id)
     if not args.json:
@@ -217,14 +217,33 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _check_holds_nothing(client: AdminClient, broker_id: int) -> None:
+def _check_holds_nothing(
+    topics: Sequence[TopicInfo], broker_id: int, usable: Sequence[int], *, is_up: bool
+) -> None:
     """CliError where replicas came to the broker while others left it."""
-    held = sum(broker_id in part.replicas for topic in client.topics() for part in topic.partitions)
+    held = len(dict(targets_without(topics, broker_id, usable, is_up=is_up)))
     if held:
         raise CliError(
             f"broker {broker_id} holds {held} partitions again: they were created or moved there "
             "meanwhile, for instance by the removal of another broker; run this once more"
         )
+
+
+def _may_be_stopped(topics: Sequence[TopicInfo], broker_id: int) -> str:
+    """What is left to do once a broker that is up holds nothing that others can take."""
+    kept = sorted(
+        {
+            topic.name
+            for topic in topics
+            for part in topic.partitions
+            if topic.is_internal and broker_id in part.replicas
+        }
+    )
+    but = f" but copies of {', '.join(kept)}, which go once it is down" if kept else ""
+    return (
+        f"Broker {broker_id} holds nothing any more{but}. Stop it, then run this once more: "
+        "the cluster forgets brokers that are down."
+    )
 
 
 def _move(

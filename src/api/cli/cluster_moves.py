@@ -79,11 +79,13 @@ def spread_replicas(
 
 
 def targets_without(
-    topics: Sequence[TopicInfo], removed: int, usable: Sequence[int]
+    topics: Sequence[TopicInfo], removed: int, usable: Sequence[int], *, is_up: bool = False
 ) -> Iterator[tuple[Place, list[int]]]:
     """Each partition that `removed` holds, with another broker in its place, if there is one.
 
     One that leaves it already goes where it goes; one that moves otherwise, too, but for `removed`.
+    Copies of internal topics that no other broker can take stay while `removed` is up: the cluster
+    would bring them back.
     """
     load = dict.fromkeys(usable, 0)
     for topic in topics:
@@ -96,6 +98,8 @@ def targets_without(
             if removed not in part.replicas:
                 continue
             spare = [broker for broker in usable if broker not in part.replicas]
+            if is_up and topic.is_internal and not spare:
+                continue
             replicas = [broker for broker in part.target if broker != removed]
             if spare and removed in part.target:
                 chosen = min(spare, key=lambda broker: (load[broker], broker))

@@ -106,6 +106,27 @@ def test_a_removed_broker_is_empty_only_if_nothing_came_to_it_meanwhile(
         assert "holds nothing any more" in capsys.readouterr().out
 
 
+def test_copies_of_internal_topics_that_nobody_can_take_go_once_the_broker_is_down(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brokers = [{"broker_id": each, "is_fenced": False} for each in (0, 1, 2)]
+    monkeypatch.setattr(cluster.cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
+    monkeypatch.setattr(cluster.cluster_admin, "reassignments", lambda *_: [])
+    asked: list[object] = []
+    monkeypatch.setattr(cluster, "_move", lambda _c, _a, targets, _l: asked.append(targets) or 0)
+    args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
+    internal = replace(topic("__consumer_offsets", (0, 1, 2)), is_internal=True)
+    client = Moved([topic("a", (0, 1)), internal], [topic("a", (0, 2)), internal])
+    assert cluster._remove(client, args) == 0  # type: ignore[arg-type]
+    assert asked == [{("a", 0): [0, 2]}]
+    assert "but copies of __consumer_offsets, which go once" in capsys.readouterr().out
+    # Where another broker can take them they move at once, and so they do off one that is down.
+    assert dict(targets_without([internal], 1, [0, 2, 3], is_up=True)) == {
+        ("__consumer_offsets", 0): [0, 3, 2]
+    }
+    assert dict(targets_without([internal], 1, [0, 2])) == {("__consumer_offsets", 0): [0, 2]}
+
+
 def test_a_move_that_another_one_replaced_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
     targets = {("a", 0): [1, 2], ("a", 1): [1, 2], ("b", 0): None}
     late, there, taken = (topic("a", (1, 2), held) for held in ((0, 2), (1, 2), (0, 2)))
