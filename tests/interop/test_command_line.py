@@ -1,15 +1,19 @@
 """The subcommands that talk to a broker, as a person types them, against a broker process."""
 
+import fcntl
 import json
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
+from typing import IO, Any
 
 import pytest
 
 from tests.support.broker_process import BrokerProcess
+from tests.support.cluster_processes import wait_until
 
 pytestmark = [pytest.mark.interop, pytest.mark.timeout(600)]
 
@@ -107,6 +111,60 @@ def test_bench_measures_all_that_was_sent(broker: BrokerProcess) -> None:
         paced = as_json(broker, "bench", verb, "cli-bench", *options)
         assert paced["records"] == 200
         assert paced["seconds"] >= 0.19
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        ["headrace.api.cli", "consume", "cli-terminated"],
+        ["headrace.api.cli.kafka_scripts", "kafka-console-consumer", "--topic", "cli-terminated"],
+    ],
+    ids=["consume", "kafka-console-consumer"],
+)
+def test_a_consumer_that_is_told_to_end_leaves_its_group(
+    broker: BrokerProcess, program: list[str]
+) -> None:
+    headrace(broker, "produce", "cli-terminated", typed=b"first\n")
+    group = f"group-of-{program[1]}"
+    options = ["--bootstrap-server", broker.bootstrap, "--group", group, "--from-beginning"]
+    consumer = subprocess.Popen(
+        [sys.executable, "-m", *program, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert consumer.stdout is not None
+    assert consumer.stdout.readline() == b"first\n"
+    consumer.send_signal(signal.SIGTERM)
+    _, complaint = consumer.communicate(timeout=60)
+    assert consumer.returncode == 143, complaint
+    # It would be a member for 45 s if it had not left; its offset was committed on the way.
+    described = as_json(broker, "groups", "describe", group)
+    assert (described["state"], described["members"]) == ("Empty", 0)
+    assert [row["current_offset"] for row in described["partitions"]] == [1]
+
+
+def test_a_producer_that_is_told_to_end_sends_what_it_took(broker: BrokerProcess) -> None:
+    headrace(broker, "topics", "create", "cli-flushed")
+    command = [sys.executable, "-m", "headrace.api.cli.kafka_scripts", "kafka-console-producer"]
+    options = ["--bootstrap-server", broker.bootstrap, "--topic", "cli-flushed"]
+    # Half a minute of lingering: only a flush sends the line before the end.
+    lingers = ["--producer-property", "linger.ms=30000"]
+    with subprocess.Popen([*command, *options, *lingers], stdin=subprocess.PIPE) as producer:
+        assert producer.stdin is not None
+        # It reads the second line once it has handed the first one to the client.
+        for line in (b"last words\n", b"and more\n"):
+            producer.stdin.write(line)
+            producer.stdin.flush()
+            wait_until(partial(is_read, producer.stdin), "the line was taken")
+        producer.send_signal(signal.SIGTERM)
+        assert producer.wait(60) == 143
+    consumed = headrace(broker, "consume", "cli-flushed", "--from-beginning", "--exit-at-end")
+    assert consumed.stdout.startswith(b"last words\n")
+
+
+def is_read(pipe: IO[bytes]) -> bool:
+    """Whether nothing of what was written into a pipe is still in it."""
+    unread = bytearray(4)
+    fcntl.ioctl(pipe, termios.FIONREAD, unread)
+    return unread == bytes(4)
 
 
 @pytest.mark.parametrize(

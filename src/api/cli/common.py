@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ EXIT_OK = 0
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 DEFAULT_BOOTSTRAP = "localhost:9092"
 
@@ -125,6 +127,14 @@ def parse_name_value(option: str, text: str) -> tuple[str, str]:
     if not separator or not name.strip():
         raise CliError(f"{option} {text}: give NAME=VALUE", EXIT_USAGE)
     return name.strip(), value
+
+
+def end_properly_on_sigterm() -> None:
+    """From now on SIGTERM unwinds this process as Ctrl-C does, and it ends with 143, as Kafka's do.
+
+    It sends what it took and leaves its group, which else waits for it until its session is over.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
 
 
 def silence_stdout() -> None:

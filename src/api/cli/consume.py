@@ -8,7 +8,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from ...core.errors import HeadraceError
-from .common import add_client_arguments, add_command, parse_name_values, positive_seconds
+from .common import (
+    add_client_arguments,
+    add_command,
+    end_properly_on_sigterm,
+    parse_name_values,
+    positive_seconds,
+)
 from .group_wait import GroupWait
 
 HELP = "print records"
@@ -212,6 +218,7 @@ def run(args: argparse.Namespace) -> int:
     if args.group is not None and args.partition is not None:
         raise HeadraceError("--group assigns partitions itself: leave out --partition")
     render = format_json if args.json else compile_format(args.format)
+    end_properly_on_sigterm()
     try:
         consumer = Consumer(client_settings(args), logger=None)
     except KafkaException as error:

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from ...core.errors import HeadraceError
-from .common import add_client_arguments, add_command, parse_name_values, print_json
+from .common import (
+    add_client_arguments,
+    add_command,
+    end_properly_on_sigterm,
+    parse_name_values,
+    print_json,
+)
 from .progress import Progress
 
 HELP = "send lines of standard input as records"
@@ -122,6 +128,7 @@ def run(args: argparse.Namespace) -> int:
     from confluent_kafka import KafkaException, Producer
 
     counter = DeliveryCounter()
+    end_properly_on_sigterm()
     try:
         producer = Producer(client_settings(args), logger=None)
     except KafkaException as error:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ....core.errors import HeadraceError
+from ..common import end_properly_on_sigterm
 from ..consume import follow
 from .options import (
     add_config_alias,
@@ -171,6 +172,7 @@ def main(argv: list[str]) -> int:
     render = compile_formatter(properties | parse_pairs("--property", args.property))
     settings = consumer_settings(args)
     has_group = settings["group.id"] != "console-consumer-without-group"
+    end_properly_on_sigterm()
     try:
         consumer = Consumer(settings, logger=None)
     except KafkaException as error:
@@ -180,8 +182,6 @@ def main(argv: list[str]) -> int:
         _print_records(consumer, args, partitions, render)
     except KafkaException as error:
         raise HeadraceError(str(error.args[0].str())) from None
-    except KeyboardInterrupt:
-        return 0
     finally:
         consumer.close()
     return 0

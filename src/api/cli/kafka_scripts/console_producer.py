@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ....core.errors import HeadraceError
+from ..common import end_properly_on_sigterm
 from ..produce import DeliveryCounter
 from .options import (
     add_config_alias,
@@ -162,6 +163,7 @@ def main(argv: list[str]) -> int:
     properties = read_properties(args.reader_config) if args.reader_config else {}
     reader = LineReader(properties | parse_pairs("--property", args.property))
     counter = DeliveryCounter()
+    end_properly_on_sigterm()
     try:
         producer = Producer(producer_settings(args), logger=None)
     except KafkaException as error:
