@@ -5,8 +5,9 @@ put in its place from outside: journal, transport, clock, chance, snapshots, mem
 stands here holds for one version only, so the version and the names are checked at import.
 
 The library is loaded as a private copy: what is changed in it (no pickle, no pipe, our clock) is
-not seen by a host program that uses PySyncObj too, and neither is what its import changes in
-`socket`.
+not seen by a host program that uses PySyncObj too.  Its modules that are not used here are never
+run: they load much of the standard library at each start of a broker, and their import changes
+`socket` and `pickle` for the whole process.
 """
 
 import contextlib
@@ -14,10 +15,8 @@ import importlib
 import math
 import operator
 import queue
-import socket
 import sys
 from collections.abc import Iterable, Mapping
-from importlib.metadata import version
 from types import ModuleType
 from typing import Any, NoReturn, Protocol
 
@@ -119,36 +118,58 @@ def _refuse_pickle(*_arguments: object, **_options: object) -> NoReturn:
     raise PickleRefusedError("pickle is not used here")
 
 
+def _refuse(*_arguments: object, **_options: object) -> NoReturn:
+    raise NotImplementedError("a part of the library that is not used here")
+
+
+# Modules that stand in for the library's own, with the names that its other modules import.
+_UNUSED: dict[str, dict[str, Any]] = {
+    "pysyncobj.atomic_replace": {"atomicReplace": _refuse},
+    "pysyncobj.encryptor": {"HAS_CRYPTO": False, "getEncryptor": _refuse},
+    "pysyncobj.journal": {"createJournal": lambda _path: None},
+    "pysyncobj.pickle": dict.fromkeys(("load", "loads", "dump", "dumps"), _refuse_pickle),
+    "pysyncobj.win_inet_pton": {},
+}
+
+
 def _load_private_copy() -> dict[str, ModuleType]:
     """The library's modules, loaded anew and known to nobody else."""
-    found = version("pysyncobj")
+    kept = _take_library_out()
+    try:
+        for name, content in _UNUSED.items():
+            sys.modules[name] = stand_in = ModuleType(name)
+            vars(stand_in).update(content)
+        importlib.import_module("pysyncobj")
+    except Exception:
+        _take_library_out()
+        _refuse_other_version(_installed_version())
+        raise
+    else:
+        copy = _take_library_out()
+        _refuse_other_version(copy["pysyncobj.version"].VERSION)
+        return copy
+    finally:
+        sys.modules.update(kept)
+
+
+def _take_library_out() -> dict[str, ModuleType]:
+    names = [name for name in sys.modules if name.partition(".")[0] == "pysyncobj"]
+    return {name: sys.modules.pop(name) for name in names}
+
+
+def _installed_version() -> str:
+    # Only where the library cannot be loaded: it takes longer to import than all of the library.
+    from importlib.metadata import version
+
+    return version("pysyncobj")
+
+
+def _refuse_other_version(found: str) -> None:
     if found != PINNED_VERSION:
         raise ImportError(
             f"headrace needs pysyncobj=={PINNED_VERSION} and found {found}: "
             f"run `pip install pysyncobj=={PINNED_VERSION}`"
         )
-    kept_function = socket.inet_ntop
-    kept = {name: sys.modules.pop(name) for name in _names_in(sys.modules)}
-    try:
-        importlib.import_module("pysyncobj")
-        return {name: sys.modules.pop(name) for name in _names_in(sys.modules)}
-    finally:
-        sys.modules.update(kept)
-        socket.inet_ntop = kept_function
-
-
-def _names_in(modules: Iterable[str]) -> list[str]:
-    return [name for name in modules if name.partition(".")[0] == "pysyncobj"]
-
-
-def _lay_tripwire(modules: dict[str, ModuleType]) -> None:
-    """Make every road to pickle in the library raise."""
-    door = modules["pysyncobj.pickle"]
-    roads = [getattr(door, name) for name in ("load", "loads", "dump", "dumps")]
-    for module in modules.values():
-        for name, value in list(vars(module).items()):
-            if any(value is road for road in roads):
-                setattr(module, name, _refuse_pickle)
 
 
 def missing_names(library_class: Any) -> list[str]:
@@ -193,11 +214,9 @@ _library: Any = MODULES["pysyncobj.syncobj"]
 _missing = missing_names(_library.SyncObj)
 if _missing:
     raise ImportError(f"pysyncobj {PINNED_VERSION} without {_missing}")
-_lay_tripwire(MODULES)
 _nothing = _NothingToPoll()
 _library.PIPE_NOTIFIER_ENABLED = False
 _library.createPoller = lambda _kind: _nothing
-_library.createJournal = lambda _path: None
 _library.Serializer = lambda *_arguments: _nothing
 _library.FastQueue = lambda _size: _Commands()
 

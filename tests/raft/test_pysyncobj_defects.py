@@ -421,9 +421,11 @@ def test_f11_ours_never_unpickles(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_CANARY", "")
     with pytest.raises(CorruptFrameError):
         decode_frame(pickle.dumps(Intruder()))
-    for name in ("pysyncobj.pickle", "pysyncobj.journal"):
+    roads = [name for name, module in _pysyncobj.MODULES.items() if hasattr(module, "pickle")]
+    assert {"pysyncobj.syncobj", "pysyncobj.tcp_connection", "pysyncobj.serializer"} <= set(roads)
+    for name in roads:
         with pytest.raises(_pysyncobj.PickleRefusedError):
-            _pysyncobj.MODULES[name].loads(pickle.dumps(Intruder()))
+            _pysyncobj.MODULES[name].pickle.loads(pickle.dumps(Intruder()))
     with pytest.raises(_pysyncobj.PickleRefusedError):
         _pysyncobj.MODULES["pysyncobj.syncobj"].pickle.dumps(1)
     assert os.environ["HEADRACE_CANARY"] == ""
@@ -540,7 +542,35 @@ def test_a_library_without_one_of_them_is_seen() -> None:
 def test_another_version_is_refused_with_the_command_that_mends_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(_pysyncobj, "version", lambda _name: "0.3.18")
-    with pytest.raises(ImportError, match=r"pip install pysyncobj==0\.3\.17"):
+    monkeypatch.setattr(_pysyncobj, "PINNED_VERSION", "0.3.18")
+    with pytest.raises(ImportError, match=r"found 0\.3\.17: run `pip install pysyncobj==0\.3\.18`"):
         _pysyncobj._load_private_copy()
+
+
+def test_another_version_that_cannot_be_loaded_is_refused_in_the_same_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(_pysyncobj, "PINNED_VERSION", "0.3.18")
+    monkeypatch.setitem(_pysyncobj._UNUSED, "pysyncobj.journal", {})  # a name it imports is gone
+    with pytest.raises(ImportError, match=r"run `pip install pysyncobj==0\.3\.18`"):
+        _pysyncobj._load_private_copy()
+
+
+def test_a_copy_that_cannot_be_loaded_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    before = {name: module for name, module in sys.modules.items() if "pysyncobj" in name}
+    monkeypatch.setitem(_pysyncobj._UNUSED, "pysyncobj.journal", {})
+    with pytest.raises(ImportError, match="createJournal"):
+        _pysyncobj._load_private_copy()
+    assert {name: module for name, module in sys.modules.items() if "pysyncobj" in name} == before
+
+
+def test_the_copy_runs_nothing_of_the_library_that_is_not_used() -> None:
+    code = (
+        "import sys\n"
+        "import headrace.raft.raft_group\n"
+        "print(sorted({'pickle', 'ctypes', 'mmap', 'importlib.metadata'} & set(sys.modules)))"
+    )
+    assert run_python(code) == "[]"
     assert GroupImage().term == 0
