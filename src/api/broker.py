@@ -59,7 +59,6 @@ from .coordinator.producer_ids import ProducerIdManager
 from .deadlines import Deadlines
 from .leader_waits import LeaderWaits
 from .membership import Membership
-from .takeover import take_over
 
 INTERNAL_REPLICATION_FACTOR = 3
 PROPOSE_TRIES = 50
@@ -209,6 +208,8 @@ class Broker:
     def _take_over(self) -> None:
         """Serve what folders hold that the journal knows nothing of: Kafka's, or an embedder's."""
         if self.cluster_group.standing is Standing.SOLO:
+            from .takeover import take_over  # members of a cluster have no use for it
+
             take_over(
                 log_manager=self.log_manager,
                 cluster_group=self.cluster_group,

@@ -1,7 +1,6 @@
 """What the worker does to the folders of logs: makes new names durable, removes deleted folders."""
 
 import logging
-import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -71,7 +70,7 @@ class FolderKeeper:
         def report(error: BaseException) -> None:
             _log.warning("%s could not be removed: %s; the next start tries again", folder, error)
 
-        self._worker.submit(lambda: _remove_tree(folder), None, report)
+        self._worker.submit(lambda: remove_tree(folder), None, report)
 
     def _sync_later(self, parent: Path, on_error: Callable[[BaseException], None]) -> None:
         with self._unsynced_lock:
@@ -86,6 +85,10 @@ class FolderKeeper:
         sync_folder(parent)
 
 
-def _remove_tree(folder: Path) -> None:
+def remove_tree(folder: Path, *, ignore_errors: bool = False) -> None:
+    """Delete a folder with all that is in it, if it is there."""
+    # It brings bz2 and lzma with it, and few starts of a broker have anything to delete.
+    import shutil
+
     with suppress(FileNotFoundError):
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=ignore_errors)

@@ -18,6 +18,12 @@ def uuid_to_text(uuid: bytes) -> str:
     return base64.urlsafe_b64encode(uuid)[:TEXT_LENGTH].decode("ascii")
 
 
+def uuid_to_hex(uuid: bytes) -> str:
+    """The 32 digits with four dashes that the rest of the world prints, and Kafka in member ids."""
+    digits = uuid.hex()
+    return "-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:]))
+
+
 def uuid_from_text(text: str) -> bytes:
     """The id that `text` spells; ValueError where it is none."""
     if len(text) != TEXT_LENGTH:

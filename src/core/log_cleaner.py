@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .checkpoint_file import TopicPartition
 from .clock import Clock
 from .errors import HeadraceError, KafkaStorageError
 from .log import Log
-from .log_compaction import Compaction, CompactionPlan, SegmentSource, remove_cleaned_files
 from .log_segment import LOG_SUFFIX, LogSegment
 from .worker import Worker
+
+if TYPE_CHECKING:
+    from .log_compaction import Compaction
 
 _log = logging.getLogger(__name__)
 
@@ -31,7 +34,7 @@ class _Run:
     """One compaction under way."""
 
     log: Log
-    compaction: Compaction
+    compaction: "Compaction"
     is_aborted: bool = False
 
 
@@ -155,6 +158,9 @@ class LogCleaner:
         return Dirtiness(first_dirty, uncleanable, clean_bytes, cleanable_bytes, is_overdue)
 
     def _start(self, log: Log, dirtiness: Dirtiness, now_ms: int) -> None:
+        # Not at the start of every broker: many never compact a log.
+        from .log_compaction import Compaction, CompactionPlan, SegmentSource
+
         segments = log.segments
         sources = tuple(
             SegmentSource(
@@ -212,6 +218,8 @@ class LogCleaner:
             # The log was truncated, deleted or closed meanwhile.
             segment.close()
             if Path(run.log.path).exists():
+                from .log_compaction import remove_cleaned_files  # as in _start
+
                 remove_cleaned_files(Path(run.log.path), segment.base_offset)
             self._end(run)
             return

@@ -9,7 +9,6 @@ test can have a segment of 1 KiB.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
-from difflib import get_close_matches
 from typing import Any
 
 from .config_def import LONG_MAX, ConfigDef
@@ -378,6 +377,8 @@ def unknown_config_reason(name: str, known: Mapping[str, ConfigDef]) -> str:
     """Why `name` is refused, with the nearest name that is known."""
     if name in DROPPED_CONFIGS:
         return "this setting was dropped in Kafka 4; leave it out"
+    from difflib import get_close_matches  # for a mistake only
+
     near = get_close_matches(name, known, n=1)
     return f"unknown setting; did you mean {near[0]}?" if near else "unknown setting"
 

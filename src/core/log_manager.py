@@ -8,7 +8,6 @@ that is corrupt in its middle is offline alone.  After a clean stop nothing is s
 
 import errno
 import logging
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -29,7 +28,7 @@ from .errors import (
     KafkaStorageError,
     LogCorruptedError,
 )
-from .folder_keeper import FolderKeeper
+from .folder_keeper import FolderKeeper, remove_tree
 from .future_log import FutureLog
 from .future_logs import FutureLogs, give_up_copy, is_replacing, reaches_further
 from .kafka_uuid import ZERO_UUID
@@ -522,7 +521,7 @@ class LogManager:
             return log
         except (OSError, KafkaStorageError) as error:
             # Half a folder would stand in the way of the next attempt.
-            shutil.rmtree(folder, ignore_errors=True)
+            remove_tree(folder, ignore_errors=True)
             if isinstance(error.__cause__, OSError):
                 raise error.__cause__ from error
             raise

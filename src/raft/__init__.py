@@ -9,7 +9,6 @@ from .partition import FetchedRecords, Partition
 from .raft_wal import WAL_FOLDER_NAME, RaftWal
 from .replica_manager import ReplicaManager
 from .topic_image import TopicImage
-from .wal_dump import dump_wal
 
 if TYPE_CHECKING:  # it brings PySyncObj, which only a cluster of several brokers needs
     from .raft_group import RaftGroup as RaftGroup
@@ -24,5 +23,4 @@ __all__ = [
     "RaftWal",
     "ReplicaManager",
     "TopicImage",
-    "dump_wal",
 ]

@@ -12,6 +12,7 @@ from pathlib import Path
 from ..core.checkpoint_file import CheckpointFormatError, PropertiesFile
 from ..core.clock import Clock
 from ..core.errors import PASSING_REFUSALS
+from .wal_format import wal_files
 
 FILE_NAME = "broker.properties"
 ID_BYTES = 7
@@ -36,7 +37,7 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
     except CheckpointFormatError:
         found = {}  # as good as lost: a new incarnation and a new log id are always safe
     boot_id = _read_boot_id()
-    has_log = any(wal_folder.glob("*.wal"))
+    has_log = bool(wal_files(wal_folder))
     wal_id = _number(found, "wal.id") if has_log else 0
     incarnation = _number(found, "incarnation") if was_clean else 0
     has_kept_cache = boot_id != "" and found.get("boot.id") == boot_id

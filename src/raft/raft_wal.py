@@ -33,7 +33,15 @@ from ..core.errors import (
     LogClosedError,
 )
 from .errors import RaftWalCorruptedError
-from .wal_format import MAGIC, WalRecord, WalRecordKind, encode_wal_batch, read_wal_file
+from .wal_format import (
+    MAGIC,
+    SUFFIX,
+    WalRecord,
+    WalRecordKind,
+    encode_wal_batch,
+    read_wal_file,
+    wal_files,
+)
 from .wal_replay import GroupImage, records_of, replay_record
 
 __all__ = ["WAL_FOLDER_NAME", "Entry", "GroupImage", "RaftWal", "TakeImage", "wal_folder_in"]
@@ -326,14 +334,14 @@ class RaftWal:
         self._remove_other_files()
 
     def _remove_other_files(self) -> None:
-        for path in self.folder.glob("*.wal*"):
-            if path != self.path:
+        for path in self.folder.iterdir():
+            if SUFFIX in path.suffixes and path != self.path:
                 path.unlink()
 
     # -- reading
 
     def _open_newest(self) -> None:
-        files = sorted(self.folder.glob("*.wal"))
+        files = wal_files(self.folder)
         if not files:
             self._start_file({})
             return

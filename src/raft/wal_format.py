@@ -32,6 +32,7 @@ from typing import NamedTuple
 from .errors import RaftWalCorruptedError
 
 MAGIC = b"HRWAL\0\0\1"
+SUFFIX = ".wal"
 MAX_BATCH_BYTES = 256 * 1024 * 1024
 NO_VOTE = -1
 
@@ -107,6 +108,14 @@ def encode_wal_batch(sequence: int, records: Iterable[WalRecord]) -> bytes:
         raise ValueError(f"a batch of {len(content)} bytes is above {MAX_BATCH_BYTES}")
     crc = zlib.crc32(content, zlib.crc32(sequence.to_bytes(8, "big")))
     return _BATCH_HEAD.pack(len(content), crc, sequence) + content
+
+
+def wal_files(folder: Path) -> list[Path]:
+    """The files of a write-ahead log, the newest last; none where there is no folder."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == SUFFIX)
+    except FileNotFoundError:
+        return []
 
 
 def read_wal_file(path: Path) -> WalContent:

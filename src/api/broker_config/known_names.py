@@ -5,8 +5,6 @@ and then without effect (`without_effect`); those of features it lacks are named
 believes they are on.
 """
 
-import difflib
-
 from .settings import BROKER_CONFIG_DEFS
 from .without_effect import NO_EFFECT_DEFS
 
@@ -76,7 +74,9 @@ ZOOKEEPER_REPLACED = (
 
 def describe_unknown(name: str) -> str:
     """The warning for a name no Kafka setting has, with the nearest one that works."""
-    near = difflib.get_close_matches(name, BROKER_CONFIG_DEFS, n=1, cutoff=0.6)
+    from difflib import get_close_matches  # for a mistake only
+
+    near = get_close_matches(name, BROKER_CONFIG_DEFS, n=1, cutoff=0.6)
     hint = f"; did you mean {near[0]}?" if near else ""
     return f"{name} is no setting of a broker, it is ignored{hint}"
 

@@ -6,7 +6,14 @@ import sys
 from collections.abc import Sequence
 
 from ...core.errors import HeadraceError
-from .common import EXIT_FAILURE, EXIT_INTERRUPTED, EXIT_OK, CliError, silence_stdout
+from .common import (
+    EXIT_FAILURE,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    CliError,
+    HelpFormatter,
+    silence_stdout,
+)
 
 # Command -> (its module in this package, what it does).  Modules offer register() and run().
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -38,13 +45,16 @@ examples:
 `headrace COMMAND --help` tells the rest."""
 
 
-def make_parser(command: str | None) -> argparse.ArgumentParser:
-    """The parser of the whole command line, with only `command` spelled out."""
+def make_parser(command: str | None, *, is_alone: bool = False) -> argparse.ArgumentParser:
+    """The parser of the whole command line, with only `command` spelled out.
+
+    `is_alone`: the others are left out, whose parsers are a tenth of the CPU of a broker's start.
+    """
     parser = argparse.ArgumentParser(
         prog="headrace",
         description="A Kafka-compatible, Raft-replicated log for Python.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument("--version", action="store_true", help="print the version and exit")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
@@ -52,7 +62,7 @@ def make_parser(command: str | None) -> argparse.ArgumentParser:
         if name == command:
             module = importlib.import_module(f".{module_name}", __package__)
             module.register(subparsers)
-        else:
+        elif not is_alone:
             subparsers.add_parser(name, help=summary)
     return parser
 
@@ -61,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in words if not word.startswith("-")), None)
-    parser = make_parser(command)
+    # An option before the command may be --help, which tells of all.
+    parser = make_parser(command, is_alone=words[:1] == [command] and command in COMMANDS)
     args = parser.parse_args(words)
     if args.version:
         args.run = importlib.import_module(".version", __package__).run

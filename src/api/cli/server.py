@@ -8,7 +8,14 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .common import EXIT_FAILURE, EXIT_OK, CliError, parse_name_value
+from .common import (
+    EXIT_FAILURE,
+    EXIT_OK,
+    CliError,
+    HelpFormatter,
+    load_without_collecting,
+    parse_name_value,
+)
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -30,10 +37,10 @@ def register(subparsers: Any) -> None:
         "server",
         help="start or stop a broker from a server.properties file",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    start = actions.add_parser("start", help="start a broker")
+    start = actions.add_parser("start", help="start a broker", formatter_class=HelpFormatter)
     start.add_argument("file", type=Path, metavar="FILE", help="a server.properties file")
     start.add_argument(
         "-daemon",
@@ -50,7 +57,7 @@ def register(subparsers: Any) -> None:
     )
     start.add_argument("--ready-descriptor", type=int, help=argparse.SUPPRESS)
     start.set_defaults(run=run_start)
-    stop = actions.add_parser("stop", help="stop a broker cleanly")
+    stop = actions.add_parser("stop", help="stop a broker cleanly", formatter_class=HelpFormatter)
     stop.add_argument("file", type=Path, nargs="?", metavar="FILE", help="the file it runs from")
     stop.add_argument("--data", type=Path, metavar="DIR", help="the data folder it holds")
     stop.set_defaults(run=run_stop)
@@ -71,6 +78,7 @@ def read_config(file: Path, overrides: list[str]) -> tuple["BrokerConfig", list[
 
 def run_start(args: argparse.Namespace) -> int:
     """Serves in the foreground, or leaves a broker running behind with -daemon."""
+    load_without_collecting()
     config, warnings = read_config(args.file, args.override)
     if args.daemon:
         return _start_daemon(args, config)

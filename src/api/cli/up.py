@@ -6,7 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...core.checkpoint_file import META_PROPERTIES_NAME
-from .common import EXIT_USAGE, CliError, parse_name_value
+from .common import (
+    EXIT_USAGE,
+    CliError,
+    HelpFormatter,
+    load_without_collecting,
+    parse_name_value,
+)
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -31,7 +37,7 @@ def register(subparsers: Any) -> None:
         help="run a broker in this terminal",
         description="Runs one broker until Ctrl-C; nothing else needs to be installed or running.",
         epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     parser.add_argument(
         "--data",
@@ -92,6 +98,7 @@ def run(args: argparse.Namespace) -> int:
 
         return up_cluster.run(args, topics, overrides)
     refuse_folder_of_a_cluster(args.data)
+    load_without_collecting()
     from ..broker_config import config_from_up
     from .serving import log_to_stderr, serve, usage_errors
 

@@ -8,9 +8,9 @@ protocol's group management; KIP-134 (initial delay), KIP-345 (static members), 
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from uuid import UUID
 
 from ...core.clock import Clock
+from ...core.kafka_uuid import random_uuid, uuid_to_hex
 from .errors import (
     CoordinatorNotAvailableError,
     FencedInstanceIdError,
@@ -242,7 +242,7 @@ class Membership:
         self.rebalances.restart_session(group, member)
 
     def _make_member_id(self, request: JoinRequest) -> str:
-        unique = UUID(bytes=self._clock.random_bytes(16), version=4)
+        unique = uuid_to_hex(random_uuid(self._clock))
         return f"{request.group_instance_id or request.client_id}-{unique}"
 
     def _on_pending_timeout(self, group: Group, member_id: str) -> None:

@@ -1,7 +1,7 @@
 """Which folders of log.dirs hold what: DescribeLogDirs (API key 35), AlterReplicaLogDirs (34)."""
 
 import logging
-import shutil
+import os
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,7 +125,7 @@ def _describe(folder: Path, logs: "list[Told]") -> Body:
 def _room(folder: Path) -> tuple[int, int]:
     """Size of the volume and what is free on it; -1 for both where the system does not tell."""
     try:
-        usage = shutil.disk_usage(folder)
+        volume = os.statvfs(folder)
     except OSError:
         return UNKNOWN, UNKNOWN
-    return usage.total, usage.free
+    return volume.f_blocks * volume.f_frsize, volume.f_bavail * volume.f_frsize

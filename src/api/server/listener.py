@@ -45,8 +45,10 @@ def bind_sockets(listener: Listener) -> list[socket.socket]:
 
     `localhost` may be both 127.0.0.1 and ::1, and clients try either first.
     """
+    # A host name as text loads a codec with all of Unicode's tables, ASCII or not.
+    host = listener.host.encode() if listener.host.isascii() else listener.host
     addresses = socket.getaddrinfo(
-        listener.host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        host, listener.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
     bound: list[socket.socket] = []
     port = listener.port

@@ -77,10 +77,11 @@ async def _serve(
         loop.add_signal_handler(number, stop.set)
     server = Server(config)
     server.broker.on_fatal = stop_with_failure
-    # What is there by now stays: the collector need not look at it again.  Once clients and peers
-    # wait for this loop it is too late for a collection, which takes long enough to be noticed.
-    gc.collect()
+    # What is there by now stays, but for some hundred objects: the collector, which may have been
+    # off so far, need not look at it, now or ever.  Once clients and peers wait for this loop it is
+    # too late for a collection of all that, which takes long enough to be noticed.
     gc.freeze()
+    gc.enable()
     if not await _starts_before(server.start(topics), stop):
         return exit_code
     try:

@@ -1,8 +1,10 @@
 """The command line as a whole: help, versions, exit codes, and what is not imported."""
 
+import argparse
 import json
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -30,6 +32,26 @@ def test_unknown_command_is_a_wrong_usage(capsys: pytest.CaptureFixture[str]) ->
         main(["upp"])
     assert caught.value.code == 2
     assert "upp" in capsys.readouterr().err
+
+
+def test_help_before_a_command_tells_of_all(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help", "version"])
+    out = capsys.readouterr().out
+    assert all(name in out for name in COMMANDS)
+
+
+def test_a_command_makes_no_parser_of_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str | None] = []
+    init = argparse.ArgumentParser.__init__
+
+    def note(parser: argparse.ArgumentParser, **options: Any) -> None:
+        made.append(options.get("prog"))
+        init(parser, **options)
+
+    monkeypatch.setattr(argparse.ArgumentParser, "__init__", note)
+    assert main(["version"]) == 0
+    assert made == ["headrace", "headrace version"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
