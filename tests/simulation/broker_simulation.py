@@ -66,20 +66,23 @@ class BrokerHistory:
         ]
 
     def play(self, steps: int = STEPS) -> None:
-        deeds, weights = zip(*((deed, weight) for weight, deed in self._deeds), strict=True)
         with self.cluster.watching():
             try:
                 self.cluster.begin()
                 self.invariants = BrokerInvariants(self.cluster)
-                for deed in self.random.choices(deeds, weights, k=steps):
-                    deed()
-                    self._after_event()
+                self._do_deeds(steps)
                 self._heal()
                 for name, topic in self.invariants.of_topic.items():
                     may_lose = topic.unclean_elections > 0
                     topic.check_at_the_end(self.acknowledged[name], may_lose=may_lose)
             finally:
                 self.cluster.close()
+
+    def _do_deeds(self, count: int) -> None:
+        deeds, weights = zip(*((deed, weight) for weight, deed in self._deeds), strict=True)
+        for deed in self.random.choices(deeds, weights, k=count):
+            deed()
+            self._after_event()
 
     def _after_event(self) -> None:
         self.cluster.run_due_timers()

@@ -46,6 +46,7 @@ class WholeCluster:
         self.on_decision: OnDecision | None = None
         self.violation: InvariantBrokenError | None = None
         self.flushes = chance.random() < 0.5  # before it acknowledges
+        self.copy_counts = (2, 3, 3)
         dir_count = chance.choice((1, 2))
         self.brokers = {b: WholeBroker(self, b, dir_count=dir_count) for b in BROKER_IDS}
         self.queues: dict[tuple[int, int], deque[Message]] = {
@@ -65,7 +66,7 @@ class WholeCluster:
         clean = {"min.insync.replicas": chance.choice(("1", "2")), **common}
         unclean = {"unclean.leader.election.enable": "true", **common}
         for name, configs in ((CLEAN, clean), (UNCLEAN, unclean)):
-            replicas = tuple(chance.sample(BROKER_IDS, chance.choice((2, 3, 3))))
+            replicas = tuple(chance.sample(BROKER_IDS, chance.choice(self.copy_counts)))
             self.decisions.append(
                 CreateTopic(name, TOPIC_IDS[name], (replicas,), tuple(configs.items()))
             )
