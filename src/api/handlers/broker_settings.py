@@ -1,5 +1,6 @@
 """Where this broker's settings are written, gathered for answers that must say so."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from .config_entries import BrokerSettings
@@ -14,5 +15,12 @@ def broker_settings(broker: "Broker") -> BrokerSettings:
     return BrokerSettings(
         own=state.broker_configs(broker.node_id),
         for_all=state.broker_configs(""),
-        static=broker.config.settings,
+        static=with_both_ids(broker.config.settings),
     )
+
+
+def with_both_ids(settings: Mapping[str, str]) -> dict[str, str]:
+    """As in Kafka, whose tools find the id under its new name and its old one, whichever was set."""
+    names = ("node.id", "broker.id")
+    given = max((settings.get(name, "-1") for name in names), key=int)
+    return {**settings, **(dict.fromkeys(names, given) if int(given) >= 0 else {})}

@@ -9,6 +9,7 @@ An entry's synonyms are all values of the setting, the one that counts first:
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from itertools import chain, dropwhile
 from typing import Any
 
 from ...core.config_def import ConfigDef
@@ -46,8 +47,17 @@ class BrokerSettings:
     for_all: Mapping[str, str]
     static: Mapping[str, str]
 
-    def synonyms_of(self, definition: BrokerConfigDef) -> Iterator[dict[str, Any]]:
-        """Every value of one broker setting, the one that counts first."""
+    def synonyms_of(self, definition: BrokerConfigDef) -> list[dict[str, Any]]:
+        """Every value of one broker setting and of its coarser names, the one that counts first.
+
+        As in Kafka there are none before the first of that very name: where log.retention.hours
+        alone is set, log.retention.ms has no synonyms, and retention.ms of a topic is a default.
+        """
+        same = TOPIC_CONFIG_SYNONYMS.get(definition.topic_config or "") or (definition,)
+        values = chain.from_iterable(map(self._values_of, same))
+        return list(dropwhile(lambda value: value["name"] != definition.name, values))
+
+    def _values_of(self, definition: BrokerConfigDef) -> Iterator[dict[str, Any]]:
         name = definition.name
         for source, settings in (
             (ConfigSource.DYNAMIC_BROKER, self.own),
@@ -75,7 +85,7 @@ def topic_entries(
         if definition.name in overrides:
             text = overrides[definition.name]
             synonyms.append(_synonym(definition.name, text, ConfigSource.TOPIC))
-        for broker_definition in TOPIC_CONFIG_SYNONYMS[definition.name]:
+        for broker_definition in TOPIC_CONFIG_SYNONYMS[definition.name][:1]:
             synonyms += broker.synonyms_of(broker_definition)
         value = topic_config_text(definition.name, config)
         entries.append(_entry(definition, value, synonyms, is_read_only=False))
@@ -89,7 +99,7 @@ def broker_entries(
     entries = []
     for definition in _selected(BROKER_CONFIG_DEFS, names):
         assert isinstance(definition, BrokerConfigDef), definition
-        synonyms = list(broker.synonyms_of(definition))
+        synonyms = broker.synonyms_of(definition)
         if definition.only_dynamic and synonyms[0]["source"] == ConfigSource.DEFAULT:
             continue  # as in Kafka, whose brokers have it only while it is set
         value = synonyms[0]["value"] if synonyms else None

@@ -72,6 +72,32 @@ def test_own_setting_of_a_topic_hides_those_of_the_broker() -> None:
     ]
 
 
+def test_hours_alone_are_no_synonym_of_a_setting_in_milliseconds() -> None:
+    # So kafka-topics.sh --describe does not list retention.ms for each topic of a broker whose
+    # file says log.retention.hours, as Kafka's own sample does.
+    broker = broker_with_topic(config=make_broker_config({"log.retention.hours": "1"}))
+    entry = describe(broker, TOPIC, "clicks", ["retention.ms"])["configs"]["retention.ms"]
+    assert (entry["value"], entry["config_source"], entry["synonyms"]) == ("3600000", 5, [])
+    told = describe(broker, BROKER, "1", ["log.retention.ms", "log.retention.hours"])["configs"]
+    assert (told["log.retention.ms"]["value"], told["log.retention.ms"]["synonyms"]) == (None, [])
+    assert len(told["log.retention.hours"]["synonyms"]) == 2
+    broker.cluster_state.apply(AlterConfigs("broker", "", {"log.retention.ms": "7"}))
+    told = describe(broker, BROKER, "1", ["log.retention.ms"])["configs"]
+    assert [(each["name"], each["source"]) for each in told["log.retention.ms"]["synonyms"]] == [
+        ("log.retention.ms", 3),
+        ("log.retention.hours", 4),
+        ("log.retention.hours", 5),
+    ]
+
+
+@pytest.mark.parametrize("given", ["node.id", "broker.id"])
+def test_the_id_is_told_under_both_of_its_names(given: str) -> None:
+    broker = AdminBroker(make_broker_config({given: "1"}))
+    told = describe(broker, BROKER, "1", ["node.id", "broker.id"])["configs"]
+    for name in ("node.id", "broker.id"):
+        assert (told[name]["value"], told[name]["config_source"]) == ("1", 4)
+
+
 def test_default_of_a_topic_that_the_broker_sets_names_that_source() -> None:
     broker = broker_with_topic(config=make_broker_config({"message.max.bytes": "2000"}))
     entry = describe(broker, TOPIC, "clicks", ["max.message.bytes"])["configs"]["max.message.bytes"]
