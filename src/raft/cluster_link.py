@@ -1,6 +1,8 @@
 """What one broker says to the others about the cluster's state; see `cluster_messages`.
 
 The Controller announces itself to every broker that comes up, and feeds those that do not vote.
+Who joins may have been told of another broker: that one sends the state as well, where the others'
+addresses stand, so that it finds the Controller.
 Loop thread only.
 """
 
@@ -94,15 +96,28 @@ class ClusterLink:
 
     def _greet(self, broker_id: int) -> None:
         if self._role is None or not self._group.is_controller:
+            if self._is_joining(broker_id):
+                self._send(broker_id, self._snapshot())
             return
         self._send(broker_id, self._role)
         if broker_id not in self._group.voters:
             self._send_state(broker_id)
 
-    def _send_state(self, broker_id: int) -> None:
+    def _is_joining(self, broker_id: int) -> bool:
+        """Whether this broker is a member, and the other one is new or lost what it knew."""
+        members = self._group.state.brokers
+        if self._group.broker_id not in members:
+            return False
+        registered = members.get(broker_id)
+        peer = self._runtime.live_brokers()[broker_id]
+        return registered is None or registered.wal_id != peer.wal_id
+
+    def _snapshot(self) -> Snapshot:
         group = self._group
-        snapshot = Snapshot(group.generation, group.applied_index, group.state.to_bytes())
-        if self._send(broker_id, snapshot):
+        return Snapshot(group.generation, group.applied_index, group.state.to_bytes())
+
+    def _send_state(self, broker_id: int) -> None:
+        if self._send(broker_id, self._snapshot()):
             self._fed.add(broker_id)
 
     # -- as one that may not decide

@@ -44,6 +44,21 @@ def test_broker_without_pysyncobj_says_so_and_ends(tmp_path: Path) -> None:
     assert "pysyncobj is broken" in broker.log.read_text()
 
 
+def test_broker_joins_at_one_that_is_not_the_controller(tmp_path: Path) -> None:
+    with ClusterProcesses(tmp_path) as cluster:
+        controller = cluster.metadata(0, [])["controller_id"]
+        named = cluster.ports[(controller + 1) % 3]
+        config = {
+            "node.id": "3",
+            "controller.quorum.bootstrap.servers": f"127.0.0.1:{named}",
+        }
+        with BrokerProcess(tmp_path / "fourth", config=config) as fourth:
+            with Requester(fourth.port) as requester:
+                asked = {"topics": [], "allow_auto_topic_creation": False}
+                told = requester.ask(3, 12, asked)["brokers"]
+            assert sorted(each["node_id"] for each in told) == [0, 1, 2, 3]
+
+
 def test_cluster_finds_itself_on_other_ports(tmp_path: Path) -> None:
     with ClusterProcesses(tmp_path) as before:
         before.create_topic("clicks")

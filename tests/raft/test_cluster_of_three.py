@@ -1,5 +1,6 @@
 """The cluster's group as brokers come: alone, followed, grown to three, after a restart."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,30 @@ def test_a_fourth_broker_follows_three_voters(tmp_path: Path) -> None:
     four[3].decide(CreateTopic("clicks", ID_A, ((3, 2),)))
     four[1].decide(CreateTopic("views", ID_B, ((1, 2),)))
     assert four[3].group.state.to_bytes() == four[0].group.state.to_bytes()
+
+
+@pytest.mark.parametrize("newcomer", [3, 2])
+def test_who_joins_at_another_than_the_controller_hears_where_all_are(
+    tmp_path: Path, newcomer: int
+) -> None:
+    *_, last = members(tmp_path, 3)
+    network = last.network
+    if newcomer == 2:  # it comes back without its folder
+        last.runtime.stop()
+    network.seeds.clear()  # acknowledged long ago
+    network.unlinked = {frozenset((0, newcomer)), frozenset((2, newcomer))}
+    joining = Member(network, tmp_path / "new", newcomer)
+    joining.peer = replace(joining.peer, wal_id=999)
+    joining.runtime.own = joining.peer
+    joining.joined()
+    assert joining.group.controller_id == -1
+    assert sorted(joining.group.state.brokers) == [0, 1, 2]
+    # With their addresses it links to them, the Controller too.
+    network.unlinked.clear()
+    network.peers_changed()
+    network.settle()
+    joining.registered()
+    assert joining.group.state.brokers[newcomer].wal_id == 999
 
 
 def test_five_brokers_all_vote_in_the_second_generation(tmp_path: Path) -> None:

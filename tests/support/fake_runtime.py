@@ -47,6 +47,8 @@ class FakeNetwork:
 
     def __init__(self) -> None:
         self.up: dict[int, FakeRuntime] = {}
+        self.unlinked: set[frozenset[int]] = set()
+        """Pairs of brokers that have no link, though both are up."""
         self.groups: dict[str, _Group] = {}
         self.seeds: list[Any] = []
         self.mail: deque[Callable[[], None]] = deque()
@@ -212,15 +214,22 @@ class FakeRuntime:
         group.seats[self.own.broker_id].is_controller = False
 
     def live_brokers(self) -> dict[int, FakePeer]:
-        up = {broker_id: runtime.own for broker_id, runtime in self._network.up.items()}
+        up = {
+            broker_id: runtime.own
+            for broker_id, runtime in self._network.up.items()
+            if self._is_linked(broker_id)
+        }
         return {**up, self.own.broker_id: self.own}
+
+    def _is_linked(self, broker_id: int) -> bool:
+        return frozenset((self.own.broker_id, broker_id)) not in self._network.unlinked
 
     def silent_brokers(self) -> frozenset[int]:
         return frozenset()
 
     def send(self, broker_id: int, channel: str, body: bytes) -> bool:
         target = self._network.up.get(broker_id)
-        if target is None:
+        if target is None or not self._is_linked(broker_id):
             return False
 
         def deliver() -> None:
