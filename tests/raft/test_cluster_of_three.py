@@ -147,7 +147,7 @@ def test_who_joins_at_another_than_the_controller_hears_where_all_are(
         last.runtime.stop()
     network.seeds.clear()  # acknowledged long ago
     network.unlinked = {frozenset((0, newcomer)), frozenset((2, newcomer))}
-    joining = Member(network, tmp_path / "new", newcomer)
+    joining = Member(network, tmp_path / "new", newcomer, life=50)
     joining.peer = replace(joining.peer, wal_id=999)
     joining.runtime.own = joining.peer
     joining.joined()

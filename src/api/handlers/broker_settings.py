@@ -20,7 +20,7 @@ def broker_settings(broker: "Broker") -> BrokerSettings:
 
 
 def with_both_ids(settings: Mapping[str, str]) -> dict[str, str]:
-    """As in Kafka, whose tools find the id under its new name and its old one, whichever was set."""
+    """As in Kafka, whose tools find the id under its new name and its old one."""
     names = ("node.id", "broker.id")
     given = max((settings.get(name, "-1") for name in names), key=int)
     return {**settings, **(dict.fromkeys(names, given) if int(given) >= 0 else {})}
