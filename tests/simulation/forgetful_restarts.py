@@ -59,6 +59,7 @@ class ForgetfulRestarts(BrokerHistory):
         for broker in self.cluster.brokers.values():
             if not broker.is_running:
                 self.cluster.restart(broker.broker_id)
+                self._after_event()
 
     def _have_another_decide(self) -> None:
         """Than the leader: so it is once that has restarted, and leads again."""
@@ -111,6 +112,7 @@ class ForgetfulRestarts(BrokerHistory):
     def _append_everywhere(self) -> None:
         for broker, partition in self._leaders():
             self._append_to(broker, partition)
+            self._after_event()  # who is alone in the isr has committed it
 
     def _meet(self) -> None:
         """One restarts, and hears for a while only of who leads by an older epoch, if anybody."""
@@ -137,6 +139,7 @@ class ForgetfulRestarts(BrokerHistory):
             how = "stopped" if is_clean else "killed"
             self.counts[f"{how}, meets a replaced leader"] += 1
         self._append_to(other, led)
+        self._after_event()
         self._let_them_talk(broker, other)
         if self.random.random() < 0.5:
             self.cluster.link_all()
@@ -153,14 +156,17 @@ class ForgetfulRestarts(BrokerHistory):
             for way in (pair, pair[::-1]):
                 if cluster.wires.queues[way] and self.random.random() < 0.5:
                     cluster.deliver_frames(*way, 1)
+                    self._after_event()
                 if cluster.queues[way]:
                     cluster.deliver_message(*way)
+                    self._after_event()
             for each in (broker, other):
                 if each.runtime.is_due:
                     each.runtime.turn()
+                    self._after_event()
                 if each.loop:
                     each.attempt(each.loop.popleft())
-            self._after_event()
+                    self._after_event()
 
 
 def run_forgetful_history(seed: int, steps: int = ACTS) -> Counter[str]:

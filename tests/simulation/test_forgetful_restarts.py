@@ -16,7 +16,7 @@ from tests.simulation.whole_broker import WholeBroker
 
 SEEDS = 60
 CANARY_SEEDS = 100
-LOST = {"IsrMembersHoldCommitted", "LogsMatchBelowHighWatermark", "AcknowledgedIsSynced"}
+LOST = {"IsrMembersHoldCommitted", "AcknowledgedIsSynced"}
 """Who is in sync lacks what two others took for committed, or acknowledged."""
 
 
