@@ -20,8 +20,9 @@ LOOK_S = 0.01  # that a silent broker is heard again, no call tells
 class Waiting(Protocol):
     """Who waits."""
 
-    def be_led(self) -> None:
-        """All is led again that can be; called from the loop, inside no other call of ours."""
+    def be_told(self) -> None:
+        """All is led again that can be, or it gave up; called from the loop, inside no other call
+        of ours."""
         ...
 
 
@@ -57,7 +58,7 @@ class LeaderWaits:
         self._topics: dict[bytes, _Topic] = {}
         self._topic_ids: dict[Waiting, set[bytes]] = {}
         self._changed: set[tuple[bytes, int]] = set()
-        self._led: dict[Waiting, None] = {}
+        self._told_next: dict[Waiting, None] = {}
         self._timer: asyncio.TimerHandle | None = None
         seats.on_state = self._note_state
 
@@ -79,9 +80,15 @@ class LeaderWaits:
             self._timer = self._loop.call_later(LOOK_S, self._look)
         return True
 
+    def give_up(self, waiting: Waiting) -> None:
+        """It has waited long enough: have it told in its turn; harmless after it was told."""
+        if waiting in self._topic_ids:
+            self.discard(waiting)
+            self._tell_soon(waiting)
+
     def discard(self, waiting: Waiting) -> None:
         """It waits no more; harmless after it was told."""
-        self._led.pop(waiting, None)
+        self._told_next.pop(waiting, None)
         for topic_id in self._topic_ids.pop(waiting, ()):
             topic = self._topics[topic_id]
             del topic.waiting[waiting]
@@ -162,15 +169,18 @@ class LeaderWaits:
             topic_ids.discard(topic_id)
             if not topic_ids:
                 del self._topic_ids[waiting]
-                if not self._led:
-                    self._loop.call_soon(self._tell_next)
-                self._led[waiting] = None
+                self._tell_soon(waiting)
+
+    def _tell_soon(self, waiting: Waiting) -> None:
+        if not self._told_next:
+            self._loop.call_soon(self._tell_next)
+        self._told_next[waiting] = None
 
     def _tell_next(self) -> None:
         """Tell one a turn of the loop: what else is to be done goes on between answers."""
-        if self._led:
-            waiting = next(iter(self._led))
-            del self._led[waiting]
-            if self._led:
+        if self._told_next:
+            waiting = next(iter(self._told_next))
+            del self._told_next[waiting]
+            if self._told_next:
                 self._loop.call_soon(self._tell_next)
-            waiting.be_led()
+            waiting.be_told()

@@ -22,7 +22,7 @@ class Client:
 
     told = 0
 
-    def be_led(self) -> None:
+    def be_told(self) -> None:
         self.told += 1
 
 
@@ -147,3 +147,18 @@ def test_who_is_gone_is_not_told_and_leaves_nothing_behind(stage: Stage) -> None
     assert stage.begin("clicks") is None
     stage.loop.advance(LOOK_S)
     assert stage.loop.timers == []
+
+
+def test_who_gave_up_is_told_in_turn_like_the_others(stage: Stage) -> None:
+    clients = stage.clients(3, "clicks")
+    for client in clients:
+        stage.waits.give_up(client)
+        stage.waits.give_up(client)
+    for count in range(3):
+        assert [client.told for client in clients] == [1] * count + [0] * (3 - count)
+        stage.loop.turn()
+    assert [client.told for client in clients] == [1, 1, 1]
+    assert len(stage.waits) == 0
+    stage.waits.give_up(clients[0])
+    stage.loop.turn()
+    assert clients[0].told == 1

@@ -36,11 +36,11 @@ class LeaderWait(LaterAnswer):
             self._broker.deadlines.add(self, self._wait_ms)
         return has_begun
 
-    def be_led(self) -> None:
-        """See `leader_waits.Waiting`."""
-        self.expire()
-
     def expire(self) -> None:
+        """Time is over, for many at once perhaps: each is answered in its turn."""
+        self._broker.leader_waits.give_up(self)
+
+    def be_told(self) -> None:
         """Answer with whoever leads by now."""
         self.stop_waiting()
         if self.on_body is not None:
