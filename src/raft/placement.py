@@ -56,16 +56,22 @@ def grown_assignments(
 ) -> tuple[tuple[int, tuple[int, ...]], ...]:
     """(index, replicas) of the partitions that get more copies; who holds them now stays.
 
-    As many copies as brokers allow, up to `replication_factor`; new ones go round the brokers.
+    As many copies as brokers allow, up to `replication_factor`; new ones go round the brokers, in
+    other racks as long as there are any.
     """
-    ids = sorted(broker.broker_id for broker in brokers)
+    rack_of = {broker.broker_id: broker.rack for broker in brokers}
     grown = []
     for index, replicas in enumerate(assignments):
-        spare = [broker_id for broker_id in ids if broker_id not in replicas]
-        missing = min(replication_factor - len(replicas), len(spare))
-        if missing > 0:
-            turned = spare[index % len(spare) :] + spare[: index % len(spare)]
-            grown.append((index, (*replicas, *turned[:missing])))
+        spare = sorted(broker_id for broker_id in rack_of if broker_id not in replicas)
+        turned = spare[index % len(spare) :] + spare[: index % len(spare)] if spare else []
+        chosen = list(replicas)
+        while turned and len(chosen) < replication_factor:
+            used = {rack_of.get(broker_id) for broker_id in chosen} - {None}
+            best = next((each for each in turned if rack_of[each] not in used), turned[0])
+            chosen.append(best)
+            turned.remove(best)
+        if len(chosen) > len(replicas):
+            grown.append((index, tuple(chosen)))
     return tuple(grown)
 
 

@@ -11,7 +11,12 @@ from headrace.raft.errors import (
     InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
 )
-from headrace.raft.placement import choose_voters, place_partitions, validate_assignments
+from headrace.raft.placement import (
+    choose_voters,
+    grown_assignments,
+    place_partitions,
+    validate_assignments,
+)
 from headrace.raft.topic_image import BrokerRegistration
 
 
@@ -78,6 +83,13 @@ def test_who_is_down_stands_last_where_the_others_are_too_few() -> None:
     assert placed == ((0, 1), (1, 0))
     with pytest.raises(InvalidReplicationFactorError, match="1 to 5 copies"):
         place_partitions(up, missing=down, partition_count=1, replication_factor=6)
+
+
+def test_copies_that_are_added_go_round_the_other_racks() -> None:
+    grown = grown_assignments(((0,), (0,), (1, 2, 3)), brokers(4, racks=2), 2)
+    assert grown == ((0, (0, 1)), (1, (0, 3)))
+    assert grown_assignments(((0,), (0,)), brokers(3), 3) == ((0, (0, 1, 2)), (1, (0, 2, 1)))
+    assert grown_assignments(((0,),), brokers(1), 3) == ()
 
 
 def test_given_assignments_must_name_known_brokers_and_have_one_length() -> None:

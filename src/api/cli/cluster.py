@@ -3,6 +3,7 @@
 import argparse
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from . import cluster_admin, replication_throttles
@@ -145,7 +146,8 @@ def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
     if args.log_dirs is not None and args.to is None:
         raise CliError("--log-dirs names a folder for each broker of --to", EXIT_USAGE)
     chosen = selected(client, args.places)
-    brokers = sorted(row["broker_id"] for row in cluster_admin.describe_cluster(client)["brokers"])
+    rows = cluster_admin.describe_cluster(client)["brokers"]
+    brokers = sorted(row["broker_id"] for row in rows)
     targets: dict[cluster_admin.Place, Sequence[int] | None]
     log_dirs: dict[Replica, str] = {}
     if args.cancel:
@@ -156,7 +158,9 @@ def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
         if args.log_dirs is not None:
             log_dirs = check_log_dirs(args.log_dirs, list(targets), replicas)
     else:
-        targets = dict(spread_replicas(chosen, brokers, args.replication_factor))
+        down = {row["broker_id"] for row in rows if row.get("is_fenced")}
+        racks = {row["broker_id"]: row.get("rack") for row in rows}
+        targets = dict(spread_replicas(chosen, brokers, args.replication_factor, racks, down))
     if args.throttle is None:
         return _move(client, args, targets, log_dirs)
     current = {(topic.name, index): topic.partitions[index].replicas for topic, index in chosen}
@@ -198,15 +202,17 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
     is_up = any(
         row["broker_id"] == args.broker_id and not row.get("is_fenced") for row in answer["brokers"]
     )
-    targets: dict[cluster_admin.Place, Sequence[int] | None] = dict(
-        targets_without(topics, args.broker_id, usable, is_up=is_up)
+    racks = {row["broker_id"]: row.get("rack") for row in answer["brokers"]}
+    without = partial(
+        targets_without, removed=args.broker_id, usable=usable, racks=racks, is_up=is_up
     )
+    targets: dict[cluster_admin.Place, Sequence[int] | None] = dict(without(topics))
     if targets:
         code = _move(client, args, targets, {})
         if code != EXIT_OK or args.no_wait:
             return code
         topics = client.topics()
-        _check_holds_nothing(topics, args.broker_id, usable, is_up=is_up)
+        _check_holds_nothing(args.broker_id, len(dict(without(topics))))
     if is_up:
         if not args.json:
             print(_may_be_stopped(topics, args.broker_id))
@@ -217,11 +223,8 @@ def _remove(client: AdminClient, args: argparse.Namespace) -> int:
     return EXIT_OK
 
 
-def _check_holds_nothing(
-    topics: Sequence[TopicInfo], broker_id: int, usable: Sequence[int], *, is_up: bool
-) -> None:
+def _check_holds_nothing(broker_id: int, held: int) -> None:
     """CliError where replicas came to the broker while others left it."""
-    held = len(dict(targets_without(topics, broker_id, usable, is_up=is_up)))
     if held:
         raise CliError(
             f"broker {broker_id} holds {held} partitions again: they were created or moved there "

@@ -3,7 +3,7 @@
 import select
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .admin_client import AdminClient, TopicInfo
 from .cluster_admin import Moving, Place, reassignments
@@ -56,10 +56,21 @@ def move_to_log_dirs(
         select.select([], [], [], _LOOK_EVERY_S)
 
 
+Racks = Mapping[int, str | None]
+"""Broker id -> its broker.rack."""
+
+
 def spread_replicas(
-    chosen: Sequence[tuple[TopicInfo, int]], brokers: Sequence[int], count: int
+    chosen: Sequence[tuple[TopicInfo, int]],
+    brokers: Sequence[int],
+    count: int,
+    racks: Racks,
+    down: Collection[int] = (),
 ) -> Iterator[tuple[Place, list[int]]]:
-    """`count` replicas a partition: those it has, as far as they go, and the least loaded."""
+    """`count` replicas a partition: those it has, as far as they go, and the least loaded.
+
+    New ones stand in other racks as far as there are any, and last on brokers that are `down`.
+    """
     if not 1 <= count <= len(brokers):
         raise CliError(
             f"--replication-factor {count}: these brokers can hold 1 to {len(brokers)} copies",
@@ -73,13 +84,27 @@ def spread_replicas(
             load[broker] += 1
         while len(replicas) < count:
             spare = [broker for broker in brokers if broker not in replicas]
-            replicas.append(min(spare, key=lambda broker: (load[broker], broker)))
+            up = [broker for broker in spare if broker not in down]
+            replicas.append(_best_of(up or spare, replicas, racks, load))
             load[replicas[-1]] += 1
         yield (topic.name, index), replicas
 
 
+def _best_of(
+    spare: Sequence[int], replicas: Sequence[int], racks: Racks, load: Mapping[int, int]
+) -> int:
+    """Whoever stands in no rack of `replicas`, and of these the least loaded."""
+    used = {racks.get(broker) for broker in replicas} - {None}
+    return min(spare, key=lambda broker: (racks.get(broker) in used, load[broker], broker))
+
+
 def targets_without(
-    topics: Sequence[TopicInfo], removed: int, usable: Sequence[int], *, is_up: bool = False
+    topics: Sequence[TopicInfo],
+    removed: int,
+    usable: Sequence[int],
+    *,
+    racks: Racks,
+    is_up: bool = False,
 ) -> Iterator[tuple[Place, list[int]]]:
     """Each partition that `removed` holds, with another broker in its place, if there is one.
 
@@ -102,7 +127,7 @@ def targets_without(
                 continue
             replicas = [broker for broker in part.target if broker != removed]
             if spare and removed in part.target:
-                chosen = min(spare, key=lambda broker: (load[broker], broker))
+                chosen = _best_of(spare, replicas, racks, load)
                 load[chosen] += 1
                 replicas.insert(part.target.index(removed), chosen)
             if not replicas:

@@ -35,27 +35,44 @@ def test_brokers_are_named_once_and_known() -> None:
 def test_more_copies_keep_those_that_are_there_and_spread_the_new_ones() -> None:
     clicks = topic("clicks", (0,), (1,), (2,))
     chosen = [(clicks, index) for index in range(3)]
-    found = dict(spread_replicas(chosen, [0, 1, 2], 2))
+    found = dict(spread_replicas(chosen, [0, 1, 2], 2, {}))
     assert [replicas[0] for replicas in found.values()] == [0, 1, 2]
     new = [replicas[1] for replicas in found.values()]
     assert sorted(new) == [0, 1, 2]
-    assert dict(spread_replicas(chosen, [0, 1, 2], 1)) == {
+    assert dict(spread_replicas(chosen, [0, 1, 2], 1, {})) == {
         ("clicks", 0): [0],
         ("clicks", 1): [1],
         ("clicks", 2): [2],
     }
     with pytest.raises(CliError):
-        dict(spread_replicas(chosen, [0, 1, 2], 4))
+        dict(spread_replicas(chosen, [0, 1, 2], 4, {}))
 
 
 def test_a_replica_out_of_the_cluster_is_not_kept() -> None:
     clicks = topic("clicks", (9, 1))
-    assert dict(spread_replicas([(clicks, 0)], [0, 1, 2], 2)) == {("clicks", 0): [1, 0]}
+    assert dict(spread_replicas([(clicks, 0)], [0, 1, 2], 2, {})) == {("clicks", 0): [1, 0]}
+
+
+def test_new_copies_stand_in_other_racks_and_last_on_brokers_that_are_down() -> None:
+    racks = {0: "a", 1: "a", 2: "b", 3: "b"}
+    clicks = topic("clicks", (0,), (0,), (3,))
+    chosen = [(clicks, index) for index in range(3)]
+    found = dict(spread_replicas(chosen, [0, 1, 2, 3], 2, racks))
+    assert list(found.values()) == [[0, 2], [0, 3], [3, 1]]
+    found = dict(spread_replicas(chosen, [0, 1, 2, 3], 2, racks, down=[2]))
+    assert list(found.values()) == [[0, 3], [0, 3], [3, 1]]
+    found = dict(spread_replicas(chosen, [0, 1, 2, 3], 4, racks, down=[2]))
+    assert list(found.values()) == [[0, 3, 1, 2], [0, 3, 1, 2], [3, 0, 1, 2]]
+    busy = topic("busy", (3, 1), (3, 1), (3, 0))
+    assert dict(targets_without([busy], 1, [0, 2, 3], racks=racks)) == {
+        ("busy", 0): [3, 0],
+        ("busy", 1): [3, 0],
+    }
 
 
 def test_a_removed_broker_is_replaced_in_its_place_by_the_least_loaded() -> None:
     topics = [topic("a", (0, 1), (1, 2)), topic("b", (2, 0))]
-    found = dict(targets_without(topics, 1, [0, 2, 3]))
+    found = dict(targets_without(topics, 1, [0, 2, 3], racks={}))
     assert found == {("a", 0): [0, 3], ("a", 1): [3, 2]}
 
 
@@ -64,7 +81,7 @@ def test_what_leaves_a_broker_already_goes_on_where_it_goes() -> None:
     moving = [Moving("a", 0, (3, 0, 1), (3,), (1,)), Moving("a", 1, (2, 1, 0), (2,), (0,))]
     topics = with_moves(told, moving)
     assert [part.replication_factor for part in topics[0].partitions] == [2, 2, 2]
-    found = dict(targets_without(topics, 1, [0, 2, 3]))
+    found = dict(targets_without(topics, 1, [0, 2, 3], racks={}))
     assert found == {("a", 0): [3, 0], ("a", 1): [2, 3], ("a", 2): [0, 2]}
 
 
@@ -121,10 +138,12 @@ def test_copies_of_internal_topics_that_nobody_can_take_go_once_the_broker_is_do
     assert asked == [{("a", 0): [0, 2]}]
     assert "but copies of __consumer_offsets, which go once" in capsys.readouterr().out
     # Where another broker can take them they move at once, and so they do off one that is down.
-    assert dict(targets_without([internal], 1, [0, 2, 3], is_up=True)) == {
+    assert dict(targets_without([internal], 1, [0, 2, 3], racks={}, is_up=True)) == {
         ("__consumer_offsets", 0): [0, 3, 2]
     }
-    assert dict(targets_without([internal], 1, [0, 2])) == {("__consumer_offsets", 0): [0, 2]}
+    assert dict(targets_without([internal], 1, [0, 2], racks={})) == {
+        ("__consumer_offsets", 0): [0, 2]
+    }
 
 
 def test_a_move_that_another_one_replaced_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,9 +156,9 @@ def test_a_move_that_another_one_replaced_is_said_so(monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_spare_broker_the_copies_become_fewer() -> None:
-    assert dict(targets_without([topic("a", (0, 1))], 1, [0])) == {("a", 0): [0]}
+    assert dict(targets_without([topic("a", (0, 1))], 1, [0], racks={})) == {("a", 0): [0]}
     with pytest.raises(CliError, match="alone"):
-        dict(targets_without([topic("a", (1,))], 1, []))
+        dict(targets_without([topic("a", (1,))], 1, [], racks={}))
 
 
 def test_progress_says_what_is_there_and_what_moves() -> None:

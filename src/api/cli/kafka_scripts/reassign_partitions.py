@@ -2,7 +2,9 @@
 
 import argparse
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ....core.errors import HeadraceError
 from ...wire.error_codes import ErrorCode
@@ -12,6 +14,9 @@ from ..cluster_admin import Place, Refusal
 from . import log_dir_moves, reassignment_files
 from .options import KafkaParser, admin, exception_name, make_parser
 from .reassignment_files import joined, name_of
+
+if TYPE_CHECKING:
+    from ....raft.topic_image import BrokerRegistration
 
 _ACTIONS = ("verify", "generate", "execute", "cancel", "list")
 _EXISTING = (
@@ -102,24 +107,61 @@ def _generate(client: AdminClient, args: argparse.Namespace) -> None:
     topics = reassignment_files.read_topics(args.topics_to_move_json_file)
     brokers = reassignment_files.parse_brokers(args.broker_list)
     current = _replicas(client, set(topics))
+    registered = _registered(client, brokers, is_rack_aware=not args.disable_rack_aware)
     proposed: dict[Place, list[int]] = {}
-    start = random.randrange(len(brokers))
-    for number, place in enumerate(sorted(current)):
-        count = len(current[place])
-        if count > len(brokers):
-            raise HeadraceError(
-                f"Unable to replicate the partition {count} time(s): The target replication factor "
-                f"of {count} cannot be reached because only {len(brokers)} broker(s) are "
-                "registered."
-            )
-        order = [brokers[(start + number + step) % len(brokers)] for step in range(count)]
-        proposed[place] = order
+    for topic in sorted(topics):
+        proposed |= _placed_anew(topic, current, registered)
     log_dirs = log_dir_moves.current_log_dirs(client, current)
     told = reassignment_files.as_json(current, log_dirs)
     print(
         f"Current partition replica assignment\n{told}\n\n"
         "Proposed partition reassignment configuration\n" + reassignment_files.as_json(proposed)
     )
+
+
+def _registered(
+    client: AdminClient, wanted: Sequence[int], *, is_rack_aware: bool
+) -> list["BrokerRegistration"]:
+    """Those of `wanted` that are up, with their racks if these are looked at."""
+    from ....raft.topic_image import BrokerRegistration
+
+    rows = [
+        row
+        for row in cluster_admin.describe_cluster(client)["brokers"]
+        if row["broker_id"] in wanted and not row.get("is_fenced")
+    ]
+    racks = [row.get("rack") if is_rack_aware else None for row in rows]
+    if None in racks and any(racks):
+        raise HeadraceError(
+            "Not all brokers have rack information. Add --disable-rack-aware in command line to "
+            "make replica assignment without rack information."
+        )
+    return [
+        BrokerRegistration(row["broker_id"], 0, row["host"], row["port"], rack)
+        for row, rack in zip(rows, racks, strict=True)
+    ]
+
+
+def _placed_anew(
+    topic: str, current: Mapping[Place, Sequence[int]], brokers: Sequence["BrokerRegistration"]
+) -> dict[Place, list[int]]:
+    """A topic's partitions as if it was created on `brokers`."""
+    from ....raft.placement import place_partitions
+
+    places = sorted(place for place in current if place[0] == topic)
+    count = len(current[places[0]])
+    if count > len(brokers):
+        raise HeadraceError(
+            f"Unable to replicate the partition {count} time(s): The target replication factor "
+            f"of {count} cannot be reached because only {len(brokers)} broker(s) are registered."
+        )
+    placed = place_partitions(
+        brokers,
+        partition_count=len(places),
+        replication_factor=count,
+        start_index=random.randrange(len(brokers)),
+    )
+    return {place: list(replicas) for place, replicas in zip(places, placed, strict=True)}
 
 
 def _execute(client: AdminClient, args: argparse.Namespace) -> None:
