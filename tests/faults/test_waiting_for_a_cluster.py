@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.api.cli.admin_client import AdminClient
+from headrace.api.cli.cluster_admin import describe_cluster, describe_quorum, unregister_broker
 from tests.support.broker_process import BrokerProcess, free_port
 from tests.support.cluster_processes import ClusterProcesses, wait_until
 from tests.support.requests import Requester
@@ -57,6 +59,31 @@ def test_broker_joins_at_one_that_is_not_the_controller(tmp_path: Path) -> None:
                 asked = {"topics": [], "allow_auto_topic_creation": False}
                 told = requester.ask(3, 12, asked)["brokers"]
             assert sorted(each["node_id"] for each in told) == [0, 1, 2, 3]
+
+
+def test_a_voter_that_was_removed_comes_back_without_waiting_for_its_old_voters(
+    tmp_path: Path,
+) -> None:
+    with ClusterProcesses(tmp_path, count=4) as cluster:
+        with AdminClient(cluster.bootstrap) as admin:
+            controller = describe_cluster(admin)["controller_id"]
+            wait_until(lambda: len(voters_of(admin)) == 3, "three brokers vote")
+            removed = next(each for each in voters_of(admin) if each != controller)
+        assert cluster.stop(removed) == 0
+        with AdminClient(f"127.0.0.1:{cluster.ports[controller]}") as admin:
+            unregister_broker(admin, removed)
+            assert removed not in voters_of(admin)
+        cluster.start([removed])
+        cluster.wait_formed()
+        # It asked those that it had voted with, whose group has ended, and heard of that.
+        said = cluster.brokers[removed].log.read_text()
+        assert "agree on the cluster from now on" in said
+        assert "has no controller that is known here" not in said
+
+
+def voters_of(admin: AdminClient) -> list[int]:
+    (topic,) = describe_quorum(admin)["topics"]
+    return [voter["replica_id"] for voter in topic["partitions"][0]["current_voters"]]
 
 
 def test_cluster_finds_itself_on_other_ports(tmp_path: Path) -> None:
