@@ -21,11 +21,15 @@ class Follower:
         self._identity = {"replica_id": broker_id, "replica_epoch": FOLLOWERS[broker_id]}
         self._connection = broker.connect()
         self._session_id = self._session_epoch = 0
-        answer = b"".join(self.fetch(0, max_wait_ms=0))[4:]
-        _, position = headers.decode_response_header(FETCH, FOLLOWER_VERSION, answer)
-        body = codec.decode_response(FETCH, FOLLOWER_VERSION, answer, position)
+        body = _body_of(self.fetch(0, max_wait_ms=0))
         self._session_id, self._session_epoch = body["session_id"], 1
         assert self._session_id
+
+    def answers(self, offset: int) -> list[dict[str, Any]]:
+        """What a fetch that is answered at once is told of each partition."""
+        (topic,) = _body_of(self.fetch(offset))["responses"]
+        told: list[dict[str, Any]] = topic["partitions"]
+        return told
 
     def fetch(self, offset: int, max_wait_ms: int = MAX_WAIT_MS) -> list[Any]:
         """What is answered, into which also comes what is answered later."""
@@ -50,6 +54,12 @@ class Follower:
         frame = headers.encode_request_frame(FETCH, FOLLOWER_VERSION, 7, "follower", body)
         self._session_epoch += 1
         return self._connection.exchange(bytes(frame))
+
+
+def _body_of(pieces: list[Any]) -> dict[str, Any]:
+    answer = b"".join(pieces)[4:]
+    _, position = headers.decode_response_header(FETCH, FOLLOWER_VERSION, answer)
+    return codec.decode_response(FETCH, FOLLOWER_VERSION, answer, position)
 
 
 def followed(broker: InProcessBroker) -> list[Follower]:

@@ -14,7 +14,7 @@ from benchmarks.in_process import InProcessBroker
 
 ROUNDS = 5
 WARM_UP = 3
-CALLS_AN_ANSWER = 25
+CALLS_AN_ANSWER = 23
 
 
 @pytest.fixture

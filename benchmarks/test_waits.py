@@ -18,7 +18,8 @@ from benchmarks.in_process import InProcessBroker
 from benchmarks.in_process_followers import MAX_WAIT_MS, followed
 
 ROUNDS = 5
-CALLS_A_BATCH = 200
+CALLS_A_BATCH = 176
+STALE_BROKER_EPOCH = 77
 
 
 @pytest.fixture
@@ -91,6 +92,17 @@ def test_answers_to_all_that_is_committed_at_once_leave_in_one_write(
         return producer.transport.write_calls - before, len(answers), turns
 
     assert broker.run(scene()) == (1, ROUNDS, 1)
+
+
+def test_a_follower_that_is_refused_does_not_wait(broker: InProcessBroker) -> None:
+    """Though it has all there is, and another one waits."""
+    follower, other = followed(broker)
+    assert other.fetch(0) == []
+    of_clicks = broker.partition("clicks")._followers
+    assert of_clicks is not None
+    of_clicks._incarnation_of = lambda _: None
+    (refused,) = follower.answers(0)
+    assert refused["error_code"] == STALE_BROKER_EPOCH
 
 
 def test_calls_of_a_replicated_batch(broker: InProcessBroker) -> None:

@@ -1,8 +1,8 @@
 """Batches of one leader epoch, stored in one piece as they are: how a follower appends."""
 
-from libc.stdint cimport int32_t, int64_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 
-from .record_batch cimport BatchHeader
+from .log_segment cimport LogSegment
 
 
 cdef struct Run:
@@ -27,4 +27,14 @@ cdef struct RunLimits:
 
 
 cdef Run walk_run(
-    const unsigned char* data, int64_t position, int64_t size, RunLimits limits) noexcept nogil
+    const uint8_t* data, int64_t position, int64_t size, RunLimits limits) noexcept nogil
+
+
+# Stores the batches of `data`, the bytes of `records`, from `position` on that have one epoch and
+# belong into `segment`; where the run ended.  (position, info) of those that idempotent producers
+# made are appended to `of_producers`.  The first is stored in any case: who calls has rolled the
+# segment if it had to.  Raises CorruptRecordError where no whole batch with a right CRC stands at
+# `position`, or one that ends before the segment does; an OSError leaves everything as it was.
+cdef int64_t store_run(
+    LogSegment segment, records, const uint8_t* data, int64_t size, int64_t position,
+    int64_t now_ms, list of_producers) except -1

@@ -4,7 +4,6 @@ One pass looks at every header and compares every CRC, one write moves the bytes
 over the headers brings the indexes up to date; both are those that the leader would have written.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from libc.stdint cimport INT32_MAX, int32_t, int64_t, uint8_t
 
 from .append_info cimport AppendInfo
@@ -21,45 +20,26 @@ cdef enum:
     GIL_FREE_BYTES = 65536
 
 
-def stored_info(records, int64_t position) -> AppendInfo:
-    """The info on the batch at `position`, with the offsets and the epoch that it carries."""
-    cdef AppendInfo info = AppendInfo(records, position)
-    info.assign(info.header.base_offset, info.header.leader_epoch)
-    return info
-
-
-def store_run(LogSegment segment, records, int64_t position, int64_t now_ms) -> tuple:
-    """Store the batches from `position` on that have one epoch and belong into `segment`.
-
-    Gives where the run ended, and (position, info) of its batches that idempotent producers made.
-    The first is stored in any case: who calls has rolled the segment if it had to.  Raises
-    CorruptRecordError where no whole batch with a right CRC stands at `position`, or one that ends
-    before the segment does; an OSError leaves everything as it was.
-    """
-    cdef Py_buffer buffer
+cdef int64_t store_run(
+    LogSegment segment, records, const uint8_t* data, int64_t size, int64_t position,
+    int64_t now_ms, list of_producers
+) except -1:
     cdef Run run
-    cdef RunLimits limits
-    cdef const uint8_t* data
-    cdef int64_t size
-    PyObject_GetBuffer(records, &buffer, PyBUF_SIMPLE)
-    try:
-        data = <const uint8_t*>buffer.buf
-        size = buffer.len
-        limits = limits_of(segment, now_ms)
-        if size - position < GIL_FREE_BYTES:
+    cdef RunLimits limits = limits_of(segment, now_ms)
+    if size - position < GIL_FREE_BYTES:
+        run = walk_run(data, position, size, limits)
+    else:
+        with nogil:
             run = walk_run(data, position, size, limits)
-        else:
-            with nogil:
-                run = walk_run(data, position, size, limits)
-        if run.batch_count == 0:
-            raise CorruptRecordError(f"no intact record batch at byte {position}")
-        reserve_run(segment, run, position)
-        segment._compared_from = min(segment._compared_from, segment.log.size_bytes)
-        segment.log.append_pieces(NULL, 0, data + position, run.end - position)
-        index_run(segment, data, position, run.end)
-        return run.end, infos_of(records, data, position, run)
-    finally:
-        PyBuffer_Release(&buffer)
+    if run.batch_count == 0:
+        raise CorruptRecordError(f"no intact record batch at byte {position}")
+    reserve_run(segment, run, position)
+    segment._compared_from = min(segment._compared_from, segment.log.size_bytes)
+    segment.log.append_pieces(NULL, 0, data + position, run.end - position)
+    index_run(segment, data, position, run.end)
+    if run.has_producers:
+        note_producers(records, data, position, run.end, of_producers)
+    return run.end
 
 
 def make_room(LogSegment segment, int64_t size_bytes) -> int:
@@ -172,15 +152,17 @@ cdef int index_run(
     return 0
 
 
-cdef list infos_of(records, const uint8_t* data, int64_t position, Run run):
-    """(position, info) of every batch that an idempotent producer sent."""
+cdef int note_producers(
+    records, const uint8_t* data, int64_t position, int64_t end, list of_producers
+) except -1:
+    """Append (position, info) of every batch that an idempotent producer sent."""
     cdef BatchHeader header
-    cdef list found = []
-    if not run.has_producers:
-        return found
-    while position < run.end:
-        read_batch_header(data + position, run.end - position, &header)
+    cdef AppendInfo info
+    while position < end:
+        read_batch_header(data + position, end - position, &header)
         if header.producer_id >= 0:
-            found.append((position, stored_info(records, position)))
+            info = AppendInfo(records, position)
+            info.assign(header.base_offset, header.leader_epoch)
+            of_producers.append((position, info))
         position += header.size_bytes
-    return found
+    return 0

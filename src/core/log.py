@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .append_info import AppendInfo
-from .batch_run import make_room, store_run, stored_info
+from .batch_run import make_room
 from .batch_validator import BatchValidator
 from .clock import Clock
 from .errors import (
     NO_DESCRIPTOR_LEFT,
     PASSING_REFUSALS,
-    CorruptRecordError,
     KafkaStorageError,
     LogClosedError,
     OffsetOutOfRangeError,
@@ -137,22 +136,6 @@ class Log(LogState):
         return log
 
     @property
-    def last_stable_offset(self) -> int:
-        """The first offset that readers of committed records may not see."""
-        producers = self._producers
-        if not producers.ongoing and not producers.unreplicated:
-            return self.high_watermark
-        first_unstable = producers.first_unstable_offset
-        if first_unstable is None or first_unstable > self.high_watermark:
-            return self.high_watermark
-        return max(first_unstable, self.log_start_offset)
-
-    @property
-    def latest_epoch(self) -> int:
-        """The newest leader epoch known; -1 when none is."""
-        return self._epochs.latest_epoch
-
-    @property
     def size_bytes(self) -> int:
         """Bytes of batches in all segments."""
         return sum(segment.size_bytes for segment in self.segments)
@@ -166,36 +149,6 @@ class Log(LogState):
     def needs_flush_before_ack(self) -> bool:
         """Whether flush.messages asks for a sync before the last append is answered."""
         return self.log_end_offset - self.recovery_point >= self.config.flush_messages
-
-    def append_as_follower(self, records: "Buffer") -> None:
-        """Store the leader's batches, offsets and epochs as they are.
-
-        Raises CorruptRecordError where a batch is not whole or does not continue the log; those
-        before it are stored.
-        """
-        if self._refusal is not None:
-            raise self._refused()
-        position, size_bytes = 0, len(memoryview(records))
-        now_ms = self._clock.now_ms()
-        while position < size_bytes or not size_bytes:
-            first = stored_info(records, position)
-            if first.base_offset < self.log_end_offset:
-                raise CorruptRecordError(
-                    f"a batch at offset {first.base_offset} does not continue a log that ends "
-                    f"at {self.log_end_offset}"
-                )
-            try:
-                segment = self.active_segment
-                if segment.must_roll(first, now_ms):
-                    segment = self._roll(now_ms)
-                position, of_producers = store_run(segment, records, position, now_ms)
-                self.log_end_offset = segment.next_offset
-                if first.leader_epoch > self._epochs.latest_epoch:
-                    self._epochs.assign(first.leader_epoch, first.base_offset)
-            except OSError as error:  # as `_storage_guard` does, without the cost of a generator
-                raise self._failed(error) from error
-            for start, info in of_producers:
-                self._note_producer(memoryview(records)[start : start + info.size_bytes], info)
 
     def make_room(self, size_bytes: int) -> int:
         """Do a part of what appending `size_bytes` will cost; how many bytes of it are left."""

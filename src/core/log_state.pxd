@@ -1,4 +1,4 @@
-"""What each append to a log and each read looks at and moves, as C fields, and those two ways."""
+"""What each append to a log and each read looks at and moves, as C fields, and those ways."""
 
 from libc.stdint cimport int32_t, int64_t, uint8_t
 
@@ -29,5 +29,9 @@ cdef class LogState:
     ) except -1
     # Writes a batch with its offsets assigned, and remembers what it says.
     cdef int store_batch(self, records, AppendInfo info, int64_t now_ms) except -1
+    # Stores the leader's batches from `position` on, as many as one run takes; where it ended.
+    cdef int64_t store_some(
+        self, records, const uint8_t* data, int64_t size, int64_t position, int64_t now_ms
+    ) except -1
     # Which of the segments holds `offset`; the first one for what lies below all.
     cpdef Py_ssize_t slot_of(self, int64_t offset) except -1

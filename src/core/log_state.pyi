@@ -22,6 +22,10 @@ class LogState:
     _producers: ProducerStateManager
     _clock: Clock
 
+    @property
+    def last_stable_offset(self) -> int: ...
+    @property
+    def latest_epoch(self) -> int: ...
     def append_as_leader(
         self,
         records: Buffer,
@@ -30,6 +34,7 @@ class LogState:
         origin: str = "client",
         produce_version: int = 99,
     ) -> AppendInfo: ...
+    def append_as_follower(self, records: Buffer, /) -> None: ...
     def read_records(
         self,
         *,

@@ -20,7 +20,8 @@ MAX_SESSIONS = 1000
 """max.incremental.fetch.session.cache.slots as Kafka ships it."""
 MIN_EVICTION_MS = 120_000
 _MAX_EPOCH = 0x7FFFFFFF
-_NOT_TOLD = -2
+NOT_TOLD = -2
+"""Of an offset that an answer says: none has said it."""
 
 PartitionKey = tuple[Any, int]
 """(topic id or name, partition index)"""
@@ -59,8 +60,8 @@ class SessionPartition:
         self.current_leader_epoch = -1
         self.last_fetched_epoch = -1
         self.log_start_offset = -1
-        self.told_high_watermark = _NOT_TOLD
-        self.told_log_start_offset = _NOT_TOLD
+        self.told_high_watermark = NOT_TOLD
+        self.told_log_start_offset = NOT_TOLD
         self.waiter: Waiter | None = None
 
     def has_something_to_tell(self, fetched: FetchedRecords) -> bool:
@@ -72,11 +73,6 @@ class SessionPartition:
             or fetched.diverging_epoch is not None
         )
 
-    def was_told(self, fetched: FetchedRecords) -> None:
-        """The answer that says so is on its way."""
-        self.told_high_watermark = fetched.high_watermark
-        self.told_log_start_offset = fetched.log_start_offset
-
     def failed(self) -> None:
         """It is looked up again, and then all is told."""
         self.partition = None
@@ -84,7 +80,7 @@ class SessionPartition:
 
     def tell_all(self) -> None:
         """The next answer names it, with news or without."""
-        self.told_high_watermark = self.told_log_start_offset = _NOT_TOLD
+        self.told_high_watermark = self.told_log_start_offset = NOT_TOLD
 
     def watch(self) -> None:
         """Come back into the session's news when the partition has some."""
@@ -103,8 +99,12 @@ class SessionPartition:
             self.waiter = None
 
     def _wake(self) -> None:
+        """It is no longer quiet."""
         self.waiter = None
-        self._session.has_news(self)
+        session = self._session
+        session.news[self] = None
+        if session.waiting is not None:
+            session.waiting.wake()
 
 
 class FetchSession:
@@ -146,12 +146,6 @@ class FetchSession:
             found.stop_watching()
             self.news.pop(found, None)
 
-    def has_news(self, found: SessionPartition) -> None:
-        """A quiet partition woke."""
-        self.news[found] = None
-        if self.waiting is not None:
-            self.waiting.wake()
-
     def is_quiet(self, found: SessionPartition) -> None:
         """It was read and there is nothing to tell until its waiter wakes."""
         self.news.pop(found, None)
@@ -161,11 +155,6 @@ class FetchSession:
         """It gave records: others are read before it next time."""
         self.news.pop(found, None)
         self.news[found] = None
-
-    def advance(self, now_ms: int) -> None:
-        """A request was taken: the next one carries the next epoch."""
-        self.epoch = 1 if self.epoch == _MAX_EPOCH else self.epoch + 1
-        self.used_ms = now_ms
 
     def close(self) -> None:
         """Give up every waiter."""
@@ -215,7 +204,8 @@ class FetchSessions:
             raise InvalidFetchSessionEpochError(
                 f"fetch session {session_id} is at epoch {session.epoch}, not {epoch}"
             )
-        session.advance(self._clock.monotonic_ms())
+        session.epoch = 1 if epoch == _MAX_EPOCH else epoch + 1
+        session.used_ms = self._clock.monotonic_ms()
         self._by_id.move_to_end(session_id)
         return session
 

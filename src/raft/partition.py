@@ -38,6 +38,7 @@ from .replica_log import ReplicaLog
 READ_COMMITTED = 1
 
 _NOTHING = memoryview(b"")
+_new_tuple = tuple.__new__  # makes a named tuple without a call of Python's
 
 
 class FetchedRecords(NamedTuple):
@@ -54,6 +55,9 @@ class FetchedRecords(NamedTuple):
     log_start_offset: int
     aborted_transactions: list[tuple[int, int]] | None
     diverging_epoch: tuple[int, int] | None
+
+
+NOTHING_YET = FetchedRecords(_NOTHING, -1, -1, -1, None, None)
 
 
 class Partition(Replica):
@@ -268,11 +272,13 @@ class Partition(Replica):
         max_bytes: int,
         now_ms: int,
         min_one_batch: bool = True,
+        may_wait: bool = False,
     ) -> FetchedRecords:
         """Batches from `fetch_offset` up to the log's end; the follower has all before it.
 
-        That may move the high watermark and bring the follower into the isr.  Raises as
-        `fetch_records`, and StaleBrokerEpochError for an incarnation that is not the live one.
+        That may move the high watermark and bring the follower into the isr.  NOTHING_YET where
+        there is no batch, if it `may_wait` for one.  Raises as `fetch_records`, and
+        StaleBrokerEpochError for an incarnation that is not the live one.
         """
         followers, log = self._followers, self.log
         if current_leader_epoch != self.leader_epoch or not self.is_leader:
@@ -297,8 +303,12 @@ class Partition(Replica):
                 self._look_at_low_watermark()
             if fetch_offset < end_offset:
                 records = self._read_for(follower, log, max_bytes, min_one_batch)
-        return FetchedRecords(
-            records, self.high_watermark, log.last_stable_offset, start_offset, None, diverging
+            elif may_wait:
+                return NOTHING_YET
+        stable_offset = log.last_stable_offset
+        return _new_tuple(
+            FetchedRecords,
+            (records, self.high_watermark, stable_offset, start_offset, None, diverging),
         )
 
     def _read_for(

@@ -293,7 +293,8 @@ class LeaderFetcher:
         self._changed = {}
         self._forgotten = {}
         if not is_full:
-            self._session_epoch = max(1, (self._session_epoch + 1) & _MAX_EPOCH)
+            epoch = self._session_epoch
+            self._session_epoch = 1 if epoch >= _MAX_EPOCH else epoch + 1
         self._in_flight += 1
         self._send_fetch(self.leader_id, body, partial(self._take_answer, self._request_count))
 

@@ -14,11 +14,12 @@ from headrace.raft.errors import (
     InvalidRequiredAcksError,
     NotEnoughReplicasError,
     NotLeaderOrFollowerError,
+    StaleBrokerEpochError,
     UnknownLeaderEpochError,
     UnknownTopicOrPartitionError,
 )
 from headrace.raft.offset_questions import ListedOffset
-from headrace.raft.partition import Partition
+from headrace.raft.partition import NOTHING_YET, FetchedRecords, Partition
 from headrace.raft.partition_group import PartitionGroup, partition_group_id, propose_together
 from headrace.raft.partition_state import AlterIsr, Elect, ElectKind, Form
 from headrace.raft.raft_wal import RaftWal
@@ -389,6 +390,35 @@ def test_a_leader_of_several_copies_flushes_what_a_crash_left_unflushed(tmp_path
     assert led.partition.high_watermark == 0
     led.log.finish_flush()
     assert led.partition.high_watermark == 9
+
+
+def test_a_follower_that_may_wait_is_given_nothing_before_there_is_a_batch(tmp_path: Path) -> None:
+    led = Lone(tmp_path, replicas=(0, 1))
+    led.decide(AlterIsr(2, 4, ((0, 9), (1, 5))))
+    led.partition.append_records(b"abc", required_acks=-1)
+
+    def fetch(offset: int, **fields: int) -> FetchedRecords:
+        asked = {
+            "broker_id": 1,
+            "incarnation": 5,
+            "fetch_offset": offset,
+            "log_start_offset": 0,
+            "last_fetched_epoch": 4,
+            "current_leader_epoch": 4,
+            "max_bytes": 100,
+            "now_ms": 0,
+        }
+        return led.partition.fetch_for_follower(**(asked | fields), may_wait=True)
+
+    assert bytes(fetch(1).records) == b"bc"
+    assert led.partition.high_watermark == 1
+    assert fetch(3) is NOTHING_YET
+    assert led.partition.high_watermark == 3
+    # Who has to be told something is told, may it wait or not.
+    with pytest.raises(OffsetOutOfRangeError):
+        fetch(3, last_fetched_epoch=5)
+    with pytest.raises(StaleBrokerEpochError):
+        fetch(3, incarnation=6)
 
 
 def test_a_log_with_records_of_a_later_epoch_follows_no_deposed_leader(tmp_path: Path) -> None:

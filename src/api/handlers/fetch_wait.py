@@ -70,10 +70,14 @@ class WaitingFetch(LaterAnswer, ABC):
         found = self.read_partitions()
         if self.is_satisfied:
             return self.describe(found)
-        self._loop = self._broker.deadlines.loop
-        self._broker.deadlines.add(self, self.max_wait_ms)
-        self.watch_partitions()
+        self._begin_to_wait()
         return self
+
+    def _begin_to_wait(self) -> None:
+        deadlines = self._broker.deadlines
+        self._loop = deadlines.loop
+        deadlines.add(self, self.max_wait_ms)
+        self.watch_partitions()
 
     def wake(self) -> None:
         """News: look once this turn of the loop is over, so that many appends are seen as one."""

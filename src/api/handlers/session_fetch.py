@@ -15,8 +15,9 @@ session's news, so the next look reads it again.
 from typing import TYPE_CHECKING, Any
 
 from ...raft.errors import FetchSessionTopicIdError, ReplicationError
-from ...raft.fetch_sessions import FetchSession, SessionPartition
-from ...raft.replication_quota import UNLIMITED
+from ...raft.fetch_sessions import NOT_TOLD, FetchSession, SessionPartition
+from ...raft.partition import NOTHING_YET
+from ...raft.replication_quota import UNLIMITED, ReplicationQuota
 from .context import RequestContext
 from .error_mapping import error_code_of
 from .fetch_answers import (
@@ -83,7 +84,7 @@ def _update_session(session: FetchSession, request: Body, *, by_id: bool) -> Non
             found.last_fetched_epoch = asked["last_fetched_epoch"]
             found.log_start_offset = asked["log_start_offset"]
             if session.follower is not None:  # it may have dropped what it was told
-                found.tell_all()
+                found.told_high_watermark = found.told_log_start_offset = NOT_TOLD
 
 
 class _SessionFetch(WaitingFetch):
@@ -104,10 +105,36 @@ class _SessionFetch(WaitingFetch):
         self._is_full = is_full
         self._min_bytes: int = request["min_bytes"]
         self.max_wait_ms = request["max_wait_ms"]
-        self._max_bytes = min(request["max_bytes"], broker.config.fetch_max_bytes)
+        # Without min() and max() on this way: a batch empties the caches, and so less is read.
+        max_bytes, most_bytes = request["max_bytes"], broker.config.fetch_max_bytes
+        self._max_bytes = max_bytes if max_bytes < most_bytes else most_bytes
         self._isolation_level: int = request["isolation_level"]
         if session.waiting is not None:
             session.waiting.answer_now()
+
+    def answer(self) -> "Body | WaitingFetch":
+        """See `WaitingFetch`.  A follower that has all of its one busy partition just waits."""
+        if self._is_full or self._session.follower is None or not self._has_all_of_one():
+            return super().answer()
+        self._begin_to_wait()
+        return self
+
+    def _has_all_of_one(self) -> bool:
+        news = self._session.news
+        if len(news) != 1 or self._min_bytes <= 0 or self.max_wait_ms <= 0:
+            return False
+        (asked,) = news
+        partition = asked.partition
+        if (
+            partition is None
+            or partition.log is None
+            or asked.fetch_offset != partition.log.log_end_offset
+        ):
+            return False
+        try:
+            return self._fetch(asked, partition, 0, False, may_wait=True) is NOTHING_YET
+        except Exception:
+            return False  # what refuses it does so again, where that is told
 
     def read_partitions(self) -> "list[tuple[SessionPartition, FetchedRecords | Body]]":
         """See `WaitingFetch`.  Only what has news is read, but for a session's first answer."""
@@ -120,25 +147,33 @@ class _SessionFetch(WaitingFetch):
     def describe(self, found: "list[tuple[SessionPartition, FetchedRecords | Body]]") -> Body:
         """See `WaitingFetch`."""
         session = self._session
-        topics: dict[Any, list[Body]] = {}
-        for asked, read in found:
-            if isinstance(read, dict):
-                answer = read
-            else:
-                answer = describe_fetched(asked.key[1], read, self._isolation_level)
-                self._note_told(asked, read)
-            topics.setdefault(asked.key[0], []).append(answer)
         field = "topic_id" if session.uses_topic_ids else "topic"
-        responses = [{field: topic, "partitions": told} for topic, told in topics.items()]
+        if len(found) == 1:  # most answers to a follower of a busy partition
+            ((asked, read),) = found
+            responses = [{field: asked.key[0], "partitions": [self._describe_one(asked, read)]}]
+        else:
+            topics: dict[Any, list[Body]] = {}
+            for asked, read in found:
+                topics.setdefault(asked.key[0], []).append(self._describe_one(asked, read))
+            responses = [{field: topic, "partitions": told} for topic, told in topics.items()]
         body: Body = {"error_code": 0, "session_id": session.session_id, "responses": responses}
         return body if self._failures is None else self._failures.complete(body)
 
-    def _note_told(self, asked: SessionPartition, fetched: "FetchedRecords") -> None:
-        asked.was_told(fetched)
-        replica, quota = asked.partition, self._quota
-        if quota is None or replica is None or self._session.follower is None:
-            return
-        if quota.is_throttled(replica):
+    def _describe_one(self, asked: SessionPartition, read: "FetchedRecords | Body") -> Body:
+        if isinstance(read, dict):
+            return read
+        asked.told_high_watermark = read.high_watermark
+        asked.told_log_start_offset = read.log_start_offset
+        if self._quota is not None:
+            self._count_throttled(asked, read, self._quota)
+        return describe_fetched(asked.key[1], read, self._isolation_level)
+
+    def _count_throttled(
+        self, asked: SessionPartition, fetched: "FetchedRecords", quota: ReplicationQuota
+    ) -> None:
+        replica = asked.partition
+        is_a_follower = self._session.follower is not None
+        if is_a_follower and replica is not None and quota.is_throttled(replica):
             quota.record(len(fetched.records))
 
     def watch_partitions(self) -> None:
@@ -168,7 +203,9 @@ class _SessionFetch(WaitingFetch):
                 and follower[0] not in partition.isr
             ):
                 left_bytes, min_one_batch = 0, False
-            max_bytes = max(0, min(asked.max_bytes, left_bytes))
+            max_bytes = asked.max_bytes if asked.max_bytes < left_bytes else left_bytes
+            if max_bytes < 0:
+                max_bytes = 0
             fetched = self._fetch(asked, partition, max_bytes, min_one_batch)
         except Exception as error:
             asked.failed()
@@ -195,7 +232,12 @@ class _SessionFetch(WaitingFetch):
         return partition
 
     def _fetch(
-        self, asked: SessionPartition, partition: "Partition", max_bytes: int, min_one_batch: bool
+        self,
+        asked: SessionPartition,
+        partition: "Partition",
+        max_bytes: int,
+        min_one_batch: bool,
+        may_wait: bool = False,
     ) -> "FetchedRecords":
         follower = self._session.follower
         if follower is None:
@@ -220,6 +262,7 @@ class _SessionFetch(WaitingFetch):
             max_bytes=max_bytes,
             now_ms=self._broker.clock.monotonic_ms(),
             min_one_batch=min_one_batch,
+            may_wait=may_wait,
         )
 
 
