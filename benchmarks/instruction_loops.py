@@ -7,6 +7,7 @@ many rounds, so that what a call of the counter costs cancels out.
 """
 
 import ctypes
+import gc
 import json
 import platform
 import sys
@@ -147,15 +148,22 @@ def request_loops(broker: InProcessBroker) -> Loops:
 
 
 def count(marks: Any, name: str, loop: Callable[[], object], divisor: int) -> None:
-    """Writes two counts; callgrind names them after the loop, the rounds and the divisor."""
+    """Writes two counts; callgrind names them after the loop, the rounds and the divisor.
+
+    No garbage is collected meanwhile: when that is due, and what it looks at, is for all that was
+    ever imported to say, and not for the loop.
+    """
     for _ in range(WARM_UP_ROUNDS if divisor == 1 else 5):
         loop()
     for rounds in (ROUNDS, 2 * ROUNDS):
         repeats = range(rounds)
+        gc.collect()
+        gc.disable()
         marks.begin_count()
         for _ in repeats:
             loop()
         marks.end_count(json.dumps([name, rounds, divisor]).encode())
+        gc.enable()
 
 
 def main() -> None:
