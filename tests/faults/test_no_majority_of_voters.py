@@ -29,7 +29,7 @@ def test_the_status_asks_for_a_majority_and_not_for_an_election_by_hand(tmp_path
         for number in killed:
             cluster.kill(number)
         wait_until(
-            lambda: f"Bring back 1 of {','.join(map(str, killed))}" in status_of(cluster),
+            lambda: f"Bring back 1 of brokers {','.join(map(str, killed))}" in status_of(cluster),
             "the status says who must come back",
         )
         said = status_of(cluster)

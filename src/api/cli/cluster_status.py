@@ -158,6 +158,8 @@ def run_status(client: AdminClient, args: argparse.Namespace) -> int:
         _show(client, args)
         if not args.watch:
             return EXIT_OK
+        if not (args.json or sys.stdout.isatty()):
+            print()  # a terminal shows the last one alone, a pipe or file one after the other
         sys.stdout.flush()
         # What changes at brokers is not told to clients: they have to be asked.
         select.select([], [], [], args.interval)
@@ -269,6 +271,8 @@ def explain_unled(status: Status, trouble: Trouble) -> str:
         trouble.voters
     ):
         return unled + _who_must_come_back(trouble, up)
+    if set(trouble.replicas) <= set(trouble.isr):
+        return unled + "Bring one of these back as it was: no other broker has a replica."
     return unled + (
         "Bring one of these back as it was.  If none will come back, another replica can lead, "
         "without the\nrecords that it lacks: "
@@ -280,19 +284,26 @@ def _who_must_come_back(trouble: Trouble, up: Collection[int]) -> str:
     """What to do where nothing can be decided about a partition, by hand neither."""
     voters = trouble.voters
     if not voters:
+        names = _names(trouble.replicas)
+        first = ", those in sync first" if len(trouble.replicas) > 1 else ""
         return (
             "None of its voters is up: before a majority of them is, nobody can be elected, "
-            f"not even with\n--unclean.  Bring back {_ids(trouble.replicas)}, those in sync first."
+            f"not even with\n--unclean.  Bring back {names}{first}."
         )
     missing = sorted(set(voters).difference(up))
     needed = len(voters) // 2 + 1 - (len(voters) - len(missing))
     in_sync = [each for each in missing if each in trouble.isr]
-    first = f", {_ids(in_sync)} first" if in_sync and len(in_sync) < len(missing) else ""
-    who = _ids(missing) if needed == len(missing) else f"{needed} of {_ids(missing)}"
+    some = bool(in_sync) and len(in_sync) < len(missing)
+    first = f", first of all {_names(in_sync)}, in sync till the end" if some else ""
+    who = _names(missing) if needed == len(missing) else f"{needed} of {_names(missing)}"
     return (
         f"No majority of its voters {_ids(sorted(voters))} is up: before one is, nobody can be "
         f"elected, not even with\n--unclean.  Bring back {who}{first}."
     )
+
+
+def _names(brokers: Collection[int]) -> str:
+    return f"broker{'s' if len(brokers) != 1 else ''} {_ids(brokers)}"
 
 
 def _ids(brokers: Iterable[int]) -> str:

@@ -176,6 +176,12 @@ def run(args: argparse.Namespace, topics: list[tuple[str, int]], overrides: dict
             f"another --data, or serve it alone with `headrace up --data {args.data}`"
         )
     refuse_held_folders(args.data, args.brokers)
+    if idle := idle_folders(args.data, args.brokers):
+        print(
+            f"not started: {', '.join(idle)} in {args.data}; a higher --brokers starts them too",
+            file=sys.stderr,
+            flush=True,
+        )
     args.data.mkdir(parents=True, exist_ok=True)
     brokers = Brokers(args.data, addresses_from(args.listen, args.brokers))
     try:
@@ -186,6 +192,13 @@ def run(args: argparse.Namespace, topics: list[tuple[str, int]], overrides: dict
         return brokers.wait()
     finally:
         brokers.stop()
+
+
+def idle_folders(data: Path, count: int) -> list[str]:
+    """Folders of brokers beyond the first `count`, who may be missed where a majority is needed."""
+    found = (path.parent.name for path in data.glob(f"broker-*/{META_PROPERTIES_NAME}"))
+    started = {f"broker-{number}" for number in range(count)}
+    return sorted(set(found) - started)
 
 
 def refuse_held_folders(data: Path, count: int) -> None:

@@ -1,6 +1,11 @@
-"""What `headrace cluster status` says of a partition that is led by nobody."""
+"""What `headrace cluster status` says, of a partition that is led by nobody and with --watch."""
+
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+
+from headrace.api.cli import cluster_status
 
 from headrace.api.cli.cluster_status import BrokerRow, Status, Trouble, explain_unled
 
@@ -29,15 +34,25 @@ def test_where_a_majority_is_up_a_person_may_give_records_up() -> None:
     assert explained(up={2}, isr=(0,), voters=None).endswith(BY_HAND)  # they were not asked for
 
 
+def test_where_there_is_no_other_replica_no_election_by_hand_is_told_of() -> None:
+    said = explained(up={3, 4}, isr=(0, 1, 2), voters=None)
+    assert said.endswith("Bring one of these back as it was: no other broker has a replica.")
+
+
 @pytest.mark.parametrize(
     ("up", "isr", "voters", "who"),
     [
-        ({2}, (0, 1, 2), (2, 1, 0), "1 of 0,1."),
-        ({2}, (0, 2), (0, 1, 2), "1 of 0,1, 0 first."),
-        ({4}, (0,), (0, 1, 2, 3, 4), "2 of 0,1,2,3, 0 first."),
-        ({3}, (0, 1), (0, 1), "0,1."),
-        ({1}, (0,), (0, 1), "0."),
-        ({3}, (1, 2), (), "0,1,2, those in sync first."),
+        ({2}, (0, 1, 2), (2, 1, 0), "1 of brokers 0,1."),
+        ({2}, (0, 2), (0, 1, 2), "1 of brokers 0,1, first of all broker 0, in sync till the end."),
+        (
+            {4},
+            (0,),
+            (0, 1, 2, 3, 4),
+            "2 of brokers 0,1,2,3, first of all broker 0, in sync till the end.",
+        ),
+        ({3}, (0, 1), (0, 1), "brokers 0,1."),
+        ({1}, (0,), (0, 1), "broker 0."),
+        ({3}, (1, 2), (), "brokers 0,1,2, those in sync first."),
     ],
 )
 def test_without_a_majority_it_says_who_must_come_back_and_nothing_of_an_election_by_hand(
@@ -46,3 +61,22 @@ def test_without_a_majority_it_says_who_must_come_back_and_nothing_of_an_electio
     said = explained(up=up, isr=isr, voters=voters)
     assert "headrace cluster elect" not in said
     assert said.endswith(f"not even with\n--unclean.  Bring back {who}")
+
+
+def test_what_is_watched_through_a_pipe_has_an_empty_line_between_two_looks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    looks = iter("ab")
+
+    def look_or_stop(*_: object) -> None:
+        for look in looks:
+            print(look)
+            return
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cluster_status, "_show", look_or_stop)
+    args: Any = SimpleNamespace(watch=True, interval=0.0, json=False)
+    client: Any = None
+    with pytest.raises(KeyboardInterrupt):
+        cluster_status.run_status(client, args)
+    assert capsys.readouterr().out == "a\n\nb\n\n"

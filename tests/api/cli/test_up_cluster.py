@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from headrace.api.cli.common import CliError
-from headrace.api.cli.up_cluster import addresses_from
+from headrace.api.cli.up_cluster import addresses_from, idle_folders
 from tests.support.broker_process import free_port
 
 WITHIN_S = 60
@@ -25,6 +25,15 @@ def test_ports_follow_each_other() -> None:
     assert len({port for _, port in free}) == 3
     with pytest.raises(CliError):
         addresses_from("127.0.0.1:65534", 3)
+
+
+def test_folders_of_brokers_that_are_not_started_are_found(tmp_path: Path) -> None:
+    for name in ("broker-0", "broker-2", "broker-10"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "meta.properties").touch()
+    (tmp_path / "broker-11").mkdir()  # nothing was ever kept there
+    assert idle_folders(tmp_path, 2) == ["broker-10", "broker-2"]
+    assert idle_folders(tmp_path, 11) == []
 
 
 def start(data: Path, *arguments: str) -> "subprocess.Popen[str]":
