@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from headrace.api.cli import cluster_status
-
 from headrace.api.cli.cluster_status import BrokerRow, Status, Trouble, explain_unled
 
 BY_HAND = "headrace cluster elect clicks:0 --unclean"
