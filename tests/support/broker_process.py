@@ -122,7 +122,11 @@ class BrokerProcess:
         """Start the broker and wait for the line that says it serves."""
         process = self.launch()
         assert process.stdout is not None
-        line = _read_line(process.stdout, READY_WITHIN_S)
+        try:
+            line = _read_line(process.stdout, READY_WITHIN_S)
+        except AssertionError:
+            self.kill()  # `with` does not end what it could not enter
+            raise
         if "bootstrap" not in line:
             self.kill()
             raise AssertionError(f"the broker did not start:\n{self.log.read_text()}")
