@@ -97,7 +97,7 @@ def test_a_broker_is_no_more_modules_than_it_was(found: dict[str, Any]) -> None:
 def test_no_garbage_is_looked_for_while_modules_are_loaded(found: dict[str, Any]) -> None:
     assert found["is_collecting"]
     assert found["frozen"] > 10_000
-    assert found["since"] - found["before"] < 10, "hundreds, where the collector is on"
+    assert found["since"] - found["before"] < 50, "hundreds, where the collector is on"
 
 
 def test_the_package_and_its_help_load_next_to_nothing() -> None:
