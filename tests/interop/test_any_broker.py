@@ -9,7 +9,7 @@ from headrace.api.wire.error_codes import ErrorCode
 from tests.support.cluster_processes import ClusterProcesses, wait_until
 from tests.support.requests import Requester
 
-ELECT, QUORUM = 43, 55
+METADATA, CREATE, DELETE, ELECT, QUORUM = 3, 19, 20, 43, 55
 METADATA_TOPIC = "__cluster_metadata"
 
 
@@ -103,3 +103,41 @@ def test_any_broker_has_the_preferred_leader_elected(cluster: ClusterProcesses) 
     wait_until(
         lambda: cluster.leader_of("clicks", index, via=outsider) == preferred, "it leads again"
     )
+
+
+def test_any_broker_handles_what_follows_a_change_behind_it(cluster: ClusterProcesses) -> None:
+    """Sent without waiting, as Kafka's own requests in flight: create, delete, ask."""
+    zero_id = bytes(16)
+    for number in cluster.running:
+        name = f"brief-{number}"
+        wanted = {"num_partitions": 1, "replication_factor": 3, "assignments": [], "configs": []}
+        bodies: list[tuple[int, int, dict[str, Any]]] = [
+            (
+                CREATE,
+                7,
+                {
+                    "topics": [{"name": name, **wanted}],
+                    "timeout_ms": 30_000,
+                    "validate_only": False,
+                },
+            ),
+            (DELETE, 5, {"topic_names": [name], "timeout_ms": 30_000}),
+            (
+                METADATA,
+                12,
+                {
+                    "topics": [{"topic_id": zero_id, "name": name}],
+                    "allow_auto_topic_creation": False,
+                    "include_topic_authorized_operations": False,
+                },
+            ),
+        ]
+        with Requester(cluster.brokers[number].port) as requester:
+            sent = [requester.send(*each) for each in bodies]
+            created, deleted, known = (
+                requester.receive(key, version, correlation_id)
+                for (key, version, _), correlation_id in zip(bodies, sent, strict=True)
+            )
+        assert created["topics"][0]["error_code"] == ErrorCode.NONE
+        assert deleted["responses"][0]["error_code"] == ErrorCode.NONE
+        assert known["topics"][0]["error_code"] == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION

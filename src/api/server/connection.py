@@ -10,7 +10,8 @@ kept in a frame buffer, which grows with the bytes that arrive and is read into 
 end only.
 
 Reading stops while the client does not read its answers, while MAX_PENDING_ANSWERS of its requests
-are unanswered, and while queued.max.request.bytes is spent; what was already read is stashed.
+are unanswered, while one waits that the later ones must not overtake, and while
+queued.max.request.bytes is spent; what was already read is stashed.
 """
 
 import asyncio
@@ -243,7 +244,7 @@ class Connection(asyncio.BufferedProtocol):
         self._pending.append(pending)
         pending.on_ready = self._send_ready
         pending.on_ready_soon = self._send_soon
-        if len(self._pending) >= MAX_PENDING_ANSWERS:
+        if pending.holds_later or len(self._pending) >= MAX_PENDING_ANSWERS:
             self._must_wait = True
 
     def _continue_frame(self, nbytes: int) -> None:
@@ -310,6 +311,7 @@ class Connection(asyncio.BufferedProtocol):
             or self._is_held
             or self._is_stopped
             or len(self._pending) >= MAX_PENDING_ANSWERS
+            or (bool(self._pending) and self._pending[-1].holds_later)
         )
 
     def _pause(self) -> None:

@@ -32,6 +32,26 @@ MAX_CONTEXTS = 64  # remembered per connection; a client uses a dozen or two
 HEAD = Struct(">hhi")  # api_key, api_version, correlation_id
 PRODUCE = int(ApiKey.PRODUCE)
 API_VERSIONS = int(ApiKey.API_VERSIONS)
+# What a client may send right behind one of these expects it done: Kafka handles a connection's
+# requests one at a time.  Here most go on side by side, but in a cluster such a change waits for
+# others, and a question about it would overtake it.
+CHANGES = frozenset(
+    (
+        ApiKey.OFFSET_COMMIT,
+        ApiKey.OFFSET_DELETE,
+        ApiKey.DELETE_GROUPS,
+        ApiKey.CREATE_TOPICS,
+        ApiKey.DELETE_TOPICS,
+        ApiKey.CREATE_PARTITIONS,
+        ApiKey.DELETE_RECORDS,
+        ApiKey.ALTER_CONFIGS,
+        ApiKey.INCREMENTAL_ALTER_CONFIGS,
+        ApiKey.ALTER_REPLICA_LOG_DIRS,
+        ApiKey.ELECT_LEADERS,
+        ApiKey.ALTER_PARTITION_REASSIGNMENTS,
+        ApiKey.UNREGISTER_BROKER,
+    )
+)
 
 logger = logging.getLogger(__name__)
 
@@ -103,8 +123,7 @@ class Dispatcher:
             raise
         except Exception as error:
             raise self._unexpected(context, error) from error
-        pending = PendingAnswer()
-        pending.is_owed = api_key == PRODUCE
+        pending = PendingAnswer(is_owed=api_key == PRODUCE, holds_later=api_key in CHANGES)
         if isinstance(answer, LaterAnswer):
             pending.work = answer
             answer.on_body = partial(self._complete, pending, context, correlation_id)

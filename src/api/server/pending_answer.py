@@ -18,12 +18,14 @@ class PendingAnswer:
     An empty list means that the request has no answer (acks=0).  Once it is there `on_ready` is
     called, or `on_ready_soon`, which must not send it within that call.  `error` set means that the
     connection is to be closed once its turn comes.  `is_owed` marks what a stopping broker waits
-    for: records that are written and only wait for the disk.
+    for: records that are written and only wait for the disk.  `holds_later` marks a change that the
+    requests behind it on the connection must find made: they are handled once it is answered.
     """
 
     __slots__ = (
         "_over",
         "error",
+        "holds_later",
         "is_owed",
         "on_ready",
         "on_ready_soon",
@@ -32,10 +34,13 @@ class PendingAnswer:
         "work",
     )
 
-    def __init__(self, pieces: Pieces | None = None) -> None:
+    def __init__(
+        self, pieces: Pieces | None = None, *, is_owed: bool = False, holds_later: bool = False
+    ) -> None:
         self.pieces = pieces
         self.error: CloseConnectionError | None = None
-        self.is_owed = False
+        self.is_owed = is_owed
+        self.holds_later = holds_later
         self.request_bytes = 0
         self.on_ready: Callable[[], None] | None = None
         self.on_ready_soon: Callable[[], None] | None = None

@@ -25,7 +25,8 @@ from tests.support.raw_client import RawClient, frame
 class EchoHandler:
     """Answers a frame with itself; the first byte may ask for something else.
 
-    b"-" no answer; b"!" close; b"~" answer when the test says so; b"#N" N bytes of answer.
+    b"-" no answer; b"!" close; b"~" answer when the test says so; b"=" the same, for a change that
+    later frames must find made; b"#N" N bytes of answer.
     """
 
     def __init__(self) -> None:
@@ -44,8 +45,8 @@ class EchoHandler:
             return None
         if kind == b"!":
             raise CloseConnectionError("the test said so")
-        if kind == b"~":
-            pending = PendingAnswer()
+        if kind in (b"~", b"="):
+            pending = PendingAnswer(holds_later=kind == b"=")
             self.later.append((payload, pending))
             return pending
         if kind == b"#":
@@ -282,6 +283,30 @@ def test_answer_that_comes_late_holds_back_the_ones_behind_it(server: Server) ->
         client.socket.settimeout(60)
         server.thread.call(server.handler.answer_later, 0)
         assert [client.receive_frame() for _ in range(4)] == [b"~1", b"2", b"~3", b"4"]
+
+
+@pytest.mark.parametrize("in_one_segment", [True, False])
+def test_what_is_sent_behind_a_change_is_handled_when_it_is_answered(
+    server: Server, in_one_segment: bool
+) -> None:
+    payloads = (b"~1", b"=2", b"=3", b"4")
+    with server.client() as client:
+        if in_one_segment:
+            client.send_bytes(b"".join(map(frame, payloads)))
+        else:
+            for payload in payloads[:2]:
+                client.send_frame(payload)
+                server.wait_until(lambda sent=payload: server.handler.frames[-1:] == [sent])
+            for payload in payloads[2:]:
+                client.send_frame(payload)
+        server.wait_until(lambda: len(server.handler.frames) == 2)
+        server.thread.call(server.handler.answer_later, 1)
+        server.let_time_pass()
+        assert server.handler.frames == [b"~1", b"=2"], "the change is not answered yet"
+        server.thread.call(server.handler.answer_later, 0)
+        server.wait_until(lambda: len(server.handler.frames) == 3)
+        server.thread.call(server.handler.answer_later, 2)
+        assert [client.receive_frame() for _ in range(4)] == list(payloads)
 
 
 def test_request_without_answer_leaves_no_gap(server: Server) -> None:
