@@ -116,19 +116,22 @@ def test_bench_measures_all_that_was_sent(broker: BrokerProcess) -> None:
 @pytest.mark.parametrize(
     "program",
     [
-        ["headrace.api.cli", "consume", "cli-terminated"],
-        ["headrace.api.cli.kafka_scripts", "kafka-console-consumer", "--topic", "cli-terminated"],
+        ["headrace.api.cli", "consume"],
+        ["headrace.api.cli.kafka_scripts", "kafka-console-consumer", "--topic"],
     ],
     ids=["consume", "kafka-console-consumer"],
 )
 def test_a_consumer_that_is_told_to_end_leaves_its_group(
     broker: BrokerProcess, program: list[str]
 ) -> None:
-    headrace(broker, "produce", "cli-terminated", typed=b"first\n")
+    topic = f"cli-ended-{program[1]}"
+    headrace(broker, "produce", topic, typed=b"first\n")
     group = f"group-of-{program[1]}"
     options = ["--bootstrap-server", broker.bootstrap, "--group", group, "--from-beginning"]
     consumer = subprocess.Popen(
-        [sys.executable, "-m", *program, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        [sys.executable, "-m", *program, topic, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
     )
     assert consumer.stdout is not None
     assert consumer.stdout.readline() == b"first\n"
