@@ -8,6 +8,7 @@ large folios and single pages from different blocks, so both kinds are touched.
 
 import contextlib
 import mmap
+import os
 from pathlib import Path
 
 TOUCH_BYTES = 1 << 30
@@ -22,8 +23,11 @@ MADV_POPULATE_WRITE = 23
 def touch_for(written_bytes: float) -> None:
     """Touches what a load is about to write, with its indexes and heads: right before it.
 
-    What lies free for some seconds goes back to the host, so once a turn would not do.
+    What lies free for some seconds goes back to the host, so once a turn would not do.  And what
+    earlier loads wrote is on the disk first: the kernel holds up whoever writes while a tenth of
+    the memory waits for that.
     """
+    os.sync()
     touch_memory(int(min(1.2 * written_bytes, MOST_TOUCHED_BYTES)))
 
 
