@@ -88,9 +88,9 @@ def latency_replicated(peer: RunningPeer, turn: int, scale: str) -> Figures:
 
 
 class Load:
-    """Numbers to one partition, one every two milliseconds; when each was acknowledged, and after
-    how long.  As a context it begins with the first acknowledgement: librdkafka looks for a
-    producer id, where no broker was there yet, only every 0.5 s."""
+    """Records to one partition, the next one when one is acknowledged, or two milliseconds later;
+    when each was, and after how long.  As a context it begins with the first acknowledgement:
+    librdkafka looks for a producer id, where no broker was there yet, only every 0.5 s."""
 
     def __init__(self, peer: RunningPeer, topic: str) -> None:
         from confluent_kafka import Producer
