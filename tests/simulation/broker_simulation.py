@@ -6,10 +6,7 @@ and machines die, a sync fails.  At the end everything heals: each move has to f
 copies have to be one.
 """
 
-import os
 import random
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +18,7 @@ from headrace.core.errors import HeadraceError
 from headrace.raft.cluster_commands import ReassignPartitions
 from headrace.raft.partition import Partition
 from tests.simulation.broker_invariants import BrokerInvariants
+from tests.simulation.history_folder import history_folder
 from tests.simulation.invariant_broken import InvariantBrokenError
 from tests.simulation.whole_cluster import (
     BROKER_IDS,
@@ -36,8 +34,6 @@ MAX_HEALING_ROUNDS = 1500
 MAX_LAG_MS = 400
 RECORDS_TOGETHER = 3
 """What a producer appends at a time, since most leaders that it finds cannot commit just then."""
-# Nothing is synced really, so the files need no disk.
-MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 class BrokerHistory:
@@ -392,15 +388,9 @@ class BrokerHistory:
 
 def run_broker_history(seed: int, steps: int = STEPS, *, cut_offs: int = 0) -> Counter[str]:
     """The history of one seed; raises InvariantBrokenError, gives counts of what happened."""
-    folder = Path(tempfile.mkdtemp(prefix="brokers-", dir=MEMORY_FOLDER)).resolve()
-    try:
+    with history_folder("brokers", seed) as folder:
         history = BrokerHistory(seed, folder, cut_offs=cut_offs)
         history.play(steps)
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     counts = history.counts
     for name, topic in history.invariants.of_topic.items():
         counts["unclean elections"] += topic.unclean_elections

@@ -7,13 +7,12 @@ is lost with the next leader.  In the usual histories (`broker_simulation.py`) t
 comes together.
 """
 
-import shutil
-import tempfile
 from collections import Counter
 from pathlib import Path
 
 from headrace.raft.partition import Partition
-from tests.simulation.broker_simulation import MEMORY_FOLDER, BrokerHistory
+from tests.simulation.broker_simulation import BrokerHistory
+from tests.simulation.history_folder import history_folder
 from tests.simulation.whole_cluster import CLEAN, TOPIC_IDS, WholeBroker
 
 ACTS = 4
@@ -171,13 +170,7 @@ class ForgetfulRestarts(BrokerHistory):
 
 def run_forgetful_history(seed: int, steps: int = ACTS) -> Counter[str]:
     """The history of one seed; raises InvariantBrokenError, gives counts of what happened."""
-    folder = Path(tempfile.mkdtemp(prefix="forgetful-", dir=MEMORY_FOLDER)).resolve()
-    try:
+    with history_folder("forgetful", seed) as folder:
         history = ForgetfulRestarts(seed, folder)
         history.play(steps)
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return history.counts

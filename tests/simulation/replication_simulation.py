@@ -5,15 +5,13 @@ mail, time passes, a producer appends, a link breaks, a broker dies, with or wit
 records.  At the end everything heals, and the cluster has to become one again.
 """
 
-import os
 import random
-import shutil
-import tempfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 from headrace.core.errors import HeadraceError
+from tests.simulation.history_folder import history_folder
 from tests.simulation.invariant_broken import InvariantBrokenError
 from tests.simulation.replication_cluster import (
     MAX_LAG_MS,
@@ -24,8 +22,6 @@ from tests.simulation.replication_invariants import Invariants
 
 STEPS = 700
 MAX_HEALING_STEPS = 6000
-# What a sync would keep is imagined, so the files need no disk.
-MEMORY_FOLDER = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 
 
 class History:
@@ -214,15 +210,9 @@ class History:
 
 def run_history(seed: int, steps: int = STEPS) -> History:
     """Play the seed; raises InvariantBrokenError with the seed in its notes."""
-    folder = Path(tempfile.mkdtemp(prefix="replication-", dir=MEMORY_FOLDER))
-    try:
+    with history_folder("replication", seed) as folder:
         history = History(seed, folder)
         history.play(steps)
-    except BaseException as error:
-        error.add_note(f"seed {seed}")
-        raise
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
     return history
 
 
