@@ -41,6 +41,7 @@ from ..raft.errors import (
 )
 from ..raft.fetch_sessions import FetchSessions
 from ..raft.log_dir_moves import LogDirMoves
+from ..raft.outcomes import settle
 from ..raft.partition_state import PartitionState
 from ..raft.placement import grown_assignments, place_partitions
 from ..raft.raft_runtime import RaftRuntime
@@ -471,7 +472,7 @@ class Broker:
             await self._check_room(len(command.assignments))
         for _ in range(PROPOSE_TRIES):
             future: asyncio.Future[Any] = self._loop.create_future()
-            self.cluster_group.propose(command, partial(_settle, future))
+            self.cluster_group.propose(command, partial(settle, future))
             result = await future
             if not isinstance(result, NotControllerError):
                 break
@@ -589,8 +590,3 @@ def _describe_other(registration: BrokerRegistration, listener_name: str) -> dic
 
 def _note_settled(future: asyncio.Future[None], _error: BaseException | None) -> None:
     future.set_result(None)
-
-
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():  # cancelled when its connection closed
-        future.set_result(result)

@@ -24,6 +24,7 @@ from ..raft.cluster_commands import Command, RegisterBroker, UnregisterBroker
 from ..raft.cluster_group import CLUSTER_GROUP_ID, ClusterGroup, Standing
 from ..raft.link_hello import LinkResult
 from ..raft.liveness import RaftTiming
+from ..raft.outcomes import settle
 from ..raft.quorum_link import QuorumLink
 from ..raft.raft_runtime import RaftRuntime
 from ..raft.raft_wal import RaftWal
@@ -288,7 +289,7 @@ class Membership:
 
     async def _ask(self, runtime: RaftRuntime, address: tuple[str, int]) -> LinkResult:
         answered: asyncio.Future[LinkResult] = self._loop.create_future()
-        runtime.dial(*address, partial(_settle, answered))
+        runtime.dial(*address, partial(settle, answered))
         return await answered
 
     def _enter_cluster(
@@ -378,7 +379,7 @@ class Membership:
 
     async def _decide(self, command: Command) -> Any:
         decided: asyncio.Future[Any] = self._loop.create_future()
-        self._cluster_group.propose(command, partial(_settle, decided))
+        self._cluster_group.propose(command, partial(settle, decided))
         return await decided
 
     # -- leaving
@@ -405,11 +406,6 @@ class Membership:
         """End the Raft thread; idempotent."""
         if self.runtime is not None:
             self.runtime.stop()
-
-
-def _settle(future: asyncio.Future[Any], result: Any) -> None:
-    if not future.done():
-        future.set_result(result)
 
 
 def _not_found(address: tuple[str, int], answer: LinkResult) -> str:

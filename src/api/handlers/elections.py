@@ -11,6 +11,7 @@ from ...raft.errors import (
     UnknownOutcomeError,
     UnknownTopicOrPartitionError,
 )
+from ...raft.outcomes import settle
 from ...raft.partition_state import Outcome
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
@@ -82,7 +83,7 @@ async def _have_elected(broker: "Broker", topic: str, index: int, is_unclean: bo
     for _ in range(TRIES):
         decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         broker.replicas.seats.elect_by_hand(
-            image, index, is_unclean=is_unclean, on_done=partial(_settle, decided)
+            image, index, is_unclean=is_unclean, on_done=partial(settle, decided)
         )
         outcome = await decided
         if isinstance(outcome, ReplicationError) and not isinstance(outcome, GroupSealedError):
@@ -92,8 +93,3 @@ async def _have_elected(broker: "Broker", topic: str, index: int, is_unclean: bo
         # What this broker knows of the partition is old; the news is on its way.
         await asyncio.sleep(TRY_AGAIN_S)
     raise UnknownOutcomeError(f"{topic}-{index} changes too fast; try again")
-
-
-def _settle(future: "asyncio.Future[Any]", result: Any) -> None:
-    if not future.done():  # cancelled when its connection closed
-        future.set_result(result)

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...raft.cluster_group import CLUSTER_GROUP_ID
+from ...raft.outcomes import settle
 from ...raft.partition_group import partition_group_id
 from ...raft.quorum_link import (
     GROUPS_A_MESSAGE,
@@ -138,13 +139,8 @@ async def _ask(
     described: asyncio.Future[Sequence[QuorumDescription]] = (
         asyncio.get_running_loop().create_future()
     )
-    quorum.ask(broker_id, base_ids, partial(_settle, described))
+    quorum.ask(broker_id, base_ids, partial(settle, described))
     return await described
-
-
-def _settle(future: "asyncio.Future[Any]", value: Any) -> None:
-    if not future.done():
-        future.set_result(value)
 
 
 def _partition(broker: "Broker", groups: Groups, name: str, index: int) -> Body:
