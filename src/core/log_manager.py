@@ -231,6 +231,10 @@ class LogManager:
         """What finds out whether a disk has room for this many new logs."""
         return RoomCheck(self._dirs, log_count)
 
+    def check_room(self, log_count: int) -> None:
+        """Raise KafkaStorageError unless one has; here and now."""
+        self.room_check(log_count).look().settle()
+
     def check_dirs(self) -> None:
         """Take folders offline that were removed: what is appended there would be lost."""
         self._dirs.check_in_place()

@@ -65,7 +65,7 @@ def _create_offsets_topic(
     """With the partitions and settings that a broker gives it."""
     defaults = BrokerConfig()
     count = defaults.offsets_topic_num_partitions
-    log_manager.room_check(count).look().settle()
+    log_manager.check_room(count)
     configs = (
         ("cleanup.policy", "compact"),
         ("compression.type", "producer"),

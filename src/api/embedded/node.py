@@ -264,7 +264,7 @@ class LocalNode:
         return self._groups
 
     def check_room(self, partition_count: int) -> None:
-        self._log_manager.room_check(partition_count).look().settle()
+        self._log_manager.check_room(partition_count)
 
     def close(self, *, clean: bool = True) -> None:
         """Finish the syncs that are waited for, close every log, unlock the folder.  Idempotent.

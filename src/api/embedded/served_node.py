@@ -105,7 +105,7 @@ class ServedNode:
         return groups
 
     def check_room(self, partition_count: int) -> None:
-        self._server.broker.log_manager.room_check(partition_count).look().settle()
+        self._server.broker.log_manager.check_room(partition_count)
 
     def close(self) -> None:
         """Nothing: the logs are the broker's, and stop with it."""
