@@ -42,11 +42,11 @@ def place_partitions(
         )
     ring = _alternate_racks(brokers)
     live_count = min(replication_factor, len(ring))
-    absent = _alternate_racks(missing)
+    absent = [broker.broker_id for broker in _alternate_racks(missing)]
     absent_count = replication_factor - live_count
     return tuple(
         _replicas_of(ring, number, start_index, live_count)
-        + _turned(absent, start_index + number)[:absent_count]
+        + tuple(_turned(absent, start_index + number)[:absent_count])
         for number in range(first_partition, first_partition + partition_count)
     )
 
@@ -63,7 +63,7 @@ def grown_assignments(
     grown = []
     for index, replicas in enumerate(assignments):
         spare = sorted(broker_id for broker_id in rack_of if broker_id not in replicas)
-        turned = spare[index % len(spare) :] + spare[: index % len(spare)] if spare else []
+        turned = _turned(spare, index)
         chosen = list(replicas)
         while turned and len(chosen) < replication_factor:
             used = {rack_of.get(broker_id) for broker_id in chosen} - {None}
@@ -96,8 +96,7 @@ def choose_voters(replicas: Sequence[int], brokers: Collection[int]) -> tuple[in
     missing_count = max(0, VOTER_COUNT - len(replicas))
     if len(replicas) == 1 or missing_count > len(spare):
         return tuple(replicas)
-    offset = sum(replicas) % len(spare) if spare else 0
-    return (*replicas, *(spare[offset:] + spare[:offset])[:missing_count])
+    return (*replicas, *_turned(spare, sum(replicas))[:missing_count])
 
 
 def _alternate_racks(brokers: Collection["BrokerRegistration"]) -> list["BrokerRegistration"]:
@@ -138,7 +137,7 @@ def _replicas_of(
     return tuple(broker.broker_id for broker in chosen)
 
 
-def _turned(brokers: Sequence["BrokerRegistration"], by: int) -> tuple[int, ...]:
-    """Their ids in order, beginning another one further for each partition."""
-    first = by % max(len(brokers), 1)
-    return tuple(broker.broker_id for broker in (*brokers[first:], *brokers[:first]))
+def _turned(broker_ids: list[int], by: int) -> list[int]:
+    """The same in their order, from number `by` on, counted round and round."""
+    first = by % max(len(broker_ids), 1)
+    return broker_ids[first:] + broker_ids[:first]
