@@ -7,6 +7,7 @@ import contextlib
 import io
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,8 +57,14 @@ def ours(
     broker: BrokerProcess, script: str, *arguments: str, typed: str = ""
 ) -> tuple[int, list[str]]:
     """The exit code of our script, and the lines it prints."""
-    with pytest.MonkeyPatch.context() as patch, io.StringIO() as output:
-        patch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(typed.encode())))
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        io.StringIO() as output,
+        tempfile.TemporaryFile("w+") as given,
+    ):
+        given.write(typed)
+        given.seek(0)
+        patch.setattr("sys.stdin", given)
         with contextlib.redirect_stdout(output):
             try:
                 code = run_script([script, *addressed(broker, script, arguments)])

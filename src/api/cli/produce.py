@@ -14,6 +14,7 @@ from .common import (
     print_json,
 )
 from .progress import Progress
+from .standard_input import standard_input
 
 HELP = "send lines of standard input as records"
 EXAMPLES = """examples:
@@ -136,13 +137,16 @@ def run(args: argparse.Namespace) -> int:
     headers = [
         (name, text.encode()) for name, text in parse_name_values("--header", args.header).items()
     ]
-    records = split_records(
-        sys.stdin.buffer,
-        key_separator=args.key_separator.encode() if args.key_separator else None,
-        key=args.key.encode() if args.key is not None else None,
-        null_value=args.null_value.encode() if args.null_value is not None else None,
-    )
-    with Progress("sent", enabled=sys.stderr.isatty() and not sys.stdin.isatty()) as progress:
+    with (
+        standard_input() as stream,
+        Progress("sent", enabled=sys.stderr.isatty() and not sys.stdin.isatty()) as progress,
+    ):
+        records = split_records(
+            stream,
+            key_separator=args.key_separator.encode() if args.key_separator else None,
+            key=args.key.encode() if args.key is not None else None,
+            null_value=args.null_value.encode() if args.null_value is not None else None,
+        )
         try:
             send_all(
                 producer,

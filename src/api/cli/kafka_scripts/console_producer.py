@@ -3,11 +3,12 @@
 import argparse
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, BinaryIO
 
 from ....core.errors import HeadraceError
 from ..common import end_properly_on_sigterm
 from ..produce import DeliveryCounter
+from ..standard_input import standard_input
 from .options import (
     add_config_alias,
     client_properties,
@@ -144,13 +145,12 @@ class LineReader:
         return None if value == self._null_marker else value
 
 
-def _lines() -> Iterator[bytes]:
+def _lines(stream: BinaryIO, *, prompt: bool) -> Iterator[bytes]:
     """Lines of standard input; on a terminal each after the prompt that Kafka shows."""
-    prompt = sys.stdin.isatty()
     while True:
         if prompt:
             print(">", end="", flush=True)
-        line = sys.stdin.buffer.readline()
+        line = stream.readline()
         if not line:
             return
         yield line.rstrip(b"\n").removesuffix(b"\r") if prompt else line.rstrip(b"\n")
@@ -169,10 +169,11 @@ def main(argv: list[str]) -> int:
     except KafkaException as error:
         raise HeadraceError(f"the client refused its settings: {error}") from None
     try:
-        for number, line in enumerate(_lines(), 1):
-            key, value, headers = reader.parse_line(line, number)
-            _send(producer, args, key, value, headers, counter)
-            _report(counter)
+        with standard_input() as stream:
+            for number, line in enumerate(_lines(stream, prompt=sys.stdin.isatty()), 1):
+                key, value, headers = reader.parse_line(line, number)
+                _send(producer, args, key, value, headers, counter)
+                _report(counter)
     finally:
         unsent = producer.flush(60)
         _report(counter)
