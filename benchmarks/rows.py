@@ -3,6 +3,7 @@
 import socket
 import struct
 import time
+from typing import TYPE_CHECKING
 
 from .harness import run_loads
 from .loads import consume_command, produce_command, request_command
@@ -11,6 +12,9 @@ from .peers.peer import RunningPeer
 from .resident_memory import touch_for
 from .row import ANY_PROTOCOL, BIG_MESSAGES, MESSAGES, Figures, Row
 from .topics import QUIET, create_ready_topic, create_topic
+
+if TYPE_CHECKING:
+    from confluent_kafka import Consumer, TopicPartition
 
 SMALL_REQUESTS = {"smoke": 500, "quick": 20_000, "full": 100_000}
 LATENCY_SECONDS = {"smoke": 0.5, "quick": 3, "full": 10}
@@ -120,8 +124,7 @@ def paced_latencies(peer: RunningPeer, topic: str, total: int) -> list[float]:
     settings = {"bootstrap.servers": peer.bootstrap, "log_level": QUIET}
     consumer = Consumer(settings | {"group.id": "latency", "fetch.wait.max.ms": "500"})
     consumer.assign([TopicPartition(topic, 0, 0)])
-    # Has the topic of the groups' offsets made, 50 partitions of it, before anything is due.
-    consumer.committed([TopicPartition(topic, 0)], timeout=30)
+    wait_for_coordinator(consumer, TopicPartition(topic, 0))
     producer = Producer(settings | {"linger.ms": "0", "acks": "all"})
     taken: list[float] = []
     start = time.perf_counter() + 0.2
@@ -142,6 +145,26 @@ def paced_latencies(peer: RunningPeer, topic: str, total: int) -> list[float]:
     consumer.close()
     producer.flush(10)
     return taken
+
+
+def wait_for_coordinator(consumer: "Consumer", partition: "TopicPartition") -> None:
+    """Has the topic of the groups' offsets made, 50 partitions of it, before anything is due.
+
+    Kafka's coordinator answers NOT_COORDINATOR for a moment where it has only just been elected.
+    """
+    from confluent_kafka import KafkaError, KafkaException
+
+    settles = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
+    deadline = time.perf_counter() + 30
+    while True:
+        try:
+            consumer.committed([partition], timeout=30)
+        except KafkaException as error:
+            if error.args[0].code() not in settles or time.perf_counter() > deadline:
+                raise
+            consumer.poll(0.1)
+        else:
+            return
 
 
 def start_and_size(peer: RunningPeer, turn: int, scale: str) -> Figures:
