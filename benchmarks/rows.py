@@ -1,20 +1,14 @@
 """The rows of one broker: large batches, small requests, latency, size."""
 
 import socket
-import struct
-import time
-from typing import TYPE_CHECKING
 
 from .harness import run_loads
 from .loads import consume_command, produce_command, request_command
-from .peers.install import PeerUnavailableError
+from .paced import paced_latencies
 from .peers.peer import RunningPeer
 from .resident_memory import touch_for
 from .row import ANY_PROTOCOL, BIG_MESSAGES, MESSAGES, Figures, Row
-from .topics import QUIET, create_ready_topic, create_topic
-
-if TYPE_CHECKING:
-    from confluent_kafka import Consumer, TopicPartition
+from .topics import create_ready_topic, create_topic
 
 SMALL_REQUESTS = {"smoke": 500, "quick": 20_000, "full": 100_000}
 LATENCY_SECONDS = {"smoke": 0.5, "quick": 3, "full": 10}
@@ -115,56 +109,6 @@ def latency(peer: RunningPeer, turn: int, scale: str) -> Figures:
         value = measured_ms[int(percent / 100 * len(measured_ms))]
         figures[f"end to end at 1,000 msg/s, p{percent}"] = (value, "ms", "less")
     return figures
-
-
-def paced_latencies(peer: RunningPeer, topic: str, total: int) -> list[float]:
-    """Seconds from when each of `total` messages was due, 1,000 a second, to when it was seen."""
-    from confluent_kafka import Consumer, Producer, TopicPartition
-
-    settings = {"bootstrap.servers": peer.bootstrap, "log_level": QUIET}
-    consumer = Consumer(settings | {"group.id": "latency", "fetch.wait.max.ms": "500"})
-    consumer.assign([TopicPartition(topic, 0, 0)])
-    wait_for_coordinator(consumer, TopicPartition(topic, 0))
-    producer = Producer(settings | {"linger.ms": "0", "acks": "all"})
-    taken: list[float] = []
-    start = time.perf_counter() + 0.2
-    sent = 0
-    while len(taken) < total:
-        now = time.perf_counter()
-        while sent < total and start + sent / 1000 <= now:
-            producer.produce(topic, struct.pack(">d", start + sent / 1000))
-            sent += 1
-        producer.poll(0)
-        next_due = start + sent / 1000 if sent < total else now + 1
-        message = consumer.poll(max(0.0, min(0.0005, next_due - now)))
-        if message is not None and message.error() is None:
-            (due,) = struct.unpack(">d", message.value() or b"")
-            taken.append(time.perf_counter() - due)
-        elif now - start > total / 1000 + 20:
-            raise PeerUnavailableError(f"latency: {len(taken)} of {total} messages came back")
-    consumer.close()
-    producer.flush(10)
-    return taken
-
-
-def wait_for_coordinator(consumer: "Consumer", partition: "TopicPartition") -> None:
-    """Has the topic of the groups' offsets made, 50 partitions of it, before anything is due.
-
-    Kafka's coordinator answers NOT_COORDINATOR for a moment where it has only just been elected.
-    """
-    from confluent_kafka import KafkaError, KafkaException
-
-    settles = {KafkaError.NOT_COORDINATOR, KafkaError.COORDINATOR_LOAD_IN_PROGRESS}
-    deadline = time.perf_counter() + 30
-    while True:
-        try:
-            consumer.committed([partition], timeout=30)
-        except KafkaException as error:
-            if error.args[0].code() not in settles or time.perf_counter() > deadline:
-                raise
-            consumer.poll(0.1)
-        else:
-            return
 
 
 def start_and_size(peer: RunningPeer, turn: int, scale: str) -> Figures:

@@ -19,12 +19,13 @@ from headrace.api.wire.api_keys import ApiKey
 
 from .harness import run_loads
 from .loads import produce_command
+from .paced import paced_latencies
 from .peers.install import PeerUnavailableError
 from .peers.members import Members
 from .peers.peer import RunningPeer
 from .resident_memory import touch_for
 from .row import BIG_MESSAGES, MESSAGES, Figures, Row
-from .rows import LATENCY_SECONDS, paced_latencies
+from .rows import LATENCY_SECONDS
 from .topics import create_ready_topic, create_topic
 
 KILLS = {"smoke": 1, "quick": 5, "full": 20}
