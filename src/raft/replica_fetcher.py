@@ -8,6 +8,8 @@ What changes meanwhile goes out at once in a second request, which makes the lea
 first.  A partition that the leader refuses is left out for a while, one with flush.messages until
 what it brought is on disk, a throttled one that is out of sync while the quota is used up (KIP-73).
 
+One that is in sync and has news alone may bring more than `replica.fetch.max.bytes`: that is the
+share of one partition among many, and where producers outrun the rounds few large ones cost less.
 Most of what it costs to store a large answer are new pages.  One that catches up gets them ahead,
 a part in each turn of the loop, and is left out while it has none for the next answer: who waits
 for the other partitions waits for a part of an answer, never for a whole one.  Where those have
@@ -27,6 +29,7 @@ from .partition import Partition
 from .replication_quota import UNLIMITED, ReplicationQuota
 
 MIN_BACKOFF_MS = 20
+LONE_SHARES = 4  # a round costs both sides about as much for one batch as for four
 _OFFSET_OUT_OF_RANGE = 1
 _MAX_EPOCH = 0x7FFFFFFF
 
@@ -199,6 +202,7 @@ class LeaderFetcher:
         self._quota = quota
         self._pace = pace
         self._settings = settings
+        self._lone_max_bytes = min(LONE_SHARES * settings.partition_max_bytes, settings.max_bytes)
         self._followed: dict[PartitionKey, _Followed] = {}
         self._changed: dict[PartitionKey, _Followed] = {}
         self._forgotten: dict[PartitionKey, None] = {}
@@ -303,6 +307,8 @@ class LeaderFetcher:
         number, max_bytes = self._request_count, self._settings.partition_max_bytes
         if len(named) == 1:  # most requests of a busy partition
             (found,) = named
+            if found.is_in_sync:
+                max_bytes = self._lone_max_bytes
             told = found.describe(number, max_bytes)
             return [{"topic_id": found.key[0], "partitions": [told]}]
         return _by_topic((each.key[0], each.describe(number, max_bytes)) for each in named)

@@ -151,6 +151,22 @@ def test_later_requests_name_what_changed(stage: Stage) -> None:
     assert len(stage.requests) == 1
 
 
+def test_one_in_sync_that_is_asked_for_alone_may_bring_four_shares(stage: Stage) -> None:
+    def most_bytes() -> dict[int, int]:
+        (topic,) = stage.requests[-1][0]["topics"]
+        return {each["partition"]: each["partition_max_bytes"] for each in topic["partitions"]}
+
+    stage.begin(2)
+    stage.answer(told(0, b"ab", high_watermark=9))
+    assert most_bytes() == {0: 1 << 20}, "it lags, and what it brings has to be made room for"
+    stage.answer(told(0, b"c" * 8, high_watermark=9))
+    assert most_bytes() == {0: 4 << 20}
+    stage.answer(told(0, b"ab", high_watermark=9), told(1, b"ab"))
+    assert most_bytes() == {0: 1 << 20, 1: 1 << 20}, "both have news"
+    stage.answer(told(1, b"ab"))
+    assert most_bytes() == {1: 4 << 20}
+
+
 def test_a_partition_that_comes_later_is_asked_for_at_once(stage: Stage) -> None:
     stage.begin(2)
     late = FakePartition(5)
