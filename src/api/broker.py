@@ -433,7 +433,8 @@ class Broker:
         """Who went down a moment ago, or is about to count as down; none where it cannot know."""
         if self.membership.runtime is None:
             return frozenset()
-        lost = self.membership.runtime.silent_brokers() | self.gone_within(JUST_LOST_MS)
+        # In this order: who is torn off no more may be gone by now.
+        lost = self.membership.runtime.failing_brokers() | self.gone_within(JUST_LOST_MS)
         return frozenset() if lost and self.is_cut_off else lost
 
     def live_broker_ids(self) -> frozenset[int]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from .link_frames import FrameReader, encode_link_frame
 from .link_hello import LinkAnswer, LinkHello, hello_request, split_response
+from .link_sockets import closed_before_others
 from .liveness import Peer
 
 MAX_OUTBOX_BYTES = 128 * 1024 * 1024
@@ -24,7 +25,8 @@ SocketAddress = tuple[Any, ...]
 
 
 class BrokerLink:
-    """A socket that carries frames.  `is_up` once a frame of the peer's own arrived."""
+    """A socket that carries frames, and is closed here.  `is_up` once a frame of the peer's own
+    arrived."""
 
     __slots__ = (
         "_outbox",
@@ -42,8 +44,8 @@ class BrokerLink:
     )
 
     def __init__(self, sock: socket.socket, peer: Peer, *, is_dialed: bool, now_s: float) -> None:
-        self.sock = sock
-        self.fd = sock.fileno()
+        self.sock = closed_before_others(sock)
+        self.fd = self.sock.fileno()
         self.peer = peer
         self.is_dialed = is_dialed
         self.is_up = False

@@ -19,6 +19,7 @@ from .broker_link import READ, READ_BYTES, WRITE, BrokerLink, LinkDial, SocketAd
 from .errors import CorruptCommandError, CorruptFrameError
 from .leader_lease import LeaderLease
 from .link_hello import LINK_VERSION, LinkAnswer, LinkHello, LinkResult, hello_response
+from .link_sockets import LinkSockets
 from .liveness import Peer, RaftTiming
 
 logger = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class LinkTable:
         self._lease = lease or LeaderLease(timing.dead_after_s)
         self._now_s = now_s
         self._epoll = select.epoll()
+        self._sockets = LinkSockets()
         self._by_fd: dict[int, BrokerLink | LinkDial | Callable[[], None]] = {}
         self._unproven: set[BrokerLink] = set()
         self._addresses: dict[int, Address] = {}
@@ -173,6 +175,8 @@ class LinkTable:
                 link.last_heard_s += paused_s
 
     def close(self) -> None:
+        for link in self.links.values():
+            self._sockets.note_torn(link.peer.broker_id, link.fd)
         for link in [*self.links.values(), *self._unproven]:
             link.close()
         for dial in self._dials:
@@ -185,16 +189,19 @@ class LinkTable:
         link = self.links.get(broker_id)
         return link is not None and link.is_up
 
-    def silent_brokers(self, now_s: float) -> frozenset[int]:
-        """Who is up and was not heard for a while, if this broker has listened.  Any thread."""
+    def failing_brokers(self, now_s: float) -> frozenset[int]:
+        """Who is up and may soon be down: the link is torn, or this broker has listened and heard
+        nothing for a while.  Any thread."""
+        torn = self._sockets.find_torn()
         silent_after_s = self._timing.silent_after_s
         if now_s - self._now_s > silent_after_s:
-            return frozenset()
-        return frozenset(
+            return torn
+        silent = (
             broker_id
             for broker_id, link in self.links.copy().items()
             if link.is_up and now_s - link.last_heard_s > silent_after_s
         )
+        return torn.union(silent)
 
     def send(self, broker_id: int, payload: bytes) -> bool:
         """Send one frame; False if the link is not up (any more)."""
@@ -263,8 +270,8 @@ class LinkTable:
                 self._report(hello.broker_id, what, refusal + _way_to(hello, refusal))
             link.close()
             return
-        if sock.family != socket.AF_UNIX:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if link.sock.family != socket.AF_UNIX:
+            link.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._unproven.add(link)
         self._register(link.fd, link, READ)
 
@@ -324,6 +331,7 @@ class LinkTable:
             self._drop(older, "replaced by a newer link")
         link.is_up = True
         self.links[peer.broker_id] = link
+        self._sockets.watch(peer.broker_id, link.fd)
         is_new_session = self._last_session.get(peer.broker_id) != peer.session
         self._last_session[peer.broker_id] = peer.session
         self._last_refusal.pop(peer.broker_id, None)
@@ -344,15 +352,18 @@ class LinkTable:
         if self._by_fd.pop(link.fd, None) is None:
             return
         self._epoll.unregister(link.fd)
-        link.close()
         self._unproven.discard(link)
         broker_id = link.peer.broker_id
         if self.links.get(broker_id) is not link:
+            link.close()
             return
+        self._sockets.note_torn(broker_id, link.fd)
+        link.close()
         del self.links[broker_id]
         if broker_id in self._addresses:
             self._dial_at_s[broker_id] = self._first_dial_s(broker_id)
         self._events.link_down(link.peer, reason)
+        self._sockets.forget(broker_id)  # whose peers are told without it by now
 
     def _register(self, fd: int, owner: BrokerLink | LinkDial, mask: int) -> None:
         self._by_fd[fd] = owner

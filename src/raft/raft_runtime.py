@@ -185,9 +185,9 @@ class RaftRuntime:
         """This broker and those whose links are up."""
         return self._peers
 
-    def silent_brokers(self) -> frozenset[int]:
-        """Those who are up and were not heard for a while: about to count as down, perhaps."""
-        return self._links.silent_brokers(self._clock.monotonic_ms() / 1000)
+    def failing_brokers(self) -> frozenset[int]:
+        """Those who are up, and are torn off or silent: about to count as down, perhaps."""
+        return self._links.failing_brokers(self._clock.monotonic_ms() / 1000)
 
     # -- groups
 

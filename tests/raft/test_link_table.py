@@ -7,6 +7,7 @@ import pytest
 
 from headrace.raft.link_frames import encode_link_frame
 from headrace.raft.link_hello import LINK_VERSION, hello_request
+from headrace.raft.liveness import Peer
 from tests.support.link_stage import LinkStage, Stages
 
 
@@ -99,7 +100,7 @@ def test_a_peer_is_silent_before_it_is_down_to_who_has_listened(stages: Stages) 
     clock = stages.clock
 
     def silent() -> list[int]:
-        return sorted(high.table.silent_brokers(clock.monotonic_ms() / 1000))
+        return sorted(high.table.failing_brokers(clock.monotonic_ms() / 1000))
 
     stages.turn(advance_ms=50)
     assert silent() == []
@@ -119,6 +120,30 @@ def test_a_peer_is_silent_before_it_is_down_to_who_has_listened(stages: Stages) 
     for _ in range(20):
         stages.turn(advance_ms=50)
     assert (silent(), len(high.downs)) == ([], 1)  # down is not silent
+
+
+def test_a_link_that_broke_fails_before_it_is_read_and_until_the_broker_is_gone(
+    stages: Stages,
+) -> None:
+    low, high = stages.add(1), stages.add(2)
+    connect(stages, high, low)
+    seen: list[frozenset[int]] = []
+    note_down = high.link_down
+
+    def link_down(peer: Peer, reason: str) -> None:
+        seen.append(high.table.failing_brokers(high.now_s))
+        note_down(peer, reason)
+
+    high.link_down = link_down  # type: ignore[method-assign]
+    assert high.table.failing_brokers(high.now_s) == frozenset()
+    low.table.links[2].sock.shutdown(socket.SHUT_RDWR)
+    stages.clock.advance(5_000)  # nor does a pause of this broker hide it
+    assert (high.table.failing_brokers(high.now_s), high.table.is_up(1)) == ({1}, True)
+    high.turn()
+    assert seen == [{1}]  # so no moment is left at which it is neither failing nor down
+    assert (high.table.failing_brokers(high.now_s), len(high.downs)) == (frozenset(), 1)
+    stages.until(lambda: len(high.ups) == 2 and len(low.ups) == 2)
+    assert high.table.failing_brokers(high.now_s) == frozenset()
 
 
 def test_the_lease_lasts_while_everybody_who_is_up_is_sent_something(stages: Stages) -> None:

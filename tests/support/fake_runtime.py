@@ -224,7 +224,7 @@ class FakeRuntime:
     def _is_linked(self, broker_id: int) -> bool:
         return frozenset((self.own.broker_id, broker_id)) not in self._network.unlinked
 
-    def silent_brokers(self) -> frozenset[int]:
+    def failing_brokers(self) -> frozenset[int]:
         return frozenset()
 
     def send(self, broker_id: int, channel: str, body: bytes) -> bool:

@@ -1,0 +1,88 @@
+"""kill -9 of a leader, and a client that asks for the next one before the others can know."""
+
+import select
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.broker_process import BrokerProcess
+from tests.support.in_process_broker import InProcessBroker
+from tests.support.requests import Requester
+
+TOPIC = "clicks"
+METADATA = 3
+ASKED = {"topics": [{"name": TOPIC}]}
+LEADER = 1
+PATIENT = {"headrace.link.silence.ms": "10000"}  # on a busy machine nobody else is elected
+
+
+class Gate:
+    """What the Raft thread stops at before it takes in what happened on its links."""
+
+    def __init__(self, asked: InProcessBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+        runtime = asked.broker.runtime
+        assert runtime is not None
+        wait = runtime._links.wait
+        self._is_open = threading.Event()
+        self._is_open.set()
+
+        def wait_at_gate(timeout_s: float) -> list[tuple[int, int]]:
+            ready = wait(timeout_s)
+            self._is_open.wait()
+            return ready
+
+        monkeypatch.setattr(runtime._links, "wait", wait_at_gate)
+
+    @contextmanager
+    def closed(self) -> Iterator[None]:
+        self._is_open.clear()
+        try:
+            yield
+        finally:
+            self._is_open.set()
+
+
+def is_answered(client: Requester) -> bool:
+    return bool(select.select([client.socket], [], [], 0)[0])
+
+
+def leader_told(answer: dict[str, Any]) -> int:
+    (topic,) = answer["topics"]
+    leader: int = topic["partitions"][0]["leader_id"]
+    return leader
+
+
+def test_who_asks_before_the_broken_link_was_read_is_told_the_next_leader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_MS", 60_000)
+    with InProcessBroker(tmp_path / "0", config={"node.id": "0", **PATIENT}) as asked:
+        joining = {"controller.quorum.bootstrap.servers": f"127.0.0.1:{asked.port}", **PATIENT}
+        with (
+            BrokerProcess(tmp_path / "1", config={"node.id": "1", **joining}) as leader,
+            BrokerProcess(tmp_path / "2", config={"node.id": "2", **joining}),
+            Requester(asked.port) as client,
+        ):
+            node = asked.broker
+            asked.wait_until(lambda: node.live_broker_ids() == {0, 1, 2})
+            gate = Gate(asked, monkeypatch)
+            asked.run(node.create_topic(TOPIC, assignments=((LEADER, 0, 2),)))
+            asked.wait_until(
+                lambda: (
+                    (state := node.partition_state(TOPIC, 0)) is not None
+                    and state.leader == LEADER
+                    and len(state.isr) == 3
+                )
+            )
+            assert leader_told(client.ask(METADATA, 9, ASKED)) == LEADER
+            assert len(node.leader_waits) == 0
+            with gate.closed():
+                leader.kill()
+                asking = client.send(METADATA, 9, ASKED)
+                asked.wait_until(lambda: len(node.leader_waits) == 1 or is_answered(client))
+                assert not is_answered(client)
+            assert leader_told(client.receive(METADATA, 9, asking)) in (0, 2)
