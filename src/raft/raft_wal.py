@@ -307,30 +307,31 @@ class RaftWal:
         return KafkaStorageError(self.folder, self._failure)
 
     def _start_file(self, images: dict[str, GroupImage]) -> None:
-        """Make the next file with `images` as its checkpoint, durable before the old one goes."""
+        """Make the next file with `images` as its checkpoint, durable before the old one goes.
+
+        Raises OSError where the old file is still the newest, KafkaStorageError where nobody knows.
+        """
         sequence = self._next_sequence
         path = self.folder / f"{sequence:020d}.wal"
-        unfinished = path.with_suffix(".wal.tmp")
         records = [record for gid, image in images.items() for record in records_of(gid, image)]
         content = MAGIC + encode_wal_batch(sequence, records)
         room = max(_RESERVE_BYTES, self._reserved_end - self._position)
-        fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        # Before the new file counts: it must not take that place and then find no descriptor left.
+        folder_fd = _open_folder(self.folder)
         try:
-            _write_fully(fd, content, 0)
-            _write_zeros(fd, len(content), len(content) + room)
-            os.fdatasync(fd)
-        except OSError:
-            os.close(fd)
-            unfinished.unlink()
-            raise
-        os.rename(unfinished, path)
-        self.close()
-        self._fd = fd
-        _sync_folder(self.folder)
-        self._file_sequence = sequence
-        self._position = self._checkpoint_end = len(content)
-        self._reserved_end = len(content) + room
-        self._next_sequence = sequence + 1
+            fd = _make_file(path, content, room)
+            self.close()
+            self._fd = fd
+            self._file_sequence = sequence
+            self._position = self._checkpoint_end = len(content)
+            self._reserved_end = len(content) + room
+            self._next_sequence = sequence + 1
+            try:
+                os.fsync(folder_fd)
+            except OSError as error:
+                raise self._failed(error) from error
+        finally:
+            os.close(folder_fd)
         self._remove_other_files()
 
     def _remove_other_files(self) -> None:
@@ -388,9 +389,32 @@ def _write_fully(fd: int, content: bytes, position: int) -> None:
         position += written
 
 
+def _make_file(path: Path, content: bytes, room: int) -> int:
+    """The descriptor of a new file at `path`, synced, with zeros behind its content.
+
+    Raises OSError, and then there is no such file.
+    """
+    unfinished = path.with_suffix(".wal.tmp")
+    fd = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    try:
+        _write_fully(fd, content, 0)
+        _write_zeros(fd, len(content), len(content) + room)
+        os.fdatasync(fd)
+        os.rename(unfinished, path)
+    except OSError:
+        os.close(fd)
+        unfinished.unlink()
+        raise
+    return fd
+
+
 def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = _open_folder(folder)
     try:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,8 +1,10 @@
 """The write-ahead log: nothing that was synced is lost, nothing damaged is believed."""
 
+import contextlib
 import errno
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -240,6 +242,52 @@ def test_a_checkpoint_on_a_full_disk_goes_on_with_the_old_file(
 
     with monkeypatch.context() as patched:
         patched.setattr(os, "pwrite", full)
+        wal.checkpoint()
+    wal.append_entries([("a", 2, 1, b"2")])
+    assert entries_of(reopen(wal), "a") == [(1, 1, b"1"), (2, 1, b"2")]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("refusal", [errno.EMFILE, errno.ENOSPC])
+@pytest.mark.parametrize("step", ["open", "rename", "fsync"])
+def test_a_checkpoint_that_is_refused_at_any_step_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, refusal: int
+) -> None:
+    wal = RaftWal.open(tmp_path)
+    wal.append_entries([("a", 1, 1, b"1")])
+    wal.attach_group("a", lambda: GroupImage(entries=[(1, 1, b"1")]))
+    descriptors = len(os.listdir("/proc/self/fd"))
+
+    def refuse(*_arguments: object, **_options: object) -> int:
+        raise OSError(refusal, os.strerror(refusal))
+
+    with monkeypatch.context() as patched, contextlib.suppress(KafkaStorageError):
+        patched.setattr(os, step, refuse)
+        wal.checkpoint()
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    kept = [(1, 1, b"1")]
+    with contextlib.suppress(KafkaStorageError):  # it may be out of use: what it takes must last
+        wal.append_entries([("a", 2, 1, b"2")])
+        kept.append((2, 1, b"2"))
+    assert entries_of(reopen(wal), "a") == kept
+
+
+def test_a_checkpoint_waits_where_no_descriptor_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wal = RaftWal.open(tmp_path)
+    wal.append_entries([("a", 1, 1, b"1")])
+    opened = os.open
+    left = [1]
+
+    def open_few(*arguments: Any, **options: Any) -> int:
+        if not left[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        left[0] -= 1
+        return opened(*arguments, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", open_few)
         wal.checkpoint()
     wal.append_entries([("a", 2, 1, b"2")])
     assert entries_of(reopen(wal), "a") == [(1, 1, b"1"), (2, 1, b"2")]
