@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from ..core.clock import Clock
 from .errors import NotLeaderOrFollowerError, StaleBrokerEpochError
 from .follower_state import NEVER_MS, UNKNOWN_OFFSET, FollowerState
-from .isr import grown_isr, maximal_isr, may_join_isr, shrunk_isr
+from .isr import grown_isr, is_under_min_isr, maximal_isr, may_join_isr, shrunk_isr
 from .partition_state import AlterIsr, IsrMember, Outcome, PartitionCommand, PartitionState
 
 ISR_RETRY_MS = 500
@@ -58,6 +58,7 @@ class Followers:
         "_incarnation_of",
         "_is_complete",
         "_leader_epoch",
+        "_min_in_sync",
         "_on_counted",
         "_pending",
         "_retry_ms",
@@ -74,8 +75,10 @@ class Followers:
         epoch_start_offset: int,
         incarnation_of: Callable[[int], int | None],
         clock: Clock,
+        min_in_sync: Callable[[], int],
         on_counted: Callable[[], None],
     ) -> None:
+        """`min_in_sync` gives the topic's min.insync.replicas."""
         self.epoch_start_offset = epoch_start_offset
         self.members: frozenset[IsrMember] = frozenset()
         self.counted_ids: frozenset[int] = frozenset()
@@ -83,6 +86,7 @@ class Followers:
         self._broker_id = broker_id
         self._incarnation_of = incarnation_of
         self._clock = clock
+        self._min_in_sync = min_in_sync
         self._on_counted = on_counted
         self._leader_epoch = group.state.leader_epoch
         self._pending: AlterIsr | None = None
@@ -176,7 +180,8 @@ class Followers:
 
     def review(self, *, leader_end: int, high_watermark: int, now_ms: int, max_lag_ms: int) -> None:
         """Ask for the isr that should be: without who is gone, restarted or lags, else with who is
-        in sync by now, though it need not say so again; ask again where that failed."""
+        in sync by now, though it need not say so again; ask again where that failed.  Ask also for
+        an elr to be empty that is needed no more."""
         if self._pending is not None:
             if self._retry_ms is not None and now_ms >= self._retry_ms:
                 self._ask_for(self._pending)
@@ -203,8 +208,18 @@ class Followers:
             for follower in self._by_id.values():
                 if self._may_join(follower, high_watermark) and not lags(follower):
                     wanted = grown_isr(wanted, (follower.broker_id, follower.incarnation))
-        if wanted != isr:
+        if wanted != isr or self._has_idle_elr():
             self._alter_isr(wanted)
+
+    def _has_idle_elr(self) -> bool:
+        """Whether an elr stands, and holds back the high watermark, where enough are in sync: what
+        min.insync.replicas asks for was lowered."""
+        state = self._group.state
+        return bool(state.elr) and not is_under_min_isr(
+            isr_size=len(state.isr),
+            min_insync_replicas=self._min_in_sync(),
+            replica_count=len(state.replicas),
+        )
 
     def _are_all_in_sync(self, leader_end: int, now_ms: int, max_lag_ms: int) -> bool:
         """Whether the isr has every replica and keeps it."""
@@ -230,11 +245,23 @@ class Followers:
         )
 
     def _alter_isr(self, isr: tuple[IsrMember, ...]) -> None:
-        command = AlterIsr(self._group.state.partition_epoch, self._leader_epoch, isr)
+        state = self._group.state
+        command = AlterIsr(
+            state.partition_epoch, self._leader_epoch, isr, self._min_in_sync(), self._unfit()
+        )
         self._pending = command
         self.take_state()
         self._on_counted()
         self._ask_for(command)
+
+    def _unfit(self) -> tuple[int, ...]:
+        """Who restarted since it was in sync, so that it may have lost records; see AlterIsr."""
+        state = self._group.state
+        return tuple(
+            broker_id
+            for broker_id, incarnation in (*state.isr, *state.elr)
+            if self._incarnation_of(broker_id) not in (None, incarnation)
+        )
 
     def _ask_for(self, command: AlterIsr) -> None:
         self._retry_ms = None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from ..core.log_config import LogConfig
 from .cluster_commands import FinishReassignment
 from .cluster_group import ClusterGroup
 from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, ReplicationError
@@ -50,9 +51,8 @@ class GroupSeats:
     """See the module.
 
     `on_changed(seat)` is called after each new state, `on_left(seat)` when this broker votes no
-    more; `allows_unclean(topic)`: whether it may lose records to be led.  `on_state(base_id)` is
-    told of each new state that is known here, whoever votes, and when the topic is gone; set before
-    `connect`.
+    more; `config_of` gives a topic's settings, None where they are invalid.  `on_state(base_id)`: a
+    new state is known here, whoever votes, or the topic is gone; set before `connect`.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class GroupSeats:
         cluster_group: ClusterGroup,
         on_changed: Callable[[Seat], None],
         on_left: Callable[[Seat], None],
-        allows_unclean: Callable[[str], bool],
+        config_of: Callable[[TopicImage], LogConfig | None],
     ) -> None:
         self.broker_id = broker_id
         self.incarnation = incarnation
@@ -80,7 +80,7 @@ class GroupSeats:
         self._cluster_group = cluster_group
         self._on_changed = on_changed
         self._on_left = on_left
-        self._allows_unclean = allows_unclean
+        self._config_of = config_of
         self._runtime: Runtime | None = None
         self._schedule: Schedule | None = None
         self._seats: dict[str, Seat] = {}
@@ -427,7 +427,7 @@ class GroupSeats:
             self._follow_seal(seat, group.state)
 
     def _view(self, topic: TopicImage, index: int) -> ControllerView:
-        news, target = self.news, topic.targets.get(index, ())
+        news, target, config = self.news, topic.targets.get(index, ()), self._config_of(topic)
         assert news is not None
         base_id = partition_group_id(topic.topic_id, index)
         reports = dict(news.reports_of(base_id))
@@ -442,7 +442,8 @@ class GroupSeats:
             lost=self.offline.lost.brokers_of(base_id),
             full=self.offline.full.brokers_of(base_id),
             reports=reports,
-            allows_unclean=self._allows_unclean(topic.name),
+            allows_unclean=config is not None and config.unclean_leader_election_enable,
+            min_in_sync=0 if config is None else config.min_insync_replicas,
             is_balance_due=self._is_balance_due,
             target=target,
             is_called_off=target == topic.assignments[index],

@@ -3,8 +3,8 @@
 A leader from which a majority of its voters is gone cannot know whether they have elected another
 one.  It answers that it does not lead, so that clients look for the other at once; nothing that was
 acknowledged rests on it, since a leader without them can neither commit nor shrink its isr.  Where
-it alone is in the isr nobody else can be elected, and where the voters that are gone are no
-majority of their own, as with two voters, neither: then it leads on.
+it alone is in the isr, and nobody in the elr, nobody else can be elected, and where the voters that
+are gone are no majority of their own, as with two voters, neither: then it leads on.
 """
 
 from collections.abc import Callable, Collection
@@ -18,7 +18,7 @@ GRACE_MS = 200
 
 def is_cut_off(state: PartitionState, reachable: Collection[int]) -> bool:
     """Whether the leader, which reaches only these, may have been replaced by the others."""
-    if len(state.isr) < 2:
+    if len(state.isr) + len(state.elr) < 2:
         return False
     gone = sum(1 for broker_id in state.voters if broker_id not in reachable)
     return gone > len(state.voters) // 2

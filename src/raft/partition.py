@@ -368,30 +368,19 @@ class Partition(Replica):
         self._append_waiters.wake_all()
 
     def _commit_with_followers(self) -> None:
-        """Move the high watermark to where the leader and all that count have come.
-
-        Not below min.insync.replicas (KIP-966): what is committed survives that many replicas.
-        """
+        """Move the high watermark to where the leader and all that count have come."""
         followers, log = self._followers, self.log
-        if followers is None or log is None or self._is_under_min_isr:
+        if followers is None or log is None or self._is_held_back:
             return
         own_end = log.log_end_offset
         if self._may_flush and log.needs_flush_before_ack:
             own_end = min(own_end, log.recovery_point)
         self.advance_high_watermark(followers.smallest_end(own_end))
 
-    @property
-    def awaits_own_sync(self) -> bool:
-        """Whether only a sync of this broker's own log keeps the end of it from being committed."""
-        log = self.log
-        if log is None or not self.is_leader or not self._commits_alone:
-            return False
-        return self.high_watermark < log.log_end_offset
-
     def _count_who_commits(self) -> None:
         """Work out whether an append is committed by this broker alone."""
         followers = self._followers
-        commits_alone = not self._is_under_min_isr and (
+        commits_alone = not self._is_held_back and (
             followers is None or followers.counted_ids == {self.broker_id}
         )
         if commits_alone != self._commits_alone:
@@ -506,7 +495,7 @@ class Partition(Replica):
             self._followers.take_state()
         elif self.is_leader and state.replicas != (self.broker_id,):
             self._followers = self._meet_followers()
-        self.config_changed()
+        self._weigh()
         if was_leader and not self.is_leader:
             self._offset_waiters.fail_all(self._why_not_leader())
         self._look_at_low_watermark()
@@ -531,11 +520,25 @@ class Partition(Replica):
             epoch_start_offset=self._usable_log().log_end_offset,
             incarnation_of=self._incarnation_of,
             clock=self._clock,
-            on_counted=self.config_changed,
+            min_in_sync=self._min_in_sync,
+            on_counted=self._weigh,
         )
 
+    def _min_in_sync(self) -> int:
+        return self._usable_log().config.min_insync_replicas
+
     def config_changed(self) -> None:
-        """The topic's settings, the isr or the role changed."""
+        """The topic's settings changed."""
+        self._weigh()
+        self.review_isr(self._clock.monotonic_ms())
+
+    def _weigh(self) -> None:
+        """Work out what may be committed: the topic's settings, the isr or the role changed.
+
+        Nothing is committed below min.insync.replicas (KIP-966), as what is committed is to survive
+        with that many replicas; nor while there is an elr, whose members hold what is committed so
+        far: where enough are in sync the leader asks for it to be empty first.
+        """
         log = self.log
         if log is None or not self.is_leader:
             return
@@ -543,9 +546,10 @@ class Partition(Replica):
         was_under_min_isr = self._is_under_min_isr
         self._is_under_min_isr = is_under_min_isr(
             isr_size=len(state.isr),
-            min_insync_replicas=log.config.min_insync_replicas,
+            min_insync_replicas=self._min_in_sync(),
             replica_count=len(state.replicas),
         )
+        self._is_held_back = self._is_under_min_isr or bool(state.elr)
         self._may_flush = log.config.flush_messages < LONG_MAX
         self._count_who_commits()
         if self._is_under_min_isr and not was_under_min_isr and self._offset_waiters.heap:
@@ -587,10 +591,6 @@ class Partition(Replica):
         self._wake_fetches()
         if had_role and self.on_role_changed is not None:
             self.on_role_changed(self)
-
-    def _wake_fetches(self) -> None:
-        self._fetch_waiters.wake_all()
-        self._append_waiters.wake_all()
 
 
 def _leave_to_log(_error: BaseException) -> None:

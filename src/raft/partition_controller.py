@@ -7,17 +7,20 @@ nothing.  A replica whose log its broker cannot serve (`offline`) is not there. 
     1  a leader is missing         elect an in-sync replica of this very incarnation, replicas in
                                    their order; a broker that is stopping, or whose disk is full,
                                    only if it leads already, or no other is there
-    2  none is there               of the in-sync brokers that restarted, the one with the largest
+    2  none is there               elect one of the elr, of this very incarnation
+    3  nor any of those            of isr and elr members that restarted, the one with the largest
                                    (leader epoch, log end): at once among those that kept their page
                                    cache, else once all of them have reported
-    3  none of those is there      where the topic allows to lose records: any replica, one whose
+    4  none of those is there      where the topic allows to lose records: any replica, one whose
                                    log has lost records itself only where no other is there
-    4  a follower restarted or stops, or its log is offline
-                                   take it out of the isr; who is gone, the leader asks out
-    5  a voter lost its log, left the cluster, or one more is to be had: a new generation
-    6  a move is wanted            add the new replicas; once they are in sync, drop the old ones;
+    5  a follower restarted or stops, or its log is offline
+                                   take it out of the isr; who is gone, the leader asks out.  Out of
+                                   the elr too, if it restarted (as in Kafka) or is offline: what it
+                                   did not flush may be gone, and it comes back by catching up
+    6  a voter lost its log, left the cluster, or one more is to be had: a new generation
+    7  a move is wanted            add the new replicas; once they are in sync, drop the old ones;
                                    called off: drop the new ones again
-    7  the preferred leader is fit, and it is time to balance: elect it
+    8  the preferred leader is fit, and it is time to balance: elect it
 """
 
 from collections.abc import Collection, Mapping
@@ -78,6 +81,10 @@ class ControllerView:
     """Those whose disk has no room: they lead only where nobody else in sync can."""
     reports: Mapping[int, LogReport] = field(default_factory=dict)
     allows_unclean: bool = False
+    is_by_hand: bool = False
+    """Whether a person asks, who waits for nobody that might come back with more."""
+    min_in_sync: int = 0
+    """The topic's min.insync.replicas; 0: not known."""
     is_balance_due: bool = False
     target: tuple[int, ...] = ()
     is_called_off: bool = False
@@ -109,7 +116,7 @@ def election_by_hand(
     None where that one is not fit; see `is_needed_by_hand` first.
     """
     if is_unclean:
-        return _elect_someone(state, replace(view, allows_unclean=True))
+        return _elect_someone(state, replace(view, allows_unclean=True, is_by_hand=True))
     return _prefer(state, replace(view, is_balance_due=True))
 
 
@@ -197,6 +204,20 @@ def _elect(
         min_leader_epoch=epoch,
         session=broker.session,
         lost=tuple(lost) if kind == ElectKind.CLEAN else (),
+        min_in_sync=view.min_in_sync,
+        unfit=_unfit(state, view),
+    )
+
+
+def _unfit(state: PartitionState, view: ControllerView) -> tuple[int, ...]:
+    """Who may have lost records since it was in sync, where that matters to the elr."""
+    if view.min_in_sync < 2 and not state.elr:
+        return ()
+    return tuple(
+        broker_id
+        for broker_id, incarnation in (*state.isr, *state.elr)
+        if broker_id in view.offline
+        or (broker_id in view.live and view.live[broker_id].incarnation != incarnation)
     )
 
 
@@ -213,13 +234,14 @@ def _elect_someone(state: PartitionState, view: ControllerView) -> Elect | None:
         return _elect(state, view, staying[0])
     if is_led(state, view):
         return None
-    if fit:
-        return _elect(state, view, fit[0])
+    eligible = fit or [each for each in present if (each.broker_id, each.incarnation) in state.elr]
+    if eligible:
+        return _elect(state, view, eligible[0])
     return _elect_restarted(state, view) or _elect_unclean(state, view, present)
 
 
 def _elect_restarted(state: PartitionState, view: ControllerView) -> Elect | None:
-    held_all = {member[0] for member in state.isr} | set(state.elr)
+    held_all = {member[0] for member in (*state.isr, *state.elr)}
     reported = {
         broker_id: view.reports[broker_id]
         for broker_id in held_all
@@ -241,8 +263,9 @@ def _elect_restarted(state: PartitionState, view: ControllerView) -> Elect | Non
 def _elect_unclean(
     state: PartitionState, view: ControllerView, present: list[LiveBroker]
 ) -> Elect | None:
-    held_all = {member[0] for member in state.isr} | set(state.elr)
-    if not view.allows_unclean or any(broker.broker_id in held_all for broker in present):
+    in_sync = {member[0] for member in state.isr}
+    is_awaited = any(broker.broker_id in in_sync for broker in present) and not view.is_by_hand
+    if not view.allows_unclean or is_awaited:
         return None
     if not present:
         return _elect_lost(state, view)
@@ -267,9 +290,14 @@ def _elect_lost(state: PartitionState, view: ControllerView) -> Elect | None:
 
 def _drop_followers(state: PartitionState, view: ControllerView) -> AlterIsr | None:
     kept = tuple(member for member in state.isr if not _is_lost(member, state, view))
-    if kept == state.isr or not any(member[0] == state.leader for member in kept):
+    unfit = _unfit(state, view)
+    has_unfit = any(member[0] in unfit for member in state.elr)
+    if kept == state.isr and not has_unfit:
         return None
-    return AlterIsr(state.partition_epoch, state.leader_epoch, kept)
+    if not any(member[0] == state.leader for member in kept):
+        return None
+    epochs = state.partition_epoch, state.leader_epoch
+    return AlterIsr(*epochs, kept, view.min_in_sync, unfit)
 
 
 def _is_lost(member: IsrMember, state: PartitionState, view: ControllerView) -> bool:

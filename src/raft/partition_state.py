@@ -11,6 +11,15 @@ partition_epoch that its proposer saw; every accepted one raises it by one.
       4  Form      expected_partition_epoch, replicas, voters
       5  Elect     the same, then session, lost
       6  Reassign  the same, then wal_ids
+      7  Elect     the same as 5, then min_in_sync, unfit
+      8  AlterIsr  the same, then min_in_sync, unfit
+
+The eligible leader replicas (elr, KIP-966) are worked out here, so that no proposer can place
+anyone.  Where a change leaves fewer in the isr than min.insync.replicas asks for, whoever was in
+isr or elr and is not in the new isr makes up the elr; where enough are left, it is empty.  No
+leader commits anything while an elr stands, whatever it takes min.insync.replicas to be (that is
+decided elsewhere, and each broker hears of it in its own time): so each of them holds what is
+committed, in the incarnation in which it was in sync, and may lead without a loss.
 """
 
 from dataclasses import dataclass, replace
@@ -29,7 +38,8 @@ from .packed_fields import (
 )
 
 NO_LEADER = -1
-_SNAPSHOT_TAG = 2
+_SNAPSHOT_TAG = 3
+_SECOND_SNAPSHOT_TAG = 2  # the elr was of broker ids, and always empty
 _FIRST_SNAPSHOT_TAG = 1  # before partitions had more than one voter
 
 IsrMember = tuple[int, int]
@@ -40,9 +50,9 @@ class ElectKind(IntEnum):
     """By which right a broker is to lead."""
 
     CLEAN = 0
-    """It is in the isr with this very incarnation."""
+    """It is in the isr, or in the elr, with this very incarnation."""
     RESTARTED = 1
-    """Every isr member restarted; this one, known by id, has the largest (epoch, log end)."""
+    """All of isr and elr restarted; this one, known by id, has the largest (epoch, log end)."""
     UNCLEAN = 2
     """Any replica, because the topic allows to lose records; sets `is_recovering`."""
 
@@ -66,6 +76,7 @@ class Elect:
 
     `session` is the life of its process that was elected: a later one must be elected anew.
     `lost` are brokers that leave the isr with this, so that the new leader waits for none of them.
+    `min_in_sync`, `unfit`: see AlterIsr.
     """
 
     expected_partition_epoch: int
@@ -75,15 +86,23 @@ class Elect:
     min_leader_epoch: int = 0
     session: int = 0
     lost: tuple[int, ...] = ()
+    min_in_sync: int = 0
+    unfit: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class AlterIsr:
-    """The leader of `leader_epoch` asks for another isr."""
+    """The leader of `leader_epoch` asks for another isr.
+
+    `min_in_sync` is the topic's min.insync.replicas as the proposer knows it; 0: it does not, and
+    nobody enters the elr.  `unfit` are brokers that may have lost records since they were in sync.
+    """
 
     expected_partition_epoch: int
     leader_epoch: int
     isr: tuple[IsrMember, ...]
+    min_in_sync: int = 0
+    unfit: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +132,7 @@ PartitionCommand = Elect | AlterIsr | Reassign | Form
 
 @dataclass(frozen=True, slots=True)
 class PartitionState:
-    """See the module.  `elr` are former isr members that still hold all committed records.
+    """See the module.  `elr`: in the order of their ids.
 
     `wal_ids` are the voters' write-ahead logs, in the voters' order: who lost its log, votes no
     more.
@@ -125,7 +144,7 @@ class PartitionState:
     leader_epoch: int = -1
     partition_epoch: int = 0
     isr: tuple[IsrMember, ...] = ()
-    elr: tuple[int, ...] = ()
+    elr: tuple[IsrMember, ...] = ()
     is_recovering: bool = False
     leader_session: int = 0
     generation: int = 0
@@ -160,12 +179,12 @@ class PartitionState:
         member = (command.leader, command.incarnation)
         if command.leader not in self.replicas:
             return self, Outcome.NOT_A_REPLICA
-        if command.kind == ElectKind.CLEAN and member not in self.isr:
+        if command.kind == ElectKind.CLEAN and member not in (*self.isr, *self.elr):
             return self, Outcome.NOT_ELIGIBLE
         if command.kind == ElectKind.RESTARTED and not self._held_all(command.leader):
             return self, Outcome.NOT_ELIGIBLE
         isr: tuple[IsrMember, ...] = (member,)
-        if command.kind == ElectKind.CLEAN:
+        if member in self.isr and command.kind == ElectKind.CLEAN:
             isr = tuple(m for m in self.isr if m == member or m[0] not in command.lost)
         elected = replace(
             self,
@@ -173,7 +192,7 @@ class PartitionState:
             leader_epoch=max(self.leader_epoch + 1, command.min_leader_epoch),
             partition_epoch=self.partition_epoch + 1,
             isr=isr,
-            elr=self.elr if command.kind == ElectKind.CLEAN else (),
+            elr=() if command.kind == ElectKind.UNCLEAN else self._elr_beside(isr, command),
             is_recovering=command.kind == ElectKind.UNCLEAN,
             leader_session=command.session,
         )
@@ -183,7 +202,19 @@ class PartitionState:
         """Whether this broker was in sync, by id alone; an unused partition has no isr yet."""
         if not self.isr:
             return True
-        return broker_id in self.elr or any(member[0] == broker_id for member in self.isr)
+        return any(member[0] == broker_id for member in (*self.isr, *self.elr))
+
+    def _elr_beside(
+        self, isr: tuple[IsrMember, ...], command: Elect | AlterIsr
+    ) -> tuple[IsrMember, ...]:
+        """Who holds all that is committed besides `isr`, and has to be remembered; see above."""
+        former = self.elr
+        if command.min_in_sync > 0:
+            if len(isr) >= min(command.min_in_sync, len(self.replicas)):
+                return ()
+            former = (*self.elr, *self.isr)
+        others = {*self.replicas} - {*command.unfit} - {broker_id for broker_id, _ in isr}
+        return tuple(sorted(member for member in former if member[0] in others))
 
     def _alter_isr(self, command: AlterIsr) -> tuple["PartitionState", Outcome]:
         if command.leader_epoch != self.leader_epoch:
@@ -196,7 +227,7 @@ class PartitionState:
         altered = replace(
             self,
             isr=command.isr,
-            elr=tuple(broker_id for broker_id in self.elr if broker_id not in members),
+            elr=self._elr_beside(command.isr, command),
             is_recovering=False,
             partition_epoch=self.partition_epoch + 1,
         )
@@ -214,7 +245,7 @@ class PartitionState:
             generation=self.generation + 1,
             leader=self.leader if self.leader in command.replicas else NO_LEADER,
             isr=isr,
-            elr=tuple(broker_id for broker_id in self.elr if broker_id in command.replicas),
+            elr=tuple(member for member in self.elr if member[0] in command.replicas),
             partition_epoch=self.partition_epoch + 1,
         )
         return reassigned, Outcome.APPLIED
@@ -250,10 +281,21 @@ class PartitionState:
 
 _IDS = tuple_of(read_int)
 _ISR = tuple_of(record_of(read_int, read_int))
-_FIRST_READERS = (_IDS, _IDS, read_int, read_int, read_int, _ISR, _IDS, read_bool)
+_LATER_READERS = (read_int, read_int, _IDS)
+
+
+def _read_no_elr(value: object) -> tuple[IsrMember, ...]:
+    """The elr before its members had incarnations: nobody ever entered it."""
+    if _IDS(value):
+        raise CorruptCommandError(f"an elr without incarnations: {value!r:.60}")
+    return ()
+
+
+_FIRST_READERS = (_IDS, _IDS, read_int, read_int, read_int, _ISR, _read_no_elr, read_bool)
 _SNAPSHOT_READERS: dict[int, tuple[FieldReader, ...]] = {
     _FIRST_SNAPSHOT_TAG: _FIRST_READERS,
-    _SNAPSHOT_TAG: (*_FIRST_READERS, read_int, read_int, _IDS),
+    _SECOND_SNAPSHOT_TAG: (*_FIRST_READERS, *_LATER_READERS),
+    _SNAPSHOT_TAG: (*_FIRST_READERS[:6], _ISR, read_bool, *_LATER_READERS),
 }
 
 
@@ -264,25 +306,27 @@ def _read_kind(value: object) -> ElectKind:
         raise CorruptCommandError(f"unknown kind of election {value!r}") from error
 
 
+_ELECT = (read_int, read_int, read_int, _read_kind, read_int)
 _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
-    1: (Elect, (read_int, read_int, read_int, _read_kind, read_int)),
+    1: (Elect, _ELECT),
     2: (AlterIsr, (read_int, read_int, _ISR)),
     3: (Reassign, (read_int, _IDS, _IDS)),
     4: (Form, (read_int, _IDS, _IDS)),
-    5: (Elect, (read_int, read_int, read_int, _read_kind, read_int, read_int, _IDS)),
+    5: (Elect, (*_ELECT, read_int, _IDS)),
     6: (Reassign, (read_int, _IDS, _IDS, _IDS)),
+    7: (Elect, (*_ELECT, read_int, _IDS, read_int, _IDS)),
+    8: (AlterIsr, (read_int, read_int, _ISR, read_int, _IDS)),
 }
 
 
 def encode_partition_command(command: PartitionCommand) -> bytes:
     """The bytes that `decode_partition_command` turns back into an equal command."""
     match command:
-        case Elect(expected, leader, incarnation, kind, min_leader_epoch, session, lost):
-            return pack_fields(
-                5, (expected, leader, incarnation, int(kind), min_leader_epoch, session, lost)
-            )
-        case AlterIsr(expected, leader_epoch, isr):
-            return pack_fields(2, (expected, leader_epoch, isr))
+        case Elect():
+            fields = [getattr(command, name) for name in Elect.__slots__]
+            return pack_fields(7, [int(f) if isinstance(f, ElectKind) else f for f in fields])
+        case AlterIsr(expected, leader_epoch, isr, min_in_sync, unfit):
+            return pack_fields(8, (expected, leader_epoch, isr, min_in_sync, unfit))
         case Reassign(expected, replicas, voters, wal_ids):
             return pack_fields(6, (expected, replicas, voters, wal_ids))
         case Form(expected, replicas, voters):

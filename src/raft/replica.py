@@ -37,6 +37,7 @@ class Replica:
         "_group",
         "_incarnation_of",
         "_is_deleted",
+        "_is_held_back",
         "_is_under_min_isr",
         "_low_watermark_waiters",
         "_may_flush",
@@ -91,6 +92,7 @@ class Replica:
         self._followers: Followers | None = None  # of a leader whose partition has several copies
         self._is_deleted = False
         self._is_under_min_isr = False
+        self._is_held_back = False  # nothing more is committed for now: see `Partition._weigh`
         self._may_flush = False
         self._commits_alone = False
         self._offset_waiters = OffsetWaiters()
@@ -149,6 +151,14 @@ class Replica:
     def log_end_offset(self) -> int:
         return self._usable_log().log_end_offset
 
+    @property
+    def awaits_own_sync(self) -> bool:
+        """Whether only a sync of this broker's own log keeps the end of it from being committed."""
+        log = self.log
+        if log is None or not self.is_leader or not self._commits_alone:
+            return False
+        return self.high_watermark < log.log_end_offset
+
     # -- waiting
 
     def wait_for_high_watermark(self, offset: int, on_passed: OnPassed) -> Waiter:
@@ -172,6 +182,10 @@ class Replica:
         """As `add_fetch_waiter` for a follower, who may read what is not committed yet."""
         waiters = self._fetch_waiters if self._commits_alone else self._append_waiters
         return waiters.add_waiter(on_available)
+
+    def _wake_fetches(self) -> None:
+        self._fetch_waiters.wake_all()
+        self._append_waiters.wake_all()
 
     def advance_high_watermark(self, offset: int) -> None:
         """Every replica that counts has all before `offset`; an older `offset` is ignored."""

@@ -115,7 +115,7 @@ class ReplicaManager:
             cluster_group=cluster_group,
             on_changed=self._seat_changed,
             on_left=self._seat_left,
-            allows_unclean=self._allows_unclean,
+            config_of=self._topic_config,
         )
         self._strays = StrayLogs(broker_id, log_manager, cluster_group, self.seats, self.find)
         self._full_disks = FullDisks(self.seats.offline)
@@ -370,10 +370,8 @@ class ReplicaManager:
         if self.on_state_taken is not None:
             self.on_state_taken(partition)
 
-    def _allows_unclean(self, topic: str) -> bool:
-        image = self._cluster_group.state.topics.get(topic)
-        config = None if image is None else self._config_of(image)[0]
-        return config is not None and config.unclean_leader_election_enable
+    def _topic_config(self, topic: TopicImage) -> LogConfig | None:
+        return self._config_of(topic)[0]
 
     def _open_log(self, partition: Partition, config: LogConfig) -> None:
         try:

@@ -65,8 +65,8 @@ class Seat:
     def may_lose_log(self, broker_id: int, session: int) -> bool:
         """Whether the replica may begin anew, or shorter than it was, and harm nothing.
 
-        Not while it counts as in sync: it would be elected, or counted on, for records that it has
-        not.  So once another leads and took it out of the isr, or it was chosen to lead in this
+        Not while it is in isr or elr: it would be elected, or counted on, for records that it has
+        not.  So once another leads and took it out of both, or it was chosen to lead in this
         life although records are lost with it.  An old state of the journal's shows nothing.
         """
         state = self.group.state
@@ -76,7 +76,7 @@ class Seat:
             return False
         if state.leader == broker_id:
             return state.is_recovering and state.leader_session == session
-        return broker_id not in state.elr and all(each[0] != broker_id for each in state.isr)
+        return all(each[0] != broker_id for each in (*state.isr, *state.elr))
 
 
 def reports_to(

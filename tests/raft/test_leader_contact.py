@@ -1,6 +1,7 @@
 """When a leader stops serving because others may have elected another one (I8)."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -14,6 +15,12 @@ def state_of(voters: tuple[int, ...], isr: tuple[int, ...]) -> PartitionState:
     )
 
 
+def test_a_leader_alone_in_the_isr_may_be_replaced_out_of_the_elr() -> None:
+    alone = replace(state_of((1, 2, 3), (1,)), elr=((2, 7),))
+    assert is_cut_off(alone, {1})
+    assert not is_cut_off(alone, {1, 3})
+
+
 @pytest.mark.parametrize(
     ("voters", "isr", "reachable", "cut_off"),
     [
@@ -21,7 +28,7 @@ def state_of(voters: tuple[int, ...], isr: tuple[int, ...]) -> PartitionState:
         ((1, 2, 3), (1, 2, 3), {1, 2}, False),
         ((1, 2, 3), (1, 2, 3), {1}, True),
         ((1, 2, 3), (1, 2), {1}, True),
-        ((1, 2, 3), (1,), {1}, False),  # nobody else can be elected
+        ((1, 2, 3), (1,), {1}, False),  # nobody else can be elected: no elr
         ((1, 2), (1, 2), {1}, False),  # one voter is no majority of two
         ((1, 2, 3, 4, 5), (1, 2, 3, 4, 5), {1, 2, 3}, False),
         ((1, 2, 3, 4, 5), (1, 2, 3, 4, 5), {1, 2}, True),

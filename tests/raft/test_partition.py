@@ -373,6 +373,26 @@ def test_settings_replace_each_other_without_losing_the_role(lone: Lone) -> None
     assert lone.partition.is_leader
 
 
+def test_nothing_is_committed_while_there_is_an_elr(tmp_path: Path) -> None:
+    pair = Lone(tmp_path, config=LogConfig(min_insync_replicas=2), replicas=(0, 1))
+    pair.decide(AlterIsr(2, 4, ((0, 9), (1, 5)), 2))
+    pair.decide(AlterIsr(3, 4, ((0, 9),), 2))
+    assert pair.group.state.elr == ((1, 5),)
+    pair.partition.append_records(b"a", required_acks=1)
+    assert pair.partition.high_watermark == 0
+    assert pair.group.state.partition_epoch == 4
+    # The setting is lowered: the elr goes first, since who is in it has not what is committed then.
+    marks: list[tuple[int, int]] = []
+    pair.partition.on_committed = lambda: marks.append(
+        (len(pair.group.state.elr), pair.partition.high_watermark)
+    )
+    pair.log.update_config(replace(pair.log.config, min_insync_replicas=1))
+    pair.partition.config_changed()
+    pair.partition.state_changed()
+    assert pair.group.state.elr == ()
+    assert marks == [(0, 1)]
+
+
 def test_a_leader_of_several_copies_flushes_what_a_crash_left_unflushed(tmp_path: Path) -> None:
     led = Lone(tmp_path, config=FLUSHED, replicas=(0, 1))
     led.log.content = b"recovered"

@@ -1,6 +1,7 @@
 """What a partition's controller decides: one command at a time, safest first."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -151,6 +152,75 @@ def test_restarted_members_that_may_have_lost_records_wait_for_all() -> None:
     reports[0] = report(90, kept=False, incarnation=900, epoch=3)
     decision = next_decision(STATE, ControllerView(there, reports=reports))
     assert decision == Elect(7, 2, 902, ElectKind.RESTARTED, 5, 802)
+
+
+UNDER_MIN = replace(STATE, isr=((0, 100),), elr=((1, 101), (2, 102)))
+"""Broker 0 leads; the others left the isr, of a topic that asks for two."""
+
+
+def of_two(there: dict[int, LiveBroker], **fields: Any) -> ControllerView:
+    return ControllerView(there, min_in_sync=2, **fields)
+
+
+def test_an_eligible_replica_leads_where_nobody_of_the_isr_is_there() -> None:
+    decision = next_decision(UNDER_MIN, of_two(live(1, 2)))
+    assert decision == Elect(7, 1, 101, ElectKind.CLEAN, 0, 201, (0,), min_in_sync=2)
+    led, _ = UNDER_MIN.apply(decision)
+    assert (led.leader, led.isr, led.elr) == (1, ((1, 101),), ((0, 100), (2, 102)))
+
+
+def test_a_member_of_the_isr_goes_before_an_eligible_replica() -> None:
+    state = replace(UNDER_MIN, leader=NO_LEADER, isr=((2, 102),), elr=((0, 100), (1, 101)))
+    decision = next_decision(state, of_two(live(0, 1, 2)))
+    assert decision == Elect(7, 2, 102, ElectKind.CLEAN, 0, 202, min_in_sync=2)
+
+
+def test_an_eligible_replica_that_restarted_or_is_offline_does_not_lead() -> None:
+    assert next_decision(UNDER_MIN, of_two(live(1, restarted=(1,)))) is None
+    assert next_decision(UNDER_MIN, of_two(live(1), offline={1})) is None
+
+
+def test_a_leader_that_stops_is_replaced_out_of_the_elr_once_it_is_gone() -> None:
+    assert next_decision(UNDER_MIN, of_two(live(0, 1), stopping={0})) is None
+    decision = next_decision(UNDER_MIN, of_two(live(1), stopping={0}))
+    assert isinstance(decision, Elect)
+    assert decision.leader == 1
+
+
+def test_who_restarted_leaves_the_elr_while_another_leads() -> None:
+    decision = next_decision(UNDER_MIN, of_two(live(0, 1, restarted=(1,))))
+    assert decision == AlterIsr(7, 4, ((0, 100),), 2, (1,))
+    assert UNDER_MIN.apply(decision)[0].elr == ((2, 102),)
+    decision = next_decision(UNDER_MIN, of_two(live(0, 1), offline={1}))
+    assert decision == AlterIsr(7, 4, ((0, 100),), 2, (1,))
+
+
+def test_an_eligible_replica_that_restarted_with_its_page_cache_may_lead() -> None:
+    reports = {1: report(70, kept=True)}
+    decision = next_decision(UNDER_MIN, of_two(live(1, restarted=(1,)), reports=reports))
+    assert decision == Elect(7, 1, 901, ElectKind.RESTARTED, 5, 801, min_in_sync=2, unfit=(1,))
+    led, _ = UNDER_MIN.apply(decision)
+    assert (led.isr, led.elr) == (((1, 901),), ((0, 100), (2, 102)))
+
+
+def test_who_may_have_lost_records_waits_for_the_elr_too() -> None:
+    reports = {0: report(90, kept=False, incarnation=900)}
+    view = of_two(live(0, restarted=(0,)), reports=reports)
+    assert next_decision(UNDER_MIN, view) is None
+    # A person need not wait for who may never come back.
+    by_hand = election_by_hand(UNDER_MIN, view, is_unclean=True)
+    assert isinstance(by_hand, Elect)
+    assert (by_hand.leader, by_hand.kind) == (0, ElectKind.UNCLEAN)
+
+
+def test_an_unclean_election_waits_for_no_eligible_replica_that_cannot_lead() -> None:
+    view = of_two(live(1, restarted=(1,)), allows_unclean=True)
+    decision = next_decision(UNDER_MIN, view)
+    assert isinstance(decision, Elect)
+    assert (decision.leader, decision.kind) == (1, ElectKind.UNCLEAN)
+    clean = next_decision(UNDER_MIN, of_two(live(1, 2, restarted=(1,)), allows_unclean=True))
+    assert isinstance(clean, Elect)
+    assert (clean.leader, clean.kind) == (2, ElectKind.CLEAN)
 
 
 def test_a_report_of_an_earlier_life_does_not_count() -> None:

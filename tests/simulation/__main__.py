@@ -8,6 +8,7 @@ python -m tests.simulation --only raft --seed 4711    one history again, with it
     early        groups whose brokers die between sending and writing; full disks
     replication  the replicas of one partition: isr, high watermark, truncation, lost tails
     brokers      whole brokers: moves of replicas, unclean elections, syncs that fail
+    eligible     whole brokers whose topics ask for two in sync or more: leaders out of the elr
     forgetful    whole brokers that restart and hear at first only of a leader that was replaced
 """
 
@@ -18,7 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from tests.simulation.broker_simulation import run_broker_history
+from tests.simulation.broker_simulation import run_broker_history, run_eligible_history
 from tests.simulation.early_leaders import run_early_history
 from tests.simulation.forgetful_restarts import run_forgetful_history
 from tests.simulation.raft_simulation import run_raft_history
@@ -31,6 +32,7 @@ SIMULATIONS: dict[str, Callable[[int], Counter[str]]] = {
     "early": run_early_history,
     "replication": run_replication_history,
     "brokers": run_broker_history,
+    "eligible": run_eligible_history,
     "forgetful": run_forgetful_history,
 }
 """name -> runs the history of a seed, raises what breaks it, gives counts of what happened."""

@@ -5,9 +5,11 @@
     LogsMatchByEpoch             two logs with a record of one epoch at one offset agree below it
     LogsMatchBelowHighWatermark  a replica's log holds what is committed, up to its high watermark
     IsrMembersHoldCommitted      the log of whoever is in sync reaches as far as what is committed
+    ElrMembersHoldCommitted      the log of an eligible leader replica has all that is committed
     CommittedRecordsSurvive      a new leader has every committed record
     StateMachineSafety           a partition epoch names the same state everywhere
-    ElectedFromIsr               who is elected was in sync, but where the topic allows any replica
+    ElectedFromIsr               who is elected was in isr or elr, but where the topic allows any
+                                 replica
     AcknowledgedIsSynced         flush.messages=1: what is acknowledged is on the disks of the isr
     NobodyComesBackDeposed       who was cut off leads on in no epoch that was over by then
     NothingLeavesUnsynced        a broker whose write-ahead log failed sends nothing more
@@ -36,6 +38,8 @@ class TopicInvariants:
         self.committed: list[Record] = []
         self.unclean_epoch = 0
         self.unclean_elections = 0
+        self.elr_elections = 0
+        self.elr_states = 0
         self._is_cut_due = False
         self._states: dict[int, PartitionState] = {}
         self._leaders: dict[int, int] = {}
@@ -45,6 +49,7 @@ class TopicInvariants:
         self._matched: dict[int, tuple[int, int]] = {}
         self._unchanged: dict[int, tuple[object, ...]] = {}
         self._survived: tuple[int, ...] = ()
+        self._held: dict[int, tuple[int, ...]] = {}
         self._over_when_cut_off: dict[int, int] = {}
 
     def fail(self, name: str, facts: str) -> None:
@@ -66,19 +71,22 @@ class TopicInvariants:
         is_new = state.partition_epoch not in self._states
         self.note_state(state)
         is_effective = command.expected_partition_epoch == state.partition_epoch - 1
+        self.elr_states += is_new and bool(state.elr)
         if isinstance(command, Elect) and is_new and is_effective and before is not None:
             self._check_election(command, before, state)
 
     def _check_election(
         self, command: Elect, before: PartitionState, after: PartitionState
     ) -> None:
-        in_sync = {broker_id for broker_id, _ in before.isr} | set(before.elr)
+        in_sync = {broker_id for broker_id, _ in (*before.isr, *before.elr)}
         if command.kind == ElectKind.UNCLEAN and self._topic == UNCLEAN:
             self.unclean_epoch = after.leader_epoch
             self.unclean_elections += 1
             self._is_cut_due = True
         elif after.leader not in in_sync or command.kind == ElectKind.UNCLEAN:
             self.fail("ElectedFromIsr", f"broker {after.leader} of {sorted(in_sync)}: {command}")
+        elif all(broker_id != after.leader for broker_id, _ in before.isr):
+            self.elr_elections += 1
 
     # -- after every event
 
@@ -92,6 +100,7 @@ class TopicInvariants:
             if partition.log is not None:
                 self._check_log(broker, partition)
         self._isr_members_hold_committed(replicas)
+        self._elr_members_hold_committed(replicas)
         self._committed_records_survive(replicas)
 
     def _check_return(self, broker: WholeBroker, partition: Partition) -> None:
@@ -192,6 +201,27 @@ class TopicInvariants:
                     f"broker {broker.broker_id} ends at {log.log_end_offset}, committed are "
                     f"{len(self.committed)}: {self.newest}",
                 )
+
+    def _elr_members_hold_committed(self, replicas: list[tuple[WholeBroker, Partition]]) -> None:
+        """Each could lead at once; the last few records tell a log that parted from the others'."""
+        known = len(self.committed)
+        for broker, partition in replicas:
+            is_member = (broker.broker_id, broker.incarnation) in self.newest.elr
+            log: Any = partition.log
+            if self._is_cut_due or not is_member or log is None:
+                continue
+            seen = (broker.session, log.latest_epoch, log.log_end_offset, known)
+            if seen == self._held.get(broker.broker_id):
+                continue
+            first = max(0, known - 5)
+            has_all = log.log_end_offset >= known
+            if not has_all or records_of(log, first, known) != self.committed[first:]:
+                self.fail(
+                    "ElrMembersHoldCommitted",
+                    f"broker {broker.broker_id} ends at {log.log_end_offset} and lacks some of "
+                    f"{known}: {self.newest}",
+                )
+            self._held[broker.broker_id] = seen
 
     def _committed_records_survive(self, replicas: list[tuple[WholeBroker, Partition]]) -> None:
         known = len(self.committed)

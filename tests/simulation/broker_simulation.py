@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from headrace.api.handlers.reassignments import _targets as targets_of
 from headrace.core.errors import HeadraceError
-from headrace.raft.cluster_commands import ReassignPartitions
+from headrace.raft.cluster_commands import RESOURCE_TOPIC, AlterConfigs, ReassignPartitions
 from headrace.raft.partition import Partition
 from tests.simulation.broker_invariants import BrokerInvariants
 from tests.simulation.history_folder import history_folder
@@ -32,16 +32,23 @@ from tests.simulation.whole_cluster import (
 STEPS = 400
 MAX_HEALING_ROUNDS = 1500
 MAX_LAG_MS = 400
+MIN_CHANGES = 1
+ACKS_1 = 0.2
 RECORDS_TOGETHER = 3
 """What a producer appends at a time, since most leaders that it finds cannot commit just then."""
 
 
 class BrokerHistory:
-    """Plays one seed; `cut_offs` is how often a leader loses all its links, of about 120 deeds."""
+    """Plays one seed; `cut_offs` is how often a leader loses all its links, of about 120 deeds.
 
-    def __init__(self, seed: int, folder: Path, *, cut_offs: int = 0) -> None:
+    `min_changes` is how often min.insync.replicas becomes another; both topics begin with 2 then,
+    and some records are appended with acks=1.
+    """
+
+    def __init__(self, seed: int, folder: Path, *, cut_offs: int = 0, min_changes: int = 0) -> None:
         self.random = random.Random(seed)
         self.cluster = WholeCluster(folder, seed, self.random)
+        self.cluster.asks_for_two = min_changes > 0
         self.counts: Counter[str] = Counter()
         self.acknowledged: dict[str, list[bytes]] = {name: [] for name in TOPIC_IDS}
         self._sent_count = 0
@@ -59,6 +66,7 @@ class BrokerHistory:
             (1, self._elect_by_hand),
             (1, self._break_a_disk),
             (cut_offs, self._cut_off_a_leader),
+            (min_changes, self._alter_min_in_sync),
         ]
 
     def play(self, steps: int = STEPS) -> None:
@@ -164,7 +172,10 @@ class BrokerHistory:
                     self.cluster.violation = self.cluster.violation or violation
 
         try:
-            broker.append(partition, value, note)
+            if self.cluster.asks_for_two and self.random.random() < ACKS_1:
+                broker.append_unseen(partition, value)
+            else:
+                broker.append(partition, value, note)
         except HeadraceError:
             self.counts["refused"] += 1  # refused is refused: nothing was promised
 
@@ -198,6 +209,14 @@ class BrokerHistory:
         target = [*kept, *added] or list(replicas)
         self.random.shuffle(target)
         return tuple(target[:3])
+
+    def _alter_min_in_sync(self) -> None:
+        """Brokers hear of it one after the other, and of the isr in another order."""
+        running = [b for b in self.cluster.running() if b.cluster_group.state.topics]
+        if running:
+            sets = {"min.insync.replicas": self.random.choice(("1", "2", "2", "3"))}
+            name = self.random.choice((CLEAN, UNCLEAN))
+            self.cluster.decisions.append(AlterConfigs(RESOURCE_TOPIC, name, sets))
 
     def _elect_by_hand(self) -> None:
         if not self.cluster.running():
@@ -386,15 +405,24 @@ class BrokerHistory:
         return "\n".join(lines)
 
 
-def run_broker_history(seed: int, steps: int = STEPS, *, cut_offs: int = 0) -> Counter[str]:
+def run_broker_history(
+    seed: int, steps: int = STEPS, *, cut_offs: int = 0, min_changes: int = 0
+) -> Counter[str]:
     """The history of one seed; raises InvariantBrokenError, gives counts of what happened."""
     with history_folder("brokers", seed) as folder:
-        history = BrokerHistory(seed, folder, cut_offs=cut_offs)
+        history = BrokerHistory(seed, folder, cut_offs=cut_offs, min_changes=min_changes)
         history.play(steps)
     counts = history.counts
     for name, topic in history.invariants.of_topic.items():
         counts["unclean elections"] += topic.unclean_elections
+        counts["elections from the elr"] += topic.elr_elections
+        counts["states with an elr"] += topic.elr_states
         counts["generations"] += topic.newest.generation
         counts["leader epochs"] += topic.newest.leader_epoch
         counts[f"committed, {name}"] += len(topic.committed)
     return counts
+
+
+def run_eligible_history(seed: int) -> Counter[str]:
+    """As `run_broker_history`, of topics that ask for two in sync, or three, or one after all."""
+    return run_broker_history(seed, min_changes=MIN_CHANGES)

@@ -8,6 +8,7 @@ applied waits until its loop takes it.  A step of the simulation lets one of the
 import heapq
 from collections import deque
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from pathlib import Path
@@ -163,7 +164,7 @@ class SimulatedBroker(FetchingBroker):
             self.cluster.folder / f"broker-{self.broker_id}",
             topic="clicks",
             partition=0,
-            config=CONFIG,
+            config=self.cluster.config,
             clock=self.cluster.clock,
             worker=InlineWorker(),
             is_clean=False,
@@ -268,6 +269,7 @@ class SimulatedBroker(FetchingBroker):
                 for each, broker in brokers.items()
                 if (each, broker.incarnation) not in self.group.state.isr
             },
+            min_in_sync=self.cluster.config.min_insync_replicas,
         )
         command = next_decision(self.group.state, view)
         if command is not None:
@@ -291,8 +293,16 @@ class SimulatedBroker(FetchingBroker):
 class ReplicationCluster:
     """Brokers 1 to 3; all in sync, and broker 1 is to lead."""
 
-    def __init__(self, folder: Path, seed: int, broker_ids: tuple[int, ...] = (1, 2, 3)) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        seed: int,
+        broker_ids: tuple[int, ...] = (1, 2, 3),
+        *,
+        min_in_sync: int = 1,
+    ) -> None:
         self.folder = folder
+        self.config = replace(CONFIG, min_insync_replicas=min_in_sync)
         self.clock = ManualClock(seed=seed)
         self.sessions = count(1)
         self.brokers = {each: SimulatedBroker(self, each) for each in broker_ids}

@@ -84,7 +84,8 @@ class Invariants:
         self._checked[life] = (max(start, end), broker.log.log_end_offset)
 
     def _isr_members_hold_committed(self, newest: PartitionState) -> None:
-        for broker_id, incarnation in newest.isr:
+        """Nor does anybody of the elr lack any of it."""
+        for broker_id, incarnation in (*newest.isr, *newest.elr):
             broker = self._cluster.brokers[broker_id]
             if not broker.is_running or broker.incarnation != incarnation:
                 continue

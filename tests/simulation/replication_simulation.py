@@ -29,7 +29,7 @@ class History:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.random = random.Random(seed)
-        self.cluster = ReplicationCluster(folder, seed)
+        self.cluster = ReplicationCluster(folder, seed, min_in_sync=1 if seed % 3 else 2)
         self.invariants = Invariants(self.cluster)
         self.acknowledged: list[bytes] = []
         self._sent_count = 0

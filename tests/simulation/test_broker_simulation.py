@@ -6,6 +6,9 @@ python -m tests.simulation --only brokers --seed 4711      one of them again
 
 import random
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +21,10 @@ from headrace.raft.leader_doubts import LeaderDoubts
 from headrace.raft.partition_group import PartitionGroup, partition_group_id
 from headrace.raft.partition_state import Elect, ElectKind, PartitionState
 from headrace.raft.raft_wal import RaftWal
+from headrace.raft.replica import Replica
 from headrace.raft.replica_manager import ReplicaManager
 from tests.simulation.broker_invariants import BrokerInvariants
-from tests.simulation.broker_simulation import run_broker_history
+from tests.simulation.broker_simulation import run_broker_history, run_eligible_history
 from tests.simulation.invariant_broken import InvariantBrokenError
 from tests.simulation.whole_cluster import CLEAN, TOPIC_IDS, WholeCluster
 
@@ -30,6 +34,8 @@ CANARY_SEEDS = 150
 CUT_OFF_SEEDS = 60
 CUT_OFFS = 2
 """In a few histories more leaders are cut off: else one in hundreds comes back deposed."""
+
+ELIGIBLE_SEEDS = 60
 
 ONCE_FAILED = (2208, 3815, 4386, 8874)
 """3815: an election and the end of its generation within one event.  The others: a broker restarts
@@ -57,6 +63,14 @@ def test_every_invariant_holds_where_leaders_are_often_cut_off() -> None:
         run_broker_history(seed, cut_offs=CUT_OFFS)
 
 
+def test_every_invariant_holds_where_leaders_come_out_of_the_elr() -> None:
+    counts: Counter[str] = Counter()
+    for seed in range(ELIGIBLE_SEEDS):
+        counts += run_eligible_history(seed)
+    assert counts["elections from the elr"] > 3, counts
+    assert counts["states with an elr"] > 20, counts
+
+
 @pytest.mark.parametrize("seed", ONCE_FAILED)
 def test_no_invariant_breaks_where_one_once_did(seed: int) -> None:
     run_broker_history(seed)
@@ -79,11 +93,11 @@ def test_what_a_broker_decides_alone_is_known_within_the_event(tmp_path: Path) -
     assert cluster.violation.name == "ElectedFromIsr"
 
 
-def first_violation(cut_offs: int) -> str:
+def first_violation(run: Callable[[int], object]) -> str:
     """The invariant that one of the first histories breaks."""
     for seed in range(CANARY_SEEDS):
         try:
-            run_broker_history(seed, cut_offs=cut_offs)
+            run(seed)
         except InvariantBrokenError as violation:
             return violation.name
         except Exception as noticed:
@@ -100,12 +114,13 @@ def sync_and_look_away(self: Any) -> bool:
 
 
 GROUP_HOST_SYNC = GroupHost.sync
+TOPIC_CONFIG: Any = ReplicaManager._topic_config
 
 RULES: dict[str, tuple[Any, str, Any, str]] = {
     "only a topic that allows it elects out of the isr": (
         ReplicaManager,
-        "_allows_unclean",
-        lambda self, topic: True,
+        "_topic_config",
+        lambda self, topic: replace(TOPIC_CONFIG(self, topic), unclean_leader_election_enable=True),
         "ElectedFromIsr",
     ),
     "what could not be persisted is not said": (
@@ -142,4 +157,20 @@ def test_the_checker_sees_that_a_rule_is_missing(
     target, name, without, invariant = RULES[rule]
     monkeypatch.setattr(target, name, without)
     cut_offs = CUT_OFFS if target is LeaderDoubts else 0
-    assert first_violation(cut_offs) == invariant
+    assert first_violation(partial(run_broker_history, cut_offs=cut_offs)) == invariant
+
+
+ELR_RULES: dict[str, Any] = {
+    "nothing is committed below min.insync.replicas": lambda self: False,
+    "nothing is committed while there is an elr": lambda self: self._is_under_min_isr,
+}
+
+
+@pytest.mark.parametrize("rule", ELR_RULES)
+def test_the_checker_sees_that_an_elr_does_not_hold_the_high_watermark_back(
+    rule: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_back = property(ELR_RULES[rule], lambda self, value: None)
+    monkeypatch.setattr(Replica, "_is_held_back", held_back)
+    found = first_violation(run_eligible_history)
+    assert found in ("ElrMembersHoldCommitted", "IsrMembersHoldCommitted")

@@ -374,7 +374,14 @@ class WholeBroker(FetchingBroker):
         self, partition: Partition, value: bytes, on_done: Callable[[BaseException | None], None]
     ) -> None:
         """One record with acks=all."""
+        info = partition.append_records(self._batch_of(value), required_acks=-1)
+        partition.wait_for_high_watermark(info.last_offset + 1, on_done)
+
+    def append_unseen(self, partition: Partition, value: bytes) -> None:
+        """One record with acks=1: also where too few are in sync, and then nobody may see it."""
+        partition.append_records(self._batch_of(value), required_acks=1)
+
+    def _batch_of(self, value: bytes) -> bytes:
         builder = BatchBuilder()
         builder.append_record(timestamp=self.cluster.clock.now_ms(), key=None, value=value)
-        info = partition.append_records(bytes(builder.build()), required_acks=-1)
-        partition.wait_for_high_watermark(info.last_offset + 1, on_done)
+        return bytes(builder.build())

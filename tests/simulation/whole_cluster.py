@@ -47,6 +47,7 @@ class WholeCluster:
         self.violation: InvariantBrokenError | None = None
         self.flushes = chance.random() < 0.5  # before it acknowledges
         self.copy_counts = (2, 3, 3)
+        self.asks_for_two = False  # in sync, of either topic
         dir_count = chance.choice((1, 2))
         self.brokers = {b: WholeBroker(self, b, dir_count=dir_count) for b in BROKER_IDS}
         self.queues: dict[tuple[int, int], deque[Message]] = {
@@ -65,6 +66,8 @@ class WholeCluster:
         common = {"flush.messages": "1"} if self.flushes else {}
         clean = {"min.insync.replicas": chance.choice(("1", "2")), **common}
         unclean = {"unclean.leader.election.enable": "true", **common}
+        if self.asks_for_two:
+            clean["min.insync.replicas"] = unclean["min.insync.replicas"] = "2"
         for name, configs in ((CLEAN, clean), (UNCLEAN, unclean)):
             replicas = tuple(chance.sample(BROKER_IDS, chance.choice(self.copy_counts)))
             self.decisions.append(

@@ -141,7 +141,7 @@ def _describe(broker: "Broker", topic: Body, start: int, limit: int) -> Body:
     partitions = []
     for partition in islice(topic["partitions"], start, start + limit):
         state = broker.partition_state(topic["name"], partition["partition_index"])
-        elr = [] if state is None else list(state.elr)
+        elr = [] if state is None else [broker_id for broker_id, _ in state.elr]
         told = {**partition, "eligible_leader_replicas": elr, "last_known_elr": []}
         partitions.append(told)
     return {
