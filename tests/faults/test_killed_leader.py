@@ -1,6 +1,7 @@
 """kill -9 of a leader, and a client that asks for the next one before the others can know."""
 
 import select
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,33 +57,72 @@ def leader_told(answer: dict[str, Any]) -> int:
     return leader
 
 
-def test_who_asks_before_the_broken_link_was_read_is_told_the_next_leader(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+class Stage:
+    """A broker in this process that clients ask, and a topic that one in its own process leads."""
+
+    def __init__(
+        self, asked: InProcessBroker, leader: BrokerProcess, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.node, self.leader = asked.broker, leader
+        self._asked = asked
+        asked.wait_until(lambda: self.node.live_broker_ids() == {0, 1, 2})
+        self.gate = Gate(asked, monkeypatch)
+        asked.run(self.node.create_topic(TOPIC, assignments=((LEADER, 0, 2),)))
+        asked.wait_until(self._is_led_and_in_sync)
+
+    def _is_led_and_in_sync(self) -> bool:
+        state = self.node.partition_state(TOPIC, 0)
+        return state is not None and state.leader == LEADER and len(state.isr) == 3
+
+    def tear_link(self) -> None:
+        """Neither broker goes; the leader, whose id is higher, dials again at once."""
+        runtime = self.node.runtime
+        assert runtime is not None
+        runtime._links.links[LEADER].sock.shutdown(socket.SHUT_RDWR)
+
+    def ask_and_wait(self, client: Requester) -> int:
+        """The id of a Metadata that is not answered."""
+        asking = client.send(METADATA, 9, ASKED)
+        waits = self.node.leader_waits
+        self._asked.wait_until(lambda: len(waits) == 1 or is_answered(client))
+        assert not is_answered(client)
+        return asking
+
+
+@pytest.fixture
+def stage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     monkeypatch.setattr("headrace.api.handlers.leader_wait.MAX_WAIT_MS", 60_000)
     with InProcessBroker(tmp_path / "0", config={"node.id": "0", **PATIENT}) as asked:
         joining = {"controller.quorum.bootstrap.servers": f"127.0.0.1:{asked.port}", **PATIENT}
         with (
             BrokerProcess(tmp_path / "1", config={"node.id": "1", **joining}) as leader,
             BrokerProcess(tmp_path / "2", config={"node.id": "2", **joining}),
-            Requester(asked.port) as client,
         ):
-            node = asked.broker
-            asked.wait_until(lambda: node.live_broker_ids() == {0, 1, 2})
-            gate = Gate(asked, monkeypatch)
-            asked.run(node.create_topic(TOPIC, assignments=((LEADER, 0, 2),)))
-            asked.wait_until(
-                lambda: (
-                    (state := node.partition_state(TOPIC, 0)) is not None
-                    and state.leader == LEADER
-                    and len(state.isr) == 3
-                )
-            )
-            assert leader_told(client.ask(METADATA, 9, ASKED)) == LEADER
-            assert len(node.leader_waits) == 0
-            with gate.closed():
-                leader.kill()
-                asking = client.send(METADATA, 9, ASKED)
-                asked.wait_until(lambda: len(node.leader_waits) == 1 or is_answered(client))
-                assert not is_answered(client)
-            assert leader_told(client.receive(METADATA, 9, asking)) in (0, 2)
+            yield Stage(asked, leader, monkeypatch)
+
+
+@pytest.fixture
+def client(stage: Stage) -> Iterator[Requester]:
+    with Requester(stage.node.advertised_listeners[0].port) as client:
+        assert leader_told(client.ask(METADATA, 9, ASKED)) == LEADER
+        yield client
+
+
+def test_who_asks_before_the_broken_link_was_read_is_told_the_next_leader(
+    stage: Stage, client: Requester
+) -> None:
+    with stage.gate.closed():
+        stage.leader.kill()
+        asking = stage.ask_and_wait(client)
+    assert leader_told(client.receive(METADATA, 9, asking)) in (0, 2)
+
+
+def test_who_asks_while_the_link_to_a_living_leader_is_torn_waits_until_it_is_back(
+    stage: Stage, client: Requester
+) -> None:
+    with stage.gate.closed():
+        stage.tear_link()
+        asking = stage.ask_and_wait(client)
+    assert leader_told(client.receive(METADATA, 9, asking)) >= 0
+    assert leader_told(client.ask(METADATA, 9, ASKED)) >= 0
+    assert len(stage.node.leader_waits) == 0
