@@ -4,10 +4,11 @@ Who loses a leader asks another broker for the next one in the same millisecond 
 broker's own link to it breaks.  Whether it has broken is asked of the kernel here, by the loop
 thread, while the Raft thread may still be about to read the end of it.
 
-    watch          the link counts from now on                          Raft thread
-    note_torn      its descriptor is about to be closed, and reused     Raft thread
-    forget         the runtime counts the broker among its peers no more     Raft thread
-    find_torn      who is torn: for the kernel, or by note_torn         any thread
+    watch          the link counts from now on                      Raft thread
+    note_torn      its descriptor is about to be closed, and reused Raft thread
+    forget         its broker is among the runtime's peers no more  Raft thread
+    close          all links are about to be closed                 no Raft thread is left
+    find_torn      who is torn: for the kernel, or by `note_torn`   any thread
 """
 
 import fcntl
@@ -22,7 +23,7 @@ to 128 KiB here."""
 
 
 class LinkSockets:
-    """See the module.  No descriptor is looked at once `note_torn` has returned."""
+    """See the module.  No descriptor is looked at once `note_torn` or `close` has returned."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -45,6 +46,13 @@ class LinkSockets:
     def forget(self, broker_id: int) -> None:
         with self._lock:
             self._torn.discard(broker_id)
+
+    def close(self) -> None:
+        """This broker gives up all links: that tells nothing about the others."""
+        with self._lock:
+            self._torn.clear()
+            self._brokers.clear()
+            self._poll = select.poll()
 
     def find_torn(self) -> frozenset[int]:
         """One system call for all of them, which waits for nothing; none where there are none."""

@@ -175,8 +175,7 @@ class LinkTable:
                 link.last_heard_s += paused_s
 
     def close(self) -> None:
-        for link in self.links.values():
-            self._sockets.note_torn(link.peer.broker_id, link.fd)
+        self._sockets.close()
         for link in [*self.links.values(), *self._unproven]:
             link.close()
         for dial in self._dials:

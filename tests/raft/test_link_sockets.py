@@ -59,6 +59,17 @@ def test_a_link_that_is_given_up_is_torn_until_its_broker_counts_as_gone(pairs: 
     socket.socket(fileno=descriptor).close()
 
 
+def test_a_broker_that_gives_up_its_links_takes_nobody_for_torn(pairs: list[Pair]) -> None:
+    sockets = LinkSockets()
+    (own, peer), (torn, _) = pairs
+    sockets.watch(1, own.fileno())
+    sockets.watch(2, torn.fileno())
+    sockets.note_torn(2, torn.fileno())
+    peer.close()
+    sockets.close()
+    assert sockets.find_torn() == frozenset()
+
+
 def test_a_newer_link_of_the_same_broker_is_whole(pairs: list[Pair]) -> None:
     sockets = LinkSockets()
     (older, peer), (newer, _) = pairs
