@@ -56,7 +56,7 @@ class ClusterLink:
         self._sessions: dict[int, int] = {}
         self._fed: set[int] = set()
         self._asked: dict[int, tuple[int, OnDecided]] = {}
-        self._next_request_id = 1
+        self._next_request_id = runtime.session  # not those of an earlier life
         runtime.on_message(CHANNEL, self._receive)
 
     # -- as the Controller

@@ -4,6 +4,7 @@ A proposal asks this broker's own group, or the broker that is believed to be th
 and again while the answer is "not me", until its deadline, or until this broker's own copy of the
 group is closed: then the group has ended, and who proposes may ask the next generation.  Once it
 was handed to a broker whose link then fails, nobody knows what became of it: that is its answer.
+Who restarts numbers its proposals otherwise than before: an answer to its earlier life may come.
 """
 
 import logging
@@ -85,6 +86,7 @@ class ProposalRouter:
         send: Callable[[int, tuple[Any, ...]], bool],
         live_ids: Callable[[], Mapping[int, Any]],
         retry_s: float,
+        first_request_id: int,
     ) -> None:
         self._broker_id = broker_id
         self._find_group = find_group
@@ -94,7 +96,7 @@ class ProposalRouter:
         self._pending: dict[int, PendingProposal] = {}
         self._waiting: dict[int, PendingProposal] = {}
         self._hints: dict[str, int] = {}
-        self._next_id = 1
+        self._next_id = first_request_id
         self.next_check_s = float("inf")
 
     @property

@@ -96,7 +96,7 @@ class QuorumLink:
         self._clock = clock
         self._is_alone = is_alone
         self._asked: dict[int, tuple[int, OnDescribed]] = {}
-        self._next_request_id = 1
+        self._next_request_id = runtime.session  # not those of an earlier life
         runtime.on_message(CHANNEL, self._receive)
         runtime.on_peers_changed.append(self._peers_changed)
 

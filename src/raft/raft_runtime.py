@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..core.clock import Clock
 from ..core.errors import HeadraceError
-from .errors import CorruptFrameError, UnknownOutcomeError
+from .errors import UnknownOutcomeError
 from .group_contract import GroupMachine
 from .group_description import GroupDescription, RuntimeStatistics, describe_group
 from .group_host import GroupHost, OnApplied, OnRole, Outboxes
@@ -127,6 +127,7 @@ class RaftRuntime:
             send=self._host.send_message,
             live_ids=self.live_brokers,
             retry_s=self._timing.proposal_retry_s,
+            first_request_id=self.session,
         )
         seeds = SeedSender(
             broker_id=self.broker_id,
@@ -595,6 +596,3 @@ class RaftRuntime:
     def _tell_peers(self, peers: Peers) -> None:
         for callback in self.on_peers_changed:
             callback(peers)
-
-
-__all__ = ["CorruptFrameError", "GroupDescription", "RaftRuntime", "RuntimeStatistics"]

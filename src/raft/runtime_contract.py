@@ -45,6 +45,11 @@ class Runtime(Protocol):
     on_seed: Callable[[str, int, tuple[int, ...], bytes], None] | None
     on_peers_changed: list[Callable[[Mapping[int, Any]], None]]
 
+    @property
+    def session(self) -> int:
+        """This life of the process: no other life of any broker has the same."""
+        ...
+
     def open_group(
         self,
         group_id: str,

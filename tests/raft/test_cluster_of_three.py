@@ -93,6 +93,20 @@ def test_a_second_broker_follows_and_has_its_commands_decided_by_the_first(tmp_p
     assert second.news[-1] == "CreateTopic"
 
 
+def test_an_answer_to_an_earlier_life_of_a_broker_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    (first,) = members(tmp_path, 1)
+    second = Member(first.network, tmp_path / "1", 1).joined()
+    second.group.propose(AllocateProducerIds(1, 7))  # on its way while it restarts
+    second.runtime.stop()
+    second.wal.close()
+    again = Member(first.network, second.folder, 1, life=50)
+    again.group.connect(again.runtime, lambda _ms, _call: Never())
+    again.runtime.start()
+    again.group.controller_announced(0)
+    block = again.decide(AllocateProducerIds(1, 10))
+    assert (block.first_producer_id, block.count) == (7, 10)
+
+
 def test_with_a_third_broker_all_three_vote(tmp_path: Path) -> None:
     three = members(tmp_path, 3)
     assert [each.group.standing for each in three] == [Standing.VOTER] * 3

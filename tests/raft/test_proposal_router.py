@@ -27,7 +27,12 @@ class FakeGroup:
 
 
 class Stage:
-    def __init__(self, group: FakeGroup | None, live: tuple[int, ...] = (ME, 2, 3)) -> None:
+    def __init__(
+        self,
+        group: FakeGroup | None,
+        live: tuple[int, ...] = (ME, 2, 3),
+        first_request_id: int = 1,
+    ) -> None:
         self.group = group
         self.live = dict.fromkeys(live)
         self.sent: list[tuple[int, tuple[Any, ...]]] = []
@@ -38,6 +43,7 @@ class Stage:
             send=self.send,
             live_ids=lambda: self.live,
             retry_s=0.02,
+            first_request_id=first_request_id,
         )
 
     def send(self, broker_id: int, message: tuple[Any, ...]) -> bool:
@@ -136,6 +142,18 @@ def test_a_lost_link_means_an_unknown_outcome_and_no_second_try() -> None:
     assert isinstance(stage.outcomes[0], UnknownOutcomeError)
     stage.router.proposed(1, 9, 0)
     assert len(stage.outcomes) == 1
+
+
+def test_what_an_earlier_life_asked_for_is_no_outcome_of_this_one() -> None:
+    earlier = Stage(FakeGroup(leader_id=3), first_request_id=1000)
+    later = Stage(FakeGroup(leader_id=3), first_request_id=7000)
+    for stage in (earlier, later):
+        stage.propose()
+    later.router.proposed(earlier.request_id, 9, 0)
+    later.router.refused(earlier.request_id, RefusalReason.GROUP_SEALED, NO_BROKER, "", 0.0)
+    assert later.outcomes == []
+    later.router.proposed(later.request_id, 10, 0)
+    assert later.outcomes == [(10, 0)]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 
 from headrace.core.errors import KafkaStorageError
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
+from headrace.raft.proposal_router import ProposalRouter
 from headrace.raft.seed_sender import base_id_of_seed
 from tests.support.raft_stage import RaftStage
 
@@ -38,6 +39,27 @@ def test_any_voter_and_any_broker_may_propose(tmp_path: Path) -> None:
         stage.open_group("g", (1, 2, 3))
         results = [node.propose("g", b"x")[1] for node in stage.nodes.values()]
         assert results == [1, 2, 3, 4]
+
+
+def test_two_lives_of_a_broker_never_number_a_proposal_alike(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    numbers: list[int] = []
+    serve = ProposalRouter.serve
+
+    def note(router: ProposalRouter, from_id: int, group_id: str, number: int, *rest: Any) -> None:
+        numbers.append(number)
+        serve(router, from_id, group_id, number, *rest)
+
+    monkeypatch.setattr(ProposalRouter, "serve", note)
+    with RaftStage(tmp_path, (1, 2)) as stage:
+        stage.open_group("g", (1,))
+        assert stage.nodes[2].propose("g", b"a")[1] == 1
+        stage.stop(2)
+        again = stage.start(2)
+        stage.connect()
+        assert again.propose("g", b"b")[1] == 2
+    assert len(set(numbers)) == 2, "else it takes the outcome of what it no longer waits for"
 
 
 def test_a_proposal_waits_for_the_first_controller(stage: RaftStage) -> None:

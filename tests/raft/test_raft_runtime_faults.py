@@ -11,11 +11,11 @@ import msgpack
 import pytest
 
 from headrace.core.clock import SystemClock
+from headrace.raft.group_description import GroupDescription, RuntimeStatistics
 from headrace.raft.link_frames import encode_link_frame
 from headrace.raft.link_hello import LinkHello, hello_request
 from headrace.raft.link_messages import LinkMessage
 from headrace.raft.liveness import RaftTiming
-from headrace.raft.raft_runtime import GroupDescription, RuntimeStatistics
 from headrace.raft.wal_format import WalRecord
 from tests.support.raft_stage import RaftNode, RaftStage
 
