@@ -38,7 +38,8 @@ class PartitionInfo:
     """One partition as Metadata tells it; `leader` is -1 where there is none.
 
     While it moves `replicas` have those to come and those to leave; which they are, only
-    `cluster_admin.with_moves` tells.
+    `cluster_admin.with_moves` tells.  `elr` and `last_known_elr` are None before
+    `cluster_admin.with_elr` has asked, and where the broker does not tell.
     """
 
     index: int
@@ -49,6 +50,8 @@ class PartitionInfo:
     offline_replicas: tuple[int, ...]
     adding: tuple[int, ...] = ()
     removing: tuple[int, ...] = ()
+    elr: tuple[int, ...] | None = None
+    last_known_elr: tuple[int, ...] | None = None
 
     @property
     def replication_factor(self) -> int:

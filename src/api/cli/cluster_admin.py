@@ -10,6 +10,7 @@ from typing import Any
 from ..wire.api_keys import ApiKey
 from ..wire.error_codes import ErrorCode
 from .admin_client import AdminClient, AdminError, TopicInfo, check
+from .broker_connection import UnsupportedByBrokerError
 
 PREFERRED, UNCLEAN = 0, 1
 METADATA_TOPIC = "__cluster_metadata"
@@ -174,6 +175,45 @@ def with_moves(topics: Iterable[TopicInfo], moving: Iterable[Moving]) -> list[To
         return replace(topic, partitions=tuple(parts))
 
     return [told(topic) for topic in topics] if moves else list(topics)
+
+
+def with_elr(client: AdminClient, topics: Iterable[TopicInfo]) -> list[TopicInfo]:
+    """The topics, with the eligible leader replicas of each partition, where the broker tells."""
+    topics = list(topics)
+    try:
+        told = _describe_partitions(client, [topic.name for topic in topics])
+    except UnsupportedByBrokerError:
+        return topics
+
+    def with_told(topic: TopicInfo) -> TopicInfo:
+        parts = (
+            replace(
+                part,
+                elr=tuple(row["eligible_leader_replicas"] or ()),
+                last_known_elr=tuple(row["last_known_elr"] or ()),
+            )
+            if (row := told.get((topic.name, part.index)))
+            else part
+            for part in topic.partitions
+        )
+        return replace(topic, partitions=tuple(parts))
+
+    return [with_told(topic) for topic in topics]
+
+
+def _describe_partitions(client: AdminClient, names: list[str]) -> dict[Place, dict[str, Any]]:
+    """DescribeTopicPartitions of these topics, page by page, as decoded."""
+    told: dict[Place, dict[str, Any]] = {}
+    asked: dict[str, Any] = {"topics": [{"name": name} for name in names], "cursor": None}
+    while names:
+        answer = client.any_broker().request(ApiKey.DESCRIBE_TOPIC_PARTITIONS, asked)
+        for topic in answer["topics"]:
+            for part in topic["partitions"]:
+                told[topic["name"], part["partition_index"]] = part
+        asked["cursor"] = answer["next_cursor"]
+        if asked["cursor"] is None:
+            break
+    return told
 
 
 def describe_quorum(client: AdminClient) -> dict[str, Any]:

@@ -48,6 +48,7 @@ class Trouble:
     state: str
     offline_replicas: tuple[int, ...]
     voters: tuple[int, ...] | None = None
+    eligible_leader_replicas: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def read_status(client: AdminClient) -> Status:
         len(topics),
         sum(len(topic.partitions) for topic in topics),
         brokers,
-        tuple(_with_voters(client, brokers, list(_troubles(topics)))),
+        tuple(_with_voters(client, brokers, _troubles(client, topics))),
         len(moving),
     )
 
@@ -113,21 +114,24 @@ def _broker_rows(brokers: Sequence[dict[str, Any]], topics: list[TopicInfo]) -> 
         )
 
 
-def _troubles(topics: list[TopicInfo]) -> Iterator[Trouble]:
-    for topic in topics:
-        for part in topic.partitions:
-            state = _trouble_of(part)
-            if state is not None:
-                yield Trouble(
-                    topic.name,
-                    part.index,
-                    part.leader,
-                    part.leader_epoch,
-                    part.replicas,
-                    part.isr,
-                    state,
-                    part.offline_replicas,
-                )
+def _troubles(client: AdminClient, topics: list[TopicInfo]) -> list[Trouble]:
+    troubled = [topic for topic in topics if any(map(_trouble_of, topic.partitions))]
+    return [
+        Trouble(
+            topic.name,
+            part.index,
+            part.leader,
+            part.leader_epoch,
+            part.replicas,
+            part.isr,
+            state,
+            part.offline_replicas,
+            eligible_leader_replicas=part.elr or (),
+        )
+        for topic in cluster_admin.with_elr(client, troubled)
+        for part in topic.partitions
+        if (state := _trouble_of(part))
+    ]
 
 
 def _with_voters(
@@ -254,7 +258,8 @@ def explain_unled(status: Status, trouble: Trouble) -> str:
     name = f"{trouble.topic}:{trouble.partition}"
     up = {row.broker_id for row in status.brokers if row.state == "up"}
     causes = []
-    for broker_id in trouble.isr:
+    eligible = trouble.eligible_leader_replicas
+    for broker_id in (*trouble.isr, *eligible):
         if broker_id not in up:
             causes.append(f"broker {broker_id} is down")
         elif broker_id in trouble.offline_replicas:
@@ -264,14 +269,15 @@ def explain_unled(status: Status, trouble: Trouble) -> str:
                 f"broker {broker_id} is up, and is elected once a majority of the voters is"
             )
     unled = (
-        f"{name} is led by nobody.  In sync, with every acknowledged record, were only: "
+        f"{name} is led by nobody.  In sync{' or eligible' * bool(eligible)}, with every "
+        "acknowledged record, were only: "
         f"{'; '.join(causes) or 'none'}.\n"
     )
     if trouble.voters is not None and 2 * len(up.intersection(trouble.voters)) <= len(
         trouble.voters
     ):
         return unled + _who_must_come_back(trouble, up)
-    if set(trouble.replicas) <= set(trouble.isr):
+    if set(trouble.replicas) <= {*trouble.isr, *eligible}:
         return unled + "Bring one of these back as it was: no other broker has a replica."
     return unled + (
         "Bring one of these back as it was.  If none will come back, another replica can lead, "
@@ -292,7 +298,7 @@ def _who_must_come_back(trouble: Trouble, up: Collection[int]) -> str:
         )
     missing = sorted(set(voters).difference(up))
     needed = len(voters) // 2 + 1 - (len(voters) - len(missing))
-    in_sync = [each for each in missing if each in trouble.isr]
+    in_sync = [each for each in missing if each in trouble.isr]  # before those only eligible
     some = bool(in_sync) and len(in_sync) < len(missing)
     first = f", first of all {_names(in_sync)}, in sync till the end" if some else ""
     who = _names(missing) if needed == len(missing) else f"{needed} of {_names(missing)}"

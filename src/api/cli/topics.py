@@ -113,6 +113,7 @@ def topic_as_json(topic: TopicInfo, configs: dict[str, str | None]) -> dict[str,
                 "leader_epoch": part.leader_epoch,
                 "replicas": part.replicas,
                 "isr": part.isr,
+                "eligible_leader_replicas": part.elr or (),
                 "offline_replicas": part.offline_replicas,
                 "adding_replicas": part.adding,
                 "removing_replicas": part.removing,
@@ -124,6 +125,7 @@ def topic_as_json(topic: TopicInfo, configs: dict[str, str | None]) -> dict[str,
 
 def _describe(client: AdminClient, args: argparse.Namespace) -> int:
     found = client.topics(args.names or None)
+    found = cluster_admin.with_elr(client, found)
     topics = cluster_admin.with_moves(found, cluster_admin.reassignments(client))
     described = [(topic, topic_overrides(client, topic.name)) for topic in topics]
     if args.json:
@@ -138,13 +140,16 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> int:
             f"replication factor {topic.replication_factor}  {settings}".rstrip()
         )
         has_offline = any(part.offline_replicas for part in topic.partitions)
+        has_elr = any(part.elr for part in topic.partitions)
         moves = any(part.adding or part.removing for part in topic.partitions)
         print_table(
             ("PARTITION", "LEADER", "EPOCH", "REPLICAS", "ISR")
+            + ("ELR",) * has_elr
             + ("OFFLINE",) * has_offline
             + ("ADDING", "REMOVING") * moves,
             [
                 (part.index, part.leader, part.leader_epoch, part.replicas, part.isr)
+                + (part.elr,) * has_elr
                 + (part.offline_replicas,) * has_offline
                 + (part.adding, part.removing) * moves
                 for part in topic.partitions

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...core.kafka_uuid import ZERO_UUID
 from ...raft.errors import InvalidTopicError
+from ...raft.partition_state import NO_LEADER
 from ...raft.topic_names import validate_topic_name
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
@@ -82,7 +83,8 @@ def handle_describe_topic_partitions(
     Behaviour: topics in the order of their names, from the cursor on, until as many partitions are
     told as the request or max.request.partition.size.limit allows; then a cursor says where to go
     on.  No topics named: all of them.  A cursor that is not among the topics named, or stands below
-    partition 0: INVALID_REQUEST.
+    partition 0: INVALID_REQUEST.  Where nobody leads, last_known_elr is the last leader, as in
+    Kafka; it stays in isr_nodes if it was the last in sync, which Kafka moves to the elr then.
     """
     state = broker.cluster_state
     names = sorted({topic["name"] for topic in request["topics"]} or state.topics)
@@ -141,9 +143,14 @@ def _describe(broker: "Broker", topic: Body, start: int, limit: int) -> Body:
     partitions = []
     for partition in islice(topic["partitions"], start, start + limit):
         state = broker.partition_state(topic["name"], partition["partition_index"])
-        elr = [] if state is None else [broker_id for broker_id, _ in state.elr]
-        told = {**partition, "eligible_leader_replicas": elr, "last_known_elr": []}
-        partitions.append(told)
+        elr, last_leaders = [], []
+        if state is not None:
+            elr = [each for each, _ in state.elr if each in partition["replica_nodes"]]
+            is_led = partition["leader_id"] != NO_LEADER or state.leader == NO_LEADER
+            last_leaders = [] if is_led else [state.leader]
+        partitions.append(
+            {**partition, "eligible_leader_replicas": elr, "last_known_elr": last_leaders}
+        )
     return {
         **topic,
         "partitions": partitions,

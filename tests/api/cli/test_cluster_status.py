@@ -12,14 +12,19 @@ BY_HAND = "headrace cluster elect clicks:0 --unclean"
 
 
 def explained(
-    *, up: set[int], isr: tuple[int, ...], voters: tuple[int, ...] | None, offline: int = -1
+    *,
+    up: set[int],
+    isr: tuple[int, ...],
+    voters: tuple[int, ...] | None,
+    offline: int = -1,
+    elr: tuple[int, ...] = (),
 ) -> str:
     brokers = tuple(
         BrokerRow(each, "-", None, "up" if each in up else "down", 0, 1, 1) for each in range(5)
     )
     status = Status("id", 0, 1, (0, 1, 2), (), 1, 1, brokers, (), 0)
     replicas = (0, 1, 2)
-    trouble = Trouble("clicks", 0, -1, 3, replicas, isr, "offline", (offline,), voters)
+    trouble = Trouble("clicks", 0, -1, 3, replicas, isr, "offline", (offline,), voters, elr)
     return explain_unled(status, trouble)
 
 
@@ -31,6 +36,16 @@ def test_where_a_majority_is_up_a_person_may_give_records_up() -> None:
     assert "broker 0 cannot serve its log" in said
     assert said.endswith(BY_HAND)
     assert explained(up={2}, isr=(0,), voters=None).endswith(BY_HAND)  # they were not asked for
+
+
+def test_who_is_eligible_to_lead_has_every_record_too() -> None:
+    said = explained(up={2, 3}, isr=(0,), elr=(1,), voters=(0, 1, 2, 3, 4))
+    assert (
+        "In sync or eligible, with every acknowledged record, were only: broker 0 is down" in said
+    )
+    said = explained(up={3, 4}, isr=(0,), elr=(1, 2), voters=None)
+    assert "broker 0 is down; broker 1 is down; broker 2 is down" in said
+    assert "no other broker has a replica" in said
 
 
 def test_where_there_is_no_other_replica_no_election_by_hand_is_told_of() -> None:

@@ -1,5 +1,6 @@
 """DescribeCluster, DescribeTopicPartitions and ListPartitionReassignments."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -121,3 +122,19 @@ def test_unknown_topic_has_its_code_and_known_ones_leader_and_epoch() -> None:
 def test_nothing_is_ever_being_reassigned() -> None:
     answer = ask_now(AdminBroker(), handle_list_partition_reassignments, 46, 0, {"topics": None})
     assert (answer["error_code"], answer["topics"]) == (0, [])
+
+
+def test_eligible_leader_replicas_are_told_and_the_last_leader_of_whom_nobody_leads() -> None:
+    broker = broker_with_topics()
+    broker.cluster_state.apply(CreateTopic("clicks", b"c" * 16, ((1, 2, 3),)))
+    state = PartitionState((1, 2, 3), (1, 2, 3), leader=1, isr=((1, 7),), elr=((2, 8), (3, 9)))
+
+    def told() -> tuple[list[int], list[int], list[int]]:
+        answer = ask_now(broker, handle_describe_topic_partitions, 75, 0, {"topics": []})
+        (part,) = answer["topics"][0]["partitions"]
+        return part["isr_nodes"], part["eligible_leader_replicas"], part["last_known_elr"]
+
+    broker.partition_state = lambda _topic, _index: state
+    assert told() == ([1], [2, 3], [])
+    state = replace(state, leader=2, isr=((2, 8),), elr=((3, 9),))  # a broker that is not up
+    assert told() == ([2], [3], [2])

@@ -153,7 +153,7 @@ def _describe(client: AdminClient, args: argparse.Namespace) -> None:
         or args.under_min_isr_partitions
         or args.at_min_isr_partitions
     )
-    selected = _selected(client, args)
+    selected = cluster_admin.with_elr(client, _selected(client, args))
     for topic in cluster_admin.with_moves(selected, cluster_admin.reassignments(client)):
         configs = _configs_shown(client, topic.name)
         if args.topics_with_overrides and not configs:
@@ -183,7 +183,9 @@ def _partition_line(topic: str, part: PartitionInfo) -> str:
     if part.adding or part.removing:
         line += f"\tAdding Replicas: {_joined(part.adding)}"
         line += f"\tRemoving Replicas: {_joined(part.removing)}"
-    return f"{line}\tElr: \tLastKnownElr: "
+    eligible = "N/A" if part.elr is None else _joined(part.elr)
+    last_known = "N/A" if part.last_known_elr is None else _joined(part.last_known_elr)
+    return f"{line}\tElr: {eligible}\tLastKnownElr: {last_known}"
 
 
 def _alter(client: AdminClient, args: argparse.Namespace) -> None:
