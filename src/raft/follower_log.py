@@ -33,3 +33,15 @@ def truncation_offset(log: ReplicaLog, epoch: int, leader_end: int) -> int:
     else:
         end = own_end
     return min(end, log.log_end_offset)
+
+
+def cut_back(log: ReplicaLog, offset: int) -> None:
+    """Cut a log that left its leader's at `offset`.
+
+    Where ours begins behind that, it has nothing of what the leader has below its own beginning: it
+    begins anew at 0, and then where the leader says that its log begins.
+    """
+    if offset < log.log_start_offset:
+        log.truncate_fully_and_start_at(0)
+    else:
+        log.truncate_to(offset)

@@ -52,8 +52,9 @@ def end_of_epoch(log: ReplicaLog, leader_epoch: int, *, current_epoch: int) -> t
     if leader_epoch > current_epoch or leader_epoch < 0:
         return -1, -1
     # The log learns an epoch with its first batch; epochs without one end where the log does.
-    if leader_epoch >= log.latest_epoch >= 0:
-        return log.latest_epoch, log.log_end_offset
+    latest_epoch = log.latest_epoch
+    if leader_epoch >= latest_epoch:
+        return (leader_epoch if latest_epoch < 0 else latest_epoch), log.log_end_offset
     return log.end_offset_for_epoch(leader_epoch)
 
 

@@ -17,7 +17,7 @@ from .errors import (
     NotLeaderOrFollowerError,
     OffsetNotAvailableError,
 )
-from .follower_log import store_from_leader, truncation_offset
+from .follower_log import cut_back, store_from_leader, truncation_offset
 from .follower_state import FollowerState
 from .followers import Followers
 from .isr import DEFAULT_REPLICA_LAG_MS, is_under_min_isr
@@ -450,7 +450,7 @@ class Partition(Replica):
             self._cut_back(log, leader_end)
 
     def _cut_back(self, log: ReplicaLog, offset: int) -> None:
-        log.truncate_to(max(offset, log.log_start_offset))
+        cut_back(log, offset)
         self.high_watermark = min(self.high_watermark, log.log_end_offset)
 
     def _on_flushed(self, flushed_offset: int) -> None:

@@ -150,7 +150,7 @@ def test_an_election_that_wrote_nothing_leaves_epochs_true(tmp_path: Path) -> No
         led.close(clean=True)
     led = Led(tmp_path)
     assert led.partition.offset_for_timestamp(-2) == ListedOffset(-1, 0, 3)
-    assert led.partition.end_offset_for_epoch(1) == (-1, -1)
+    assert led.partition.end_offset_for_epoch(1) == (1, 0)
     led.partition.append_records(batch(b"a"), required_acks=1)
     assert led.partition.end_offset_for_epoch(3) == (3, 1)
     assert led.partition.offset_for_timestamp(-2) == ListedOffset(-1, 0, 3)
