@@ -22,7 +22,7 @@ from ..core.log_dir import future_folder_name
 from ..core.log_manager import LogManager
 from ..core.worker import Worker
 from .errors import InvalidTopicError, NotLeaderOrFollowerError, ReplicaNotAvailableError
-from .follower_log import store_from_leader, truncation_offset
+from .follower_log import cut_back, store_from_leader, truncation_offset
 from .partition import Partition
 from .replica_manager import ReplicaManager
 from .replication_quota import UNLIMITED, ReplicationQuota
@@ -266,12 +266,13 @@ class LogDirMove:
             if told_epoch < 0:
                 future.truncate_fully_and_start_at(current.log_start_offset)
                 break
-            future.truncate_to(
-                max(truncation_offset(future, told_epoch, told_end), future.log_start_offset)
-            )
+            cut_back(future, truncation_offset(future, told_epoch, told_end))
         if future.log_end_offset > current.log_end_offset:
-            future.truncate_to(current.log_end_offset)
+            cut_back(future, current.log_end_offset)
         if future.log_end_offset < current.log_start_offset:
+            future.truncate_fully_and_start_at(current.log_start_offset)
+        elif future.log_start_offset > current.log_start_offset:
+            # The log began anew, and has by now what the copy lacks below its own beginning.
             future.truncate_fully_and_start_at(current.log_start_offset)
         elif future.log_start_offset < current.log_start_offset:
             future.increment_log_start_offset(current.log_start_offset)

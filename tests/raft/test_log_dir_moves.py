@@ -290,6 +290,26 @@ def test_the_copy_is_cut_where_the_log_was_cut(node: Node) -> None:
 
 
 @pytest.mark.usefixtures("small_steps")
+@pytest.mark.usefixtures("small_steps")
+@pytest.mark.parametrize("steps", [1, 5])
+def test_the_copy_begins_anew_where_the_log_began_anew_before_it(node: Node, steps: int) -> None:
+    fill(node, 20)
+    node.partition().delete_records(10)
+    node.finish()
+    node.moves.alter("clicks", 0, str(other_folder(node)))
+    for _ in range(steps):
+        assert node.worker.run_next()
+    log = node.partition().log
+    assert log is not None
+    log.truncate_fully_and_start_at(0)  # its leader has never had these
+    for number in range(30):
+        log.append_as_leader(batch(f"new-{number}-{'y' * 40}"), leader_epoch=9)
+    node.finish()
+    assert node.partition().log is not log
+    assert values_of(node.partition().log) == [f"new-{n}-{'y' * 40}" for n in range(30)]
+    node.close()
+
+
 def test_deleted_records_and_dropped_segments_do_not_come_back(node: Node) -> None:
     values = fill(node)
     target = other_folder(node)
