@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+from headrace.core.log_config import LogConfig
 from headrace.raft.partition_state import Outcome
 from tests.support.replica_stage import ReplicaStage
 
@@ -73,4 +74,15 @@ def test_who_goes_while_all_have_all_is_asked_out_at_once(tmp_path: Path) -> Non
     stage.brokers[2].kill()
     leader.review_isr(stage.clock.monotonic_ms())
     assert [broker_id for broker_id, _ in stage.group.state.isr] == [1, 3]
+    stage.close()
+
+
+def test_who_is_gone_is_eligible_to_lead_and_who_restarted_is_not(tmp_path: Path) -> None:
+    stage = ReplicaStage(tmp_path, config=LogConfig(min_insync_replicas=2))
+    leader = stage.brokers[1].partition
+    stage.brokers[2].kill()
+    stage.brokers[3].incarnation += 1
+    leader.review_isr(stage.clock.monotonic_ms())
+    assert stage.group.state.isr == ((1, 10),)
+    assert stage.group.state.elr == ((2, 20),)
     stage.close()

@@ -22,13 +22,13 @@ def lose_log(node: Node) -> None:
     node.logs.by_name.pop(("clicks", 0), None)
 
 
-def shrink_to(nodes: list[Node], last: int) -> None:
+def shrink_to(nodes: list[Node], last: int, *, min_in_sync: int = 0) -> None:
     """Broker `last` leads, alone in the isr."""
     state = nodes[last].state()
     assert state.leader == last
     alone = tuple(member for member in state.isr if member[0] == last)
     outcomes: list[object] = []
-    command = AlterIsr(state.partition_epoch, state.leader_epoch, alone)
+    command = AlterIsr(state.partition_epoch, state.leader_epoch, alone, min_in_sync)
     nodes[last].partition().group.propose(command, outcomes.append)
     settle(nodes[last])
     assert outcomes == [Outcome.APPLIED]
@@ -91,3 +91,21 @@ def test_with_no_other_replica_left_a_person_may_go_on_without_the_records(
     assert nodes[0].partition().is_leader
     assert nodes[0].partition().log is not None
     assert nodes[0].partition().isr == (0,)
+
+
+def test_who_is_eligible_to_lead_begins_its_log_anew_once_it_is_no_more(nodes: list[Node]) -> None:
+    two = (("min.insync.replicas", "2"),)
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),), two))
+    shrink_to(nodes, 0, min_in_sync=2)
+    assert nodes[0].state().elr == ((1, 101), (2, 102))
+    seat = nodes[1].replicas.seats.seat_of(ID_A, 0)
+    assert seat is not None
+    seat.was_held = True
+    assert not seat.may_lose_log(1, nodes[1].replicas.seats.session)
+    nodes[1].fallen()
+    lose_log(nodes[1])
+    nodes[1] = nodes[1].returned(is_clean=True)
+    settle(nodes[1])
+    assert nodes[0].state().elr == ((2, 102),)
+    assert nodes[1].partition().log is not None
+    assert list(nodes[0].replicas.offline_replicas(ID_A, 0)) == []

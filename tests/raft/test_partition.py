@@ -388,7 +388,6 @@ def test_nothing_is_committed_while_there_is_an_elr(tmp_path: Path) -> None:
     )
     pair.log.update_config(replace(pair.log.config, min_insync_replicas=1))
     pair.partition.config_changed()
-    pair.partition.state_changed()
     assert pair.group.state.elr == ()
     assert marks == [(0, 1)]
 

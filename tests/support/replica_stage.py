@@ -191,9 +191,10 @@ class ReplicaStage:
 
     def elect(self, broker_id: int, kind: ElectKind = ElectKind.CLEAN) -> Outcome:
         """As the partition's controller proposes it."""
-        state = self.group.state
+        epoch, incarnation = self.group.state.partition_epoch, self.brokers[broker_id].incarnation
+        min_in_sync = self.config.min_insync_replicas
         return self.group.decide(
-            Elect(state.partition_epoch, broker_id, self.brokers[broker_id].incarnation, kind)
+            Elect(epoch, broker_id, incarnation, kind, min_in_sync=min_in_sync)
         )
 
     def lose_leader(self) -> None:
@@ -225,6 +226,8 @@ class ReplicaStage:
             text += f" log_start_offset={partition.log_start_offset}"
         if partition.is_leader:
             text += f" isr={','.join(map(str, sorted(partition.isr)))}"
+            elr = [str(each) for each, _ in self.group.state.elr]
+            text += f" elr={','.join(elr)}" if elr else ""
         return text
 
 
