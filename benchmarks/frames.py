@@ -25,7 +25,9 @@ def produce_frame(version: int, batch: bytes, topic: str = "clicks", acks: int =
     return bytes(headers.encode_request_frame(PRODUCE, version, 7, "client", body))
 
 
-def fetch_frame(fetch_offset: int, max_bytes: int, *, max_wait_ms: int = 0) -> bytes:
+def fetch_frame(
+    fetch_offset: int, max_bytes: int, *, max_wait_ms: int = 0, isolation_level: int = 0
+) -> bytes:
     """A Fetch request of one partition, in no session."""
     partition = {
         "partition": 0,
@@ -36,6 +38,7 @@ def fetch_frame(fetch_offset: int, max_bytes: int, *, max_wait_ms: int = 0) -> b
         "max_wait_ms": max_wait_ms,
         "min_bytes": 1,
         "max_bytes": max_bytes,
+        "isolation_level": isolation_level,
         "topics": [{"topic": "clicks", "partitions": [partition]}],
     }
     return bytes(headers.encode_request_frame(FETCH, FETCH_VERSION, 7, "client", body))

@@ -19,6 +19,7 @@ from benchmarks.in_process_followers import MAX_WAIT_MS, followed
 
 ROUNDS = 5
 CALLS_A_BATCH = 176
+CALLS_A_CONSUMED_BATCH = 52
 STALE_BROKER_EPOCH = 77
 
 
@@ -135,6 +136,34 @@ def test_calls_of_a_replicated_batch(broker: InProcessBroker) -> None:
     finally:
         sys.setprofile(None)
     assert calls / ROUNDS <= CALLS_A_BATCH
+
+
+def test_calls_of_a_batch_for_a_consumer_that_has_all_before_it(broker: InProcessBroker) -> None:
+    """From the request that waits for it to the answer, read_committed as librdkafka asks for."""
+    consumer, batch = broker.connect(), batch_of(1)
+    ours = str(Path(headrace.__file__).parent)
+    calls = 0
+
+    def count(code_frame: FrameType, event: str, _: object) -> None:
+        nonlocal calls
+        calls += event == "call" and code_frame.f_code.co_filename.startswith(ours)
+
+    async def scene(first: int) -> None:
+        for offset in range(first, first + ROUNDS):
+            frame = fetch_frame(offset, 1 << 20, max_wait_ms=MAX_WAIT_MS, isolation_level=1)
+            sys.setprofile(count)
+            answer = consumer.exchange(frame)
+            sys.setprofile(None)
+            assert answer == []
+            broker.partition("clicks").append_records(batch, required_acks=1)
+            sys.setprofile(count)
+            await turns_until(lambda answer=answer: answer)
+            sys.setprofile(None)
+
+    broker.run(scene(0))
+    calls = 0
+    broker.run(scene(ROUNDS))
+    assert calls / ROUNDS <= CALLS_A_CONSUMED_BATCH
 
 
 def test_waits_of_one_length_share_a_timer(

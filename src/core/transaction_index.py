@@ -129,8 +129,11 @@ class TransactionIndexes:
         """Those with a record in the range, in the order of first_offset; oldest segment first."""
         found: list[AbortedTransaction] = []
         for segment in segments:
-            index = self.index_of(segment)
+            index = self._by_base_offset.get(segment.base_offset) or self.index_of(segment)
+            entries = index.entries
+            if not entries:  # as in nearly all of them
+                continue
             found += index.overlapping(start_offset, upper_bound_offset)
-            if index.entries and index.entries[-1].last_stable_offset >= upper_bound_offset:
+            if entries[-1].last_stable_offset >= upper_bound_offset:
                 break
-        return sorted(found, key=lambda entry: entry.first_offset)
+        return sorted(found, key=lambda entry: entry.first_offset) if found else found

@@ -187,8 +187,9 @@ class Partition(Replica):
         aborted = None
         if isolation_level == READ_COMMITTED:
             aborted = aborted_in(log, records, fetch_offset, upper_bound)
-        return FetchedRecords(
-            records, high_watermark, last_stable_offset, log_start_offset, aborted, None
+        return _new_tuple(
+            FetchedRecords,
+            (records, high_watermark, last_stable_offset, log_start_offset, aborted, None),
         )
 
     def delete_records(self, offset: int) -> int:

@@ -17,6 +17,8 @@ from .offset_waiters import FetchWaiters, OffsetWaiters, OnPassed, Waiter
 from .partition_state import NO_LEADER
 from .replica_log import ReplicaLog
 
+NO_EPOCH = -1
+
 _SYSTEM_CLOCK = SystemClock()
 
 
@@ -202,6 +204,20 @@ class Replica:
             self._fetch_waiters.wake_all()
         if self.on_committed is not None:
             self.on_committed()
+
+    def has_given_all(self, offset: int, *, is_stable: bool, epochs: tuple[int, int]) -> bool:
+        """Whether a consumer that asks from `offset` on has all there is for it by now.
+
+        `is_stable`: it reads committed transactions only; `epochs` as it has them, current and
+        last.  False, too, where something may refuse it, which `fetch_records` then tells.
+        """
+        log = self.log
+        if not self.is_leader or log is None:
+            return False
+        for epoch in epochs:  # one of another may be fenced, or have records that are not ours
+            if epoch not in (NO_EPOCH, self.leader_epoch):
+                return False
+        return offset == (log.last_stable_offset if is_stable else self.high_watermark)
 
     # -- refusals
 

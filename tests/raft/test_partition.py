@@ -221,6 +221,34 @@ def test_a_fetch_gives_committed_records_and_the_offsets_around_them(lone: Lone)
     assert stable.aborted_transactions == []
 
 
+def test_a_consumer_has_all_up_to_where_its_isolation_level_lets_it_read(lone: Lone) -> None:
+    lone.partition.append_records(b"abcdef", required_acks=1)
+    lone.log.undecided_from = 4
+
+    def ends(*, is_stable: bool) -> list[int]:
+        return [
+            offset
+            for offset in range(-1, 8)
+            if lone.partition.has_given_all(offset, is_stable=is_stable, epochs=(4, -1))
+        ]
+
+    assert ends(is_stable=False) == [6]
+    assert ends(is_stable=True) == [4]
+
+
+@pytest.mark.parametrize("epochs", [(3, -1), (5, -1), (-1, 3), (4, 5)])
+def test_a_consumer_of_another_epoch_may_be_refused_and_does_not_just_wait(
+    lone: Lone, epochs: tuple[int, int]
+) -> None:
+    assert lone.partition.has_given_all(0, is_stable=False, epochs=(4, 4))
+    assert not lone.partition.has_given_all(0, is_stable=False, epochs=epochs)
+
+
+def test_nobody_has_all_of_a_partition_that_is_offline(lone: Lone) -> None:
+    lone.partition.go_offline("it is gone")
+    assert not lone.partition.has_given_all(0, is_stable=False, epochs=(-1, -1))
+
+
 def test_a_fetch_between_high_watermark_and_log_end_is_empty_and_outside_is_refused(
     flushed: Lone,
 ) -> None:

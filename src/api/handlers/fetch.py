@@ -15,6 +15,7 @@ Versions: 7 sessions (KIP-227), see session_fetch.py; 9 current_leader_epoch (KI
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ...raft.partition import READ_COMMITTED
 from .context import RequestContext
 from .fetch_answers import (
     FIRST_VERSION_WITH_REPLICA_STATE,
@@ -104,6 +105,24 @@ class _Fetch(WaitingFetch):
                     continue
                 self._asked.append(_Asked(partition, asked, topic_slot, partition_slot))
             self._topics.append(topic)
+
+    def answer(self) -> Body | WaitingFetch:
+        """See `WaitingFetch`.  Who has all of the one partition it asks for just waits."""
+        if not self._has_all_of_one():
+            return super().answer()
+        self._begin_to_wait()
+        return self
+
+    def _has_all_of_one(self) -> bool:
+        if len(self._asked) != 1 or self._failed or self._min_bytes <= 0 or self.max_wait_ms <= 0:
+            return False
+        (asked,) = self._asked
+        request = asked.request
+        return asked.partition.has_given_all(
+            request["fetch_offset"],
+            is_stable=self._isolation_level == READ_COMMITTED,
+            epochs=(request["current_leader_epoch"], request["last_fetched_epoch"]),
+        )
 
     # ---- reading
 
