@@ -443,13 +443,7 @@ class ReplicaManager:
             config, _ = self._config_of(self._cluster_group.state.topics[partition.topic])
             if config is not None:
                 self._open_log(partition, config)
-        opened = [partition for partition in waiting if partition.log is not None]
-        try:
-            self._elect(opened)
-        except KafkaStorageError as error:
-            for partition in opened:
-                self._go_offline([partition], str(error))
-                self._unopened[partition] = str(error)
+        self._elect([partition for partition in waiting if partition.log is not None])
 
     def _config_of(self, topic: TopicImage) -> tuple[LogConfig | None, str]:
         if not topic.configs:
@@ -527,12 +521,19 @@ class ReplicaManager:
     # -- leaders
 
     def _elect(self, partitions: Sequence[Partition]) -> None:
-        """Form the groups that are new and lead every partition whose log is open, in one batch."""
-        decisions: list[Decision] = []
-        for partition in partitions:
-            if partition.group.is_alone and not partition.group.is_sealed:
-                decisions += self._decisions_for(partition)
-        propose_together(self._wal, decisions)
+        """Form the groups that are new and lead every partition whose log is open, in one batch.
+
+        Where that cannot be journaled they are offline until `retry_unopened`.
+        """
+        own = [each for each in partitions if each.group.is_alone and not each.group.is_sealed]
+        decisions = [decision for partition in own for decision in self._decisions_for(partition)]
+        try:
+            propose_together(self._wal, decisions)
+        except KafkaStorageError as error:
+            unled = [each for each in own if each.log is not None]
+            logger.error("%d partitions are offline, nobody leads them: %s", len(unled), error)
+            self._go_offline(unled, str(error))
+            self._unopened.update(dict.fromkeys(unled, str(error)))
         for partition in partitions:
             self._take_role(partition)
             seat = self.seats.seat_of(partition.topic_id, partition.index)
