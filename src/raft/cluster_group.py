@@ -269,14 +269,24 @@ class ClusterGroup:
         if self._link is not None and self._is_controller:
             self._link.feed_entry(generation, index, payload)
         if not isinstance(result, ClusterStateError):
-            for listener in self._listeners:
-                listener(command, result)
+            self._tell_listeners(command, result)
         self._awaited.decided((generation, index), result)
         if isinstance(command, ChangeVoters) and not isinstance(result, ClusterStateError):
             if self._runtime is not None and self.standing is not Standing.FOLLOWER:
                 self._follow_seal(was_controller=self._is_controller)
         elif isinstance(command, RegisterBroker):
             self._grow()
+
+    def _tell_listeners(self, command: Command, result: Any) -> None:
+        for listener in self._listeners:
+            try:
+                listener(command, result)
+            except Exception:
+                if self.standing is Standing.SOLO:
+                    raise  # whoever proposed it waits for this call to return
+                # What others decided goes on behind it: who left a decision out would have another
+                # state than they have.
+                logger.exception("%s was decided, and failed here", type(command).__name__)
 
     def _take_image(self) -> GroupImage:
         return GroupImage(self.applied_index, self._term, self.state.to_bytes())
@@ -402,8 +412,7 @@ class ClusterGroup:
         news = list(commands_between(self.state, state))
         self.state = state
         for command, result in news:
-            for listener in self._listeners:
-                listener(command, result)
+            self._tell_listeners(command, result)
 
     # -- growth
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.core.errors import KafkaStorageError
 from headrace.raft.cluster_commands import (
     AllocateProducerIds,
     ChangeVoters,
@@ -141,6 +142,47 @@ def test_a_voter_that_comes_back_has_what_was_decided_meanwhile(tmp_path: Path) 
     again = three[2].restarted()
     assert again.group.standing is Standing.VOTER
     assert sorted(again.group.state.topics) == ["clicks", "views"]
+
+
+def test_a_listener_that_fails_keeps_no_later_decision_from_a_voter(tmp_path: Path) -> None:
+    three = members(tmp_path, 3)
+    three[2].runtime.stop()
+    three[0].network.settle()
+    for name, topic_id in (("clicks", ID_A), ("views", ID_B)):
+        three[0].decide(CreateTopic(name, topic_id, ((0,),)))
+    three[2].wal.close()
+    again = Member(three[0].network, three[2].folder, 2, life=50)
+    told: list[Any] = []
+
+    def fail_once(command: Any, _result: Any) -> None:
+        told.append(command)
+        if isinstance(command, CreateTopic) and command.name == "clicks":
+            raise KafkaStorageError(tmp_path, "no space")
+
+    again.group.add_listener(fail_once)
+    again.joined()
+    assert again.group.state.to_bytes() == three[0].group.state.to_bytes()
+    assert [each.name for each in told if isinstance(each, CreateTopic)] == ["clicks", "views"]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_a_listener_that_fails_keeps_no_later_news_of_a_whole_state_from_a_follower(
+    tmp_path: Path, count: int
+) -> None:
+    others = members(tmp_path, count - 1)
+    for name, topic_id in (("clicks", ID_A), ("views", ID_B)):
+        others[0].decide(CreateTopic(name, topic_id, ((0,),)))
+    last = Member(others[0].network, tmp_path / "last", count - 1)
+    told: list[Any] = []
+
+    def fail(command: Any, _result: Any) -> None:
+        told.append(command)
+        raise KafkaStorageError(tmp_path, "no space")
+
+    last.group.add_listener(fail)
+    last.joined()
+    assert [each.name for each in told if isinstance(each, CreateTopic)] == ["clicks", "views"]
+    assert last.group.voters == others[0].group.state.voters
 
 
 def test_a_fourth_broker_follows_three_voters(tmp_path: Path) -> None:
