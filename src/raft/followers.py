@@ -24,7 +24,7 @@ from .partition_state import AlterIsr, IsrMember, Outcome, PartitionCommand, Par
 ISR_RETRY_MS = 500
 
 OnDecided = Callable[[Any], None]
-"""Gets the `Outcome` of a command, or the ReplicationError that left it undecided."""
+"""Gets the `Outcome` of a command, or the error that left it undecided."""
 
 
 class DecidingGroup(Protocol):

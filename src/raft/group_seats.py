@@ -450,7 +450,7 @@ class GroupSeats:
             registered=self._cluster_group.state.brokers,
         )
 
-    def _decided(self, seat: Seat, generation: int, outcome: Outcome | ReplicationError) -> None:
+    def _decided(self, seat: Seat, generation: int, outcome: Outcome | Exception) -> None:
         if generation != seat.group.generation:
             return
         seat.is_deciding = False

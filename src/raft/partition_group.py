@@ -157,13 +157,16 @@ class PartitionGroup:
                 self.apply_next(decode_partition_command(payload))
 
     def propose(self, command: PartitionCommand, on_done: Callable[[Any], None]) -> None:
-        """Have `command` decided; `on_done` gets its outcome, or the ReplicationError that left it
-        undecided.  With one voter, before this returns.
+        """Have `command` decided; `on_done` gets its outcome, or the error that left it undecided.
 
-        Raises KafkaStorageError if its own journal cannot be written: then nothing was decided.
+        That is a ReplicationError; with one voter, before this returns, a KafkaStorageError where
+        its own journal cannot be written: then nothing was decided.
         """
         if self._runtime is None:
-            propose_together(self._wal, [(self, command, on_done)])
+            try:
+                propose_together(self._wal, [(self, command, on_done)])
+            except KafkaStorageError as error:
+                on_done(error)
         else:
             payload = encode_partition_command(command)
             self._runtime.propose(self.group_id, payload, partial(tell_outcome, on_done))

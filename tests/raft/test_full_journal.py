@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from headrace.core.errors import KafkaStorageError
-from headrace.raft.cluster_commands import CreateTopic
+from headrace.raft.cluster_commands import CreateTopic, ReassignPartitions
 from tests.raft.test_partitions_of_three import Node, settle
 from tests.support.fake_runtime import FakeNetwork
 
@@ -55,3 +55,22 @@ def test_partitions_that_a_full_disk_left_unled_are_led_once_there_is_room(
     assert nodes[1].partition().is_leader
     assert nodes[0].state().leader == 1
     assert sorted(nodes[1].cluster.state.topics) == ["clicks", "views"]
+
+
+def test_a_move_that_a_full_journal_stopped_goes_on_once_there_is_room(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((1,),)))
+    with full_disk(nodes[1], "append_entries"):
+        nodes[0].decide(ReassignPartitions(ID_A, ((0, (1, 2, 0)),)))
+        run_delayed(nodes[1])
+    assert nodes[1].partition().is_leader, "it serves all the while"
+    run_delayed(nodes[1])
+    for node in nodes:
+        assert (node.state().replicas, node.state().leader) == ((1, 2, 0), 1)
+
+
+def run_delayed(node: Node) -> None:
+    """What was to be tried again is tried again."""
+    delayed, node.delayed[:] = list(node.delayed), []
+    for call in delayed:
+        call()
+    settle(node)
