@@ -49,6 +49,11 @@ class WrittenBytes:
     def get_write_buffer_size(self) -> int:
         return 0
 
+    def pause_reading(self) -> None:
+        """Who hands bytes over knows himself when to."""
+
+    resume_reading = pause_reading
+
     def abort(self) -> None:
         raise ConnectionAbortedError("the broker closed the connection: see its log")
 

@@ -11,7 +11,9 @@ end only.
 
 Reading stops while the client does not read its answers, while MAX_PENDING_ANSWERS of its requests
 are unanswered, while one waits that the later ones must not overtake, and while
-queued.max.request.bytes is spent; what was already read is stashed.
+queued.max.request.bytes is spent; what was already read is stashed.  For one turn of the loop it
+also stops behind MAX_TURN_BYTES of large frames: else uvloop reads on while there is anything, and
+who waits for what was appended, followers above all, gets less than comes in.
 """
 
 import asyncio
@@ -30,6 +32,7 @@ from .request_budget import RequestBudget
 
 MAX_PENDING_ANSWERS = 256
 MAX_UNSENT_PIECES = 32
+MAX_TURN_BYTES = 3 * 1024 * 1024
 WRITE_BUFFER_HIGH_BYTES = 1024 * 1024
 read_size = Struct(">i").unpack_from
 
@@ -72,6 +75,7 @@ class Connection(asyncio.BufferedProtocol):
         "_stash",
         "_table",
         "_transport",
+        "_turn_bytes",
         "client_host",
         "contexts",
         "is_closing",
@@ -105,6 +109,7 @@ class Connection(asyncio.BufferedProtocol):
         self._frame_bytes = 0  # of the frame being gathered, prefix included; 4 while unknown
         self._filled = 0
         self._expected_bytes = 0  # of the next frame, if the last one was too large for `shared`
+        self._turn_bytes = 0  # of large frames since reading stopped for a turn
         self._stash: memoryview | None = None  # read, but not to be handled yet
         self._pending: deque[PendingAnswer] = deque()
         self._is_choked = False  # the client does not read its answers
@@ -269,6 +274,9 @@ class Connection(asyncio.BufferedProtocol):
         self._split_frames(buffer, self._filled)
         self._budget.give_back(frame_bytes)
         self._buffers.give_back(buffer)
+        self._turn_bytes += frame_bytes
+        if self._turn_bytes >= MAX_TURN_BYTES:
+            self._let_others_go_first()
 
     def _keep(self, rest: memoryview) -> None:
         """Keep what was read and cannot be handled yet, outside the shared buffer."""
@@ -320,6 +328,21 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.pause_reading()
         if self._budget.is_spent:
             self._budget.wait(self._go_on)
+
+    def _let_others_go_first(self) -> None:
+        """Read nothing more in this turn of the loop."""
+        self._turn_bytes = 0
+        if not self._is_paused and not self.is_closing:
+            self._transport.pause_reading()
+            self._loop.call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if self._is_paused or self.is_closing:
+            return
+        if self._must_wait:
+            self._pause()
+        else:
+            self._transport.resume_reading()
 
     def _go_on(self) -> None:
         """Handle what was stashed and read on, if nothing holds this connection back any more."""
