@@ -157,7 +157,9 @@ class FetchSession:
         self.news[found] = None
 
     def close(self) -> None:
-        """Give up every waiter."""
+        """Answer who waits with what it has, as it would hear of no news; give up every waiter."""
+        if self.waiting is not None:
+            self.waiting.answer_now()
         for found in self.partitions.values():
             found.stop_watching()
         self.partitions.clear()

@@ -45,6 +45,31 @@ def test_a_session_that_has_no_room_has_no_id_and_ends_with_its_answer(cache: Ca
     assert len(cache.sessions) == 2
 
 
+class Waiting:
+    """A request that waits for news of a session."""
+
+    def __init__(self, session: FetchSession) -> None:
+        self.session = session
+        self.had: list[int] = []
+
+    def wake(self) -> None:
+        """Not asked for here."""
+
+    def answer_now(self) -> None:
+        self.had.append(len(self.session.partitions))
+        self.session.waiting = None
+
+
+def test_who_waits_in_a_session_that_ends_is_answered_with_what_it_had(cache: Cache) -> None:
+    session = cache.open(3)
+    waiting = session.waiting = Waiting(session)
+    cache.clock.advance(MIN_EVICTION_MS + 1)
+    cache.open(1)
+    cache.open(1)
+    assert not cache.holds(session)
+    assert waiting.had == [3], "it would hear of no news any more"
+
+
 def test_who_was_idle_for_long_makes_room_whatever_its_size(cache: Cache) -> None:
     idle, busy = cache.open(100), cache.open(1)
     cache.clock.advance(MIN_EVICTION_MS)

@@ -183,9 +183,12 @@ class _SessionFetch(WaitingFetch):
             asked.watch()
 
     def stop_watching(self) -> None:
-        """See `WaitingFetch`.  The session goes on to watch."""
-        if self._session.waiting is self:
-            self._session.waiting = None
+        """See `WaitingFetch`.  A session goes on to watch; one that got no room ends here."""
+        session = self._session
+        if session.waiting is self:
+            session.waiting = None
+        if not session.session_id:
+            session.close()
 
     def _read_one(
         self, asked: SessionPartition, left_bytes: int, min_one_batch: bool

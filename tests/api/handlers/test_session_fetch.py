@@ -186,3 +186,15 @@ def test_a_session_ends_when_it_is_told_to_or_empty(
     assert session.go_on(forgotten_topics_data=forgotten) == {}
     assert session.session_id == 0
     assert broker.call(len, broker.broker.fetch_sessions) == 0
+
+
+@pytest.mark.parametrize("max_wait_ms", [0, 1])
+def test_a_session_without_room_leaves_nobody_waiting_behind_its_answer(
+    session: Session, broker: InProcessBroker, monkeypatch: pytest.MonkeyPatch, max_wait_ms: int
+) -> None:
+    monkeypatch.setattr(broker.broker.fetch_sessions, "_max_sessions", 0)
+    partition = broker.broker.replicas.partition(session.topic, 0)
+    for _ in range(3):
+        assert session.begin(0, 0, 0, max_wait_ms=max_wait_ms)[0]["error_code"] == 0
+        assert session.session_id == 0
+    assert broker.call(len, partition._fetch_waiters) == 0
