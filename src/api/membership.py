@@ -20,6 +20,7 @@ from ..core.errors import InconsistentLogDirError
 from ..core.kafka_uuid import random_uuid, uuid_to_text
 from ..core.log_manager import LogManager
 from ..raft.broker_identity import BrokerIdentity
+from ..raft.broker_life import NO_LIVES, is_of_old_folder, with_registrations
 from ..raft.cluster_commands import Command, RegisterBroker, UnregisterBroker
 from ..raft.cluster_group import CLUSTER_GROUP_ID, ClusterGroup, Standing
 from ..raft.link_hello import LinkResult
@@ -76,6 +77,8 @@ class Membership:
         self._moved: dict[int, tuple[str, int]] = {}
         self._nothing_led = asyncio.Event()
         self._is_listening = False
+        registered = cluster_group.state.brokers.values()
+        self._lives = with_registrations(NO_LIVES, [*registered, *cluster_group.journaled])
         replicas.seats.session = identity.session
         replicas.seats.wal_id = identity.wal_id
         replicas.seats.has_kept_cache = identity.has_kept_cache
@@ -122,7 +125,7 @@ class Membership:
             is_alone=self.decides_alone,
         )
         runtime.on_peers_changed += self.on_peers
-        runtime.set_addresses(self._addresses())
+        runtime.set_addresses(self._addresses(), self._lives)
         if self._is_listening:
             runtime.start()
         return runtime
@@ -176,8 +179,10 @@ class Membership:
     def _on_applied(self, command: Command, _result: Any) -> None:
         if isinstance(command, RegisterBroker | UnregisterBroker):
             self._moved.pop(command.broker_id, None)
+            if isinstance(command, RegisterBroker):
+                self._lives = with_registrations(self._lives, [command])
             if self.runtime is not None:
-                self.runtime.set_addresses(self._addresses())
+                self.runtime.set_addresses(self._addresses(), self._lives)
 
     # -- joining
 
@@ -282,9 +287,11 @@ class Membership:
         while self.runtime is not None and others:
             answers = await self._ask_each(self.runtime, others)
             for address, answer in zip(others, answers, strict=True):
+                if is_of_old_folder(answer.refusal):
+                    self._on_fatal(f"{_text(address)} refuses: {answer.refusal}")
                 if answer.cluster_id and answer.cluster_id == self._log_manager.cluster_id:
                     self._moved[answer.broker_id] = address
-            self.runtime.set_addresses(self._addresses())
+            self.runtime.set_addresses(self._addresses(), self._lives)
             await asyncio.sleep(LOOK_AGAIN_S)
 
     async def _ask(self, runtime: RaftRuntime, address: tuple[str, int]) -> LinkResult:
@@ -299,7 +306,8 @@ class Membership:
         logger.info("joining cluster %s at %s", cluster_id, _text(known[0][0]))
         self._log_manager.adopt_cluster_id(cluster_id)
         runtime.cluster_id = cluster_id
-        runtime.set_addresses({result.broker_id: address for address, result in known})
+        found = {result.broker_id: address for address, result in known}
+        runtime.set_addresses(found, self._lives)
 
     def _form(self) -> None:
         cluster_id = self._log_manager.cluster_id or uuid_to_text(random_uuid(self._clock))

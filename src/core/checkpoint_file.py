@@ -108,12 +108,17 @@ class PropertiesFile:
 
     def blank(self, key: str) -> None:
         """Empty the value of `key`, that the file has, where it stands: a full disk allows that."""
+        self.overwrite(key, "")
+
+    def overwrite(self, key: str, value: str) -> None:
+        """Put a value that is no longer where the one of `key` stands, also on a full disk."""
         content = self.path.read_bytes()
         start = content.index(f"{key}=".encode()) + len(key) + 1
-        end = content.index(b"\n", start)
+        size_bytes = content.index(b"\n", start) - start
+        assert len(value) <= size_bytes, (key, value, size_bytes)
         descriptor = os.open(self.path, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.pwrite(descriptor, b" " * (end - start), start)
+            os.pwrite(descriptor, value.encode("ascii").ljust(size_bytes), start)
             os.fsync(descriptor)
         finally:
             os.close(descriptor)

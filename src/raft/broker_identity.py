@@ -4,6 +4,7 @@ broker.properties in __headrace_raft/
 wal.id       drawn with a new write-ahead log: who lost the old one votes in no old group
 incarnation  drawn after every stop that was not clean: what was not flushed may be gone
 boot.id      of the machine when that was written: the same one still has its page cache
+life         counts the starts, each on the disk before anybody hears of it: `broker_life`
 """
 
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from pathlib import Path
 from ..core.checkpoint_file import CheckpointFormatError, PropertiesFile
 from ..core.clock import Clock
 from ..core.errors import PASSING_REFUSALS
+from .broker_life import session_of
 from .wal_format import wal_files
 
 FILE_NAME = "broker.properties"
 ID_BYTES = 7
+_LIFE_DIGITS = 10
 _BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -41,13 +44,21 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
     wal_id = _number(found, "wal.id") if has_log else 0
     incarnation = _number(found, "incarnation") if was_clean else 0
     has_kept_cache = boot_id != "" and found.get("boot.id") == boot_id
-    session = _draw(clock)
-    if not (wal_id and incarnation and has_kept_cache):
+    has_life = len(found.get("life", "")) == _LIFE_DIGITS
+    life = _number(found, "life") + 1 if wal_id and has_life else 1
+    if has_life:
+        stored.overwrite("life", _life_text(life))
+    if not (wal_id and incarnation and has_kept_cache and has_life):
         is_known = wal_id != 0 and "incarnation" in found
         wal_id = wal_id or _draw(clock)
         incarnation = incarnation or _draw(clock)
         wal_folder.mkdir(parents=True, exist_ok=True)
-        values = {"wal.id": str(wal_id), "incarnation": str(incarnation), "boot.id": boot_id}
+        values = {
+            "wal.id": str(wal_id),
+            "incarnation": str(incarnation),
+            "boot.id": boot_id,
+            "life": _life_text(life),
+        }
         try:
             stored.write(values)
         except OSError as error:
@@ -55,7 +66,13 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
                 raise
             # A full disk: serve all the same, under an incarnation that no later life takes again.
             stored.blank("incarnation")
+            life = life if has_life else 0
+    session = session_of(life, _draw(clock))
     return BrokerIdentity(wal_id, incarnation, session, has_kept_cache)
+
+
+def _life_text(life: int) -> str:
+    return f"{life:0{_LIFE_DIGITS}d}"
 
 
 def _number(found: dict[str, str], name: str) -> int:

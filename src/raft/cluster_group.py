@@ -89,6 +89,8 @@ class ClusterGroup:
         self._runtime: Runtime | None = None
         self._link: ClusterLink | None = None
         self._awaited = DecisionsAwaited()
+        self.journaled: list[RegisterBroker] = []
+        """Registrations that the journal held at the start and that may not be committed yet."""
         self._open_newest(may_form)
 
     # -- what it is
@@ -128,6 +130,8 @@ class ClusterGroup:
         state = ClusterState.from_bytes(image.snapshot) if image.snapshot else ClusterState()
         if state.generation == self.generation and state.voters not in ((), (self.broker_id,)):
             # What stands behind the snapshot may not be committed: the Raft thread finds out.
+            behind = (decode_command(payload) for _, _, payload in image.entries if payload)
+            self.journaled = [each for each in behind if isinstance(each, RegisterBroker)]
             self.state, self.applied_index = state, image.snapshot_index
             self.voters = state.voters
             is_voter = self.broker_id in state.voters

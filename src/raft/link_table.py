@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from .broker_life import NO_LIVES, KnownLife, is_of_old_folder, is_overtaken, old_folder
 from .broker_link import READ, READ_BYTES, WRITE, BrokerLink, LinkDial, SocketAddress
 from .errors import CorruptCommandError, CorruptFrameError
 from .leader_lease import LeaderLease
@@ -80,6 +81,7 @@ class LinkTable:
         self._dials: dict[LinkDial, int] = {}  # fd, or -1 while a name is being resolved
         self._dialed_brokers: set[int] = set()
         self._last_session: dict[int, int] = {}
+        self._lives: Mapping[int, KnownLife] = NO_LIVES
         self._last_refusal: dict[int, str] = {}
         self._scratch = memoryview(bytearray(READ_BYTES))
 
@@ -217,8 +219,15 @@ class LinkTable:
             self._epoll.modify(link.fd, READ | WRITE)
         return True
 
-    def set_addresses(self, addresses: Mapping[int, Address]) -> None:
-        """Keep a link to each of these."""
+    def set_addresses(
+        self, addresses: Mapping[int, Address], lives: Mapping[int, KnownLife] = NO_LIVES
+    ) -> None:
+        """Keep a link to each of these, but to none whose life is over by what is known."""
+        self._lives = lives
+        for link in list(self.links.values()):
+            peer = link.peer
+            if is_overtaken(peer.wal_id, peer.session, lives.get(peer.broker_id)):
+                self._drop(link, old_folder(peer.broker_id))
         self._addresses = {
             broker_id: address
             for broker_id, address in addresses.items()
@@ -285,6 +294,8 @@ class LinkTable:
             return f"broker id {own.broker_id} is taken: the broker asked has it"
         if hello.cluster_id and own.cluster_id and hello.cluster_id != own.cluster_id:
             return f"cluster id {hello.cluster_id}: this broker belongs to {own.cluster_id}"
+        if is_overtaken(hello.wal_id, hello.session, self._lives.get(hello.broker_id)):
+            return old_folder(hello.broker_id)
         link = self.links.get(hello.broker_id)
         if link is None or not link.is_up:
             return ""
@@ -476,7 +487,8 @@ class LinkTable:
 
 
 def _level_of(reason: str) -> int:
-    return logging.WARNING if "taken" in reason or "cluster id" in reason else logging.INFO
+    is_for_people = "taken" in reason or "cluster id" in reason or is_of_old_folder(reason)
+    return logging.WARNING if is_for_people else logging.INFO
 
 
 def _way_to(hello: LinkHello, refusal: str) -> str:

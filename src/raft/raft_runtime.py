@@ -170,9 +170,9 @@ class RaftRuntime:
         self._self = Peer(own.broker_id, own.incarnation, own.session, host, port, rack, wal_id)
         self._replace_peers({**self._peers, own.broker_id: self._self})
 
-    def set_addresses(self, addresses: Mapping[int, tuple[str, int]]) -> None:
-        """Keep a link to each of these brokers."""
-        self._call(partial(self._links.set_addresses, dict(addresses)))
+    def set_addresses(self, addresses: Mapping[int, Any], lives: Any = None) -> None:
+        """Keep a link to each of these brokers, in no life before these."""
+        self._call(partial(self._links.set_addresses, dict(addresses), dict(lives or {})))
 
     def dial(self, host: str, port: int, on_done: Callable[[LinkResult], None]) -> None:
         """Ask who answers at an address; it leaves no link."""

@@ -43,7 +43,7 @@ class PlayedRuntime:
 
     def on_message(self, *_: Any) -> None: ...
 
-    def set_addresses(self, addresses: dict[int, tuple[str, int]]) -> None:
+    def set_addresses(self, addresses: dict[int, tuple[str, int]], _lives: Any) -> None:
         self.addresses.append(dict(addresses))
 
     def dial(self, host: str, port: int, on_done: Callable[[LinkResult], None]) -> None:
@@ -64,6 +64,7 @@ class PlayedGroup:
         self.state = SimpleNamespace(brokers={})
         self.voters: tuple[int, ...] = (0,)
         self.refusals = refusals
+        self.journaled: list[Any] = []
         self.proposed: list[Any] = []
         self.listeners: list[Any] = []
         self.is_formed = False

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from headrace.raft.broker_life import KnownLife, is_of_old_folder, session_of
 from headrace.raft.link_frames import encode_link_frame
 from headrace.raft.link_hello import LINK_VERSION, hello_request
 from headrace.raft.liveness import Peer
@@ -198,6 +199,26 @@ def test_a_closed_link_is_dialed_again(stages: Stages) -> None:
     low.table.links[2].sock.shutdown(socket.SHUT_RDWR)
     stages.until(lambda: len(high.ups) == 2 and len(low.ups) == 2)
     assert len(high.downs) == len(low.downs) == 1
+
+
+def test_an_overtaken_life_is_refused_and_its_link_ends_once_that_is_known(stages: Stages) -> None:
+    low, high = stages.add(1), stages.add(2)
+    high.introduce_as(wal_id=3, session=session_of(1, 77))
+    connect(stages, high, low)
+    last = {2: KnownLife(3, session_of(2, 55))}
+    low.table.set_addresses({}, {2: KnownLife(3, high.hello.session)})
+    stages.turn()
+    assert not low.downs
+    low.table.set_addresses({}, last)
+    assert [broker_id for broker_id, _ in low.downs] == [2]
+    high.table.dial("127.0.0.1", low.port, high.results.append)
+    stages.until(lambda: bool(high.results))
+    assert is_of_old_folder(high.results[0].refusal)
+    for _ in range(50):
+        stages.turn()
+    assert (len(low.ups), low.table.links) == (1, {})
+    high.introduce_as(session=session_of(3, 33))
+    stages.until(lambda: len(low.ups) == 2)
 
 
 def test_a_new_life_with_the_id_is_refused_while_the_old_one_lives(stages: Stages) -> None:
