@@ -60,15 +60,13 @@ class OffsetWaiters:
 
     def release_up_to(self, high_watermark: int) -> None:
         """Release everyone whose offset is not above `high_watermark`."""
-        heap = self.heap
-        while heap and heap[0][0] <= high_watermark:
-            self._call(heapq.heappop(heap)[2], None)
+        while self.heap and self.heap[0][0] <= high_watermark:  # a call may sweep it
+            self._call(heapq.heappop(self.heap)[2], None)
 
     def fail_all(self, error: BaseException) -> None:
         """Release everyone with `error`."""
-        heap = self.heap
-        while heap:
-            self._call(heapq.heappop(heap)[2], error)
+        while self.heap:
+            self._call(heapq.heappop(self.heap)[2], error)
 
     def count_cancelled(self) -> None:
         """Told by a waiter; the heap is swept when most of it is cancelled."""

@@ -1,5 +1,6 @@
 """Waiting without polling: released once, in order, never after a cancel."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +29,24 @@ def test_a_cancelled_waiter_is_never_called() -> None:
     assert len(waiters) == 1
     waiters.release_up_to(10)
     assert called == [None]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_waiter_that_cancels_others_when_it_is_called_leaves_nothing_behind(fails: bool) -> None:
+    waiters, called = OffsetWaiters(), []
+
+    def cancel_others(_error: object) -> None:
+        for each in others[:3]:
+            each.cancel()
+
+    waiters.add_waiter(1, cancel_others)
+    others = [waiters.add_waiter(2, lambda _, n=n: called.append(n)) for n in range(5)]
+    if fails:
+        waiters.fail_all(RuntimeError("gone"))
+    else:
+        waiters.release_up_to(2)
+    assert called == [3, 4]
+    assert (len(waiters), waiters.heap) == (0, [])
 
 
 def test_failing_releases_everyone_with_the_error() -> None:
