@@ -274,9 +274,16 @@ class Log(LogState):
         self._worker.submit(partial(delete_segment_files, self.path, list(old)))
 
     def flush(self) -> None:
-        """Sync what is written; returns when it is on disk."""
+        """Sync what is written; returns when it is on disk.
+
+        Not behind a sync that failed on the worker, of which this thread is still to hear: another
+        one would say that all is well.
+        """
+        failure = self._flusher.unheard_failure
+        if failure is not None:
+            self._flush_failed(failure)
         if self._refusal is not None:
-            raise self._refused()
+            raise self._refused(failure)
         if self.recovery_point == self.log_end_offset and not self._has_new_names:
             return
         try:

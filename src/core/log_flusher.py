@@ -7,6 +7,7 @@ would say that all is well.  The log goes offline and every waiter hears of it.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
@@ -79,6 +80,8 @@ class LogFlusher:
         self._on_flushed = on_flushed
         self._on_failure = on_failure
         self._is_in_flight = False
+        # Why a sync failed on the worker, from then until the owner's thread hears of it.
+        self.unheard_failure: BaseException | None = None
         self._waiters: list[tuple[OnFlushed, OnError]] = []
 
     def request_flush(self, on_flushed: OnFlushed, on_error: OnError) -> None:
@@ -106,10 +109,17 @@ class LogFlusher:
             return
         self._is_in_flight = True
         self._worker.submit(
-            plan.run,
+            partial(self._run, plan),
             lambda end_offset: self._finished(waiters, end_offset),
             lambda error: self._failed(waiters, error),
         )
+
+    def _run(self, plan: FlushPlan) -> int:
+        try:
+            return plan.run()
+        except BaseException as error:
+            self.unheard_failure = error
+            raise
 
     def _finished(self, waiters: list[tuple[OnFlushed, OnError]], end_offset: int) -> None:
         self._is_in_flight = False
@@ -121,6 +131,7 @@ class LogFlusher:
 
     def _failed(self, waiters: list[tuple[OnFlushed, OnError]], error: BaseException) -> None:
         self._is_in_flight = False
+        self.unheard_failure = None
         self._on_failure(error)
         waiters, self._waiters = [*waiters, *self._waiters], []
         for _, on_error in waiters:
