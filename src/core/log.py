@@ -451,6 +451,7 @@ class Log(LogState):
         reload_producers(
             self._producers, self.segments, start_offset=self.log_start_offset, end_offset=offset
         )
+        self._producers.high_watermark_moved(self.high_watermark)
 
     def _plan_flush(self) -> FlushPlan:
         unsynced = self.segments[self.slot_of(self.recovery_point) :]

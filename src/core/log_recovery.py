@@ -259,7 +259,11 @@ def reload_producers(
     start_offset: int,
     end_offset: int,
 ) -> None:
-    """Bring the producers back to what they were when the log ended at `end_offset`."""
+    """Bring the producers back to what they were when the log ended at `end_offset`.
+
+    Where nobody is remembered nobody was, but for those that have expired since.
+    """
+    has_none = len(producers) == 0
 
     def note_batch(info: AppendInfo, segment: LogSegment, position: int) -> None:
         if info.producer_id >= 0 and info.base_offset >= replay_from:
@@ -268,9 +272,10 @@ def reload_producers(
             else:
                 producers.note_batch(info)
 
-    replay_from = producers.load_snapshot(
-        producers.snapshot_offsets(), start_offset=start_offset, end_offset=end_offset
-    )
+    replay_from = producers.load_newest(start_offset=start_offset, end_offset=end_offset)
+    if has_none:
+        producers.clear()
+        return
     for segment in segments:
         if replay_from < segment.next_offset:
             replay_segment(segment, replay_from, note_batch)

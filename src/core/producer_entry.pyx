@@ -119,6 +119,18 @@ cdef class ProducerEntry:
         self.last_timestamp = timestamp
         return 0
 
+    def copy(self) -> ProducerEntry:
+        """Another one of the same state, which goes its own way."""
+        cdef ProducerEntry twin = ProducerEntry.__new__(ProducerEntry)
+        twin.producer_id = self.producer_id
+        twin.producer_epoch = self.producer_epoch
+        twin.coordinator_epoch = self.coordinator_epoch
+        twin.last_timestamp = self.last_timestamp
+        twin.current_txn_start_offset = self.current_txn_start_offset
+        twin.batch_count = self.batch_count
+        twin.batches = self.batches
+        return twin
+
     def restore(
         self, int16_t producer_epoch, int32_t last_sequence, int64_t last_offset,
         int32_t offset_delta, int64_t timestamp, int32_t coordinator_epoch,

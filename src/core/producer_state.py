@@ -16,6 +16,8 @@
 
 A snapshot holds the state below the offset it is named after.  One is taken when a segment is begun
 and at a clean stop; after a crash the newest intact one is loaded and what is behind it replayed.
+A segment may hold millions of batches, and who follows a leader that was killed cuts off a few of
+them while producers wait: for that the last two of the copies that are kept in memory on the way.
 """
 
 import struct
@@ -40,6 +42,9 @@ _CRC_END = 6
 _MARKER_KEY = struct.Struct(">hh")
 _MARKER_VALUE = struct.Struct(">hi")
 _ABORT, _COMMIT = 0, 1
+BATCHES_A_COPY = 10_000
+"""To replay them takes some milliseconds, to copy a few producers nothing beside writing them."""
+MAX_COPIED_PRODUCERS = 5_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,16 @@ class CompletedTransaction:
     producer_id: int
     first_offset: int
     last_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProducerCopy:
+    """The state below `offset`, in memory."""
+
+    offset: int
+    entries: tuple[ProducerEntry, ...]
+    ongoing: dict[int, int]
+    unreplicated: dict[int, CompletedTransaction]
 
 
 class ProducerStateManager:
@@ -63,6 +78,8 @@ class ProducerStateManager:
         self.ongoing: dict[int, int] = {}
         self.unreplicated: dict[int, CompletedTransaction] = {}
         self.snapshot_offset = -1
+        self._copies: list[ProducerCopy] = []  # oldest first
+        self._batches_to_copy = BATCHES_A_COPY
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -100,6 +117,9 @@ class ProducerStateManager:
         if info.is_transactional and entry.current_txn_start_offset < 0:
             entry.current_txn_start_offset = info.base_offset
             self.ongoing[info.base_offset] = info.producer_id
+        self._batches_to_copy -= 1
+        if not self._batches_to_copy:
+            self._keep_copy(info.last_offset + 1)
 
     def note_marker(self, info: AppendInfo, batch: RecordBatch) -> AbortedTransaction | None:
         """Remember a control batch; the transaction it aborts, if it aborts one."""
@@ -161,6 +181,7 @@ class ProducerStateManager:
 
     def take_over(self, other: "ProducerStateManager") -> None:
         """Remember what the producers of another copy of the same log are; that copy ends."""
+        self._copies.clear()
         self._entries = other._entries
         self.ongoing = other.ongoing
         self.unreplicated = other.unreplicated
@@ -193,6 +214,27 @@ class ProducerStateManager:
                 return offset
         return start_offset
 
+    def load_newest(self, *, start_offset: int, end_offset: int) -> int:
+        """As `load_snapshot`, from memory where a copy there is as new."""
+        self._copies = [each for each in self._copies if start_offset <= each.offset <= end_offset]
+        replay_from = self.load_snapshot(
+            self.snapshot_offsets(), start_offset=start_offset, end_offset=end_offset
+        )
+        if not self._copies or self._copies[-1].offset < replay_from:
+            return replay_from
+        newest = self._copies[-1]
+        self._entries = {each.producer_id: each.copy() for each in newest.entries}
+        self.ongoing = dict(newest.ongoing)
+        self.unreplicated = dict(newest.unreplicated)
+        return newest.offset
+
+    def _keep_copy(self, offset: int) -> None:
+        self._batches_to_copy = max(BATCHES_A_COPY, len(self._entries))
+        if len(self._entries) <= MAX_COPIED_PRODUCERS:
+            entries = tuple(each.copy() for each in self._entries.values())
+            newest = ProducerCopy(offset, entries, dict(self.ongoing), dict(self.unreplicated))
+            self._copies = [*self._copies[-1:], newest]
+
     def snapshot_offsets(self) -> list[int]:
         """The offsets there are snapshots of."""
         return sorted(
@@ -219,6 +261,7 @@ class ProducerStateManager:
             with suppress(FileNotFoundError):
                 self._path_of(each).unlink()
         self.snapshot_offset = -1
+        self._copies.clear()
 
     def folder_moved(self, folder: Path) -> None:
         """Take note that the partition's folder has a new name."""

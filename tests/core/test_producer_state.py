@@ -1,10 +1,13 @@
 """Idempotent producers: duplicates, sequences, epochs, snapshots, transactions."""
 
+import random
 import struct
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from headrace.core import log_recovery
 from headrace.core.append_info import AppendInfo
 from headrace.core.batch_builder import BatchBuilder
 from headrace.core.errors import (
@@ -13,10 +16,12 @@ from headrace.core.errors import (
     OutOfOrderSequenceError,
 )
 from headrace.core.log import Log
+from headrace.core.log_segment import LogSegment
 from headrace.core.producer_entry import ProducerEntry
 from headrace.core.producer_state import decode_snapshot, encode_snapshot
 from tests.support.log_stage import NOW_MS, SMALL_SEGMENTS, LogStage, make_batch
 
+OnBatch = Callable[[AppendInfo, LogSegment, int], None]
 MAX_SEQUENCE = 2**31 - 1
 
 
@@ -139,6 +144,100 @@ def test_truncation_takes_the_producers_back(log: Log) -> None:
     with pytest.raises(OutOfOrderSequenceError):
         append(log, batch_of(60))
     append(log, batch_of(20))
+    log.close()
+
+
+@pytest.mark.parametrize("producer_id", [9, -1])
+def test_a_cut_near_the_end_of_a_long_segment_replays_little_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, producer_id: int
+) -> None:
+    monkeypatch.setattr("headrace.core.producer_state.BATCHES_A_COPY", 50)
+    log = LogStage(tmp_path).open(is_clean=True)
+    for number in range(1_000):
+        append(log, batch_of(number if producer_id >= 0 else -1, producer_id=producer_id))
+    looked_at: list[int] = []
+    replay = log_recovery.replay_segment
+
+    def count_replayed(segment: LogSegment, start_offset: int, on_batch: OnBatch) -> None:
+        looked_at.append(segment.next_offset - start_offset)
+        replay(segment, start_offset, on_batch)
+
+    monkeypatch.setattr(log_recovery, "replay_segment", count_replayed)
+    for end in (990, 955):
+        log.truncate_to(end)
+        assert log.log_end_offset == end
+    assert sum(looked_at) == (40 + 5 if producer_id >= 0 else 0)
+    log.close()
+
+
+def append_and_cut(log: Log, seed: int) -> Iterator[object]:
+    """Batches of four producers, transactions of two of them, and cuts; after each cut, what is
+    remembered."""
+    draw = random.Random(seed)
+    for number in range(400):
+        producer_id = draw.randrange(4)
+        entry = next((e for e in log.active_producers() if e.producer_id == producer_id), None)
+        sequence = 0 if entry is None else entry.last_sequence + 1
+        if number % 37 == 36:
+            log.update_high_watermark(max(log.high_watermark, log.log_end_offset - 30))
+            log.truncate_to(draw.randrange(log.high_watermark, log.log_end_offset + 1))
+            yield (
+                log.log_end_offset,
+                log.last_stable_offset,
+                sorted(map(fields_of, log.active_producers())),
+            )
+        elif producer_id < 2 and number % 5 == 4:
+            append(log, marker(is_commit=number % 2 == 0, producer_id=producer_id), "coordinator")
+        else:
+            append(log, batch_of(sequence, producer_id=producer_id, in_txn=producer_id < 2))
+
+
+def fields_of(entry: ProducerEntry) -> tuple[int, ...]:
+    return (
+        entry.producer_id,
+        entry.producer_epoch,
+        entry.batch_count,
+        entry.first_sequence,
+        entry.last_sequence,
+        entry.last_offset,
+        entry.last_offset_delta,
+        entry.last_timestamp,
+        entry.coordinator_epoch,
+        entry.current_txn_start_offset,
+    )
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_cut_that_begins_at_a_copy_remembers_what_a_whole_replay_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    monkeypatch.setattr("headrace.core.producer_state.BATCHES_A_COPY", 7)
+    with_copies = LogStage(tmp_path / "with").open(is_clean=True)
+    monkeypatch.setattr("headrace.core.producer_state.BATCHES_A_COPY", 1 << 60)
+    without = LogStage(tmp_path / "without").open(is_clean=True)
+    monkeypatch.setattr("headrace.core.producer_state.BATCHES_A_COPY", 7)
+    whole = append_and_cut(without, seed)
+    for told in append_and_cut(with_copies, seed):
+        assert told == next(whole)
+        assert not without._producers._copies
+    assert with_copies._producers._copies
+    for each in (with_copies, without):
+        each.close()
+
+
+def test_a_log_that_begins_anew_forgets_its_copies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("headrace.core.producer_state.BATCHES_A_COPY", 5)
+    log = LogStage(tmp_path).open(is_clean=True)
+    for number in range(20):
+        append(log, batch_of(number))
+    log.truncate_fully_and_start_at(20)  # where there is a copy
+    assert log.active_producers() == []
+    append(log, batch_of(0, producer_id=1))
+    append(log, batch_of(1, producer_id=1))
+    log.truncate_to(21)
+    assert [each.producer_id for each in log.active_producers()] == [1]
     log.close()
 
 
