@@ -4,6 +4,7 @@ Frames arrive in the order in which they were sent, never twice, and are lost on
 connection: that is what Raft's messages rely on.
 """
 
+import contextlib
 import os
 import select
 import socket
@@ -140,21 +141,12 @@ class LinkDial:
         self.close()
         while self._addresses:
             address = self._addresses.pop(0)
-            family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
-            sock = socket.socket(family, socket.SOCK_STREAM)
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                sock.connect(address)
-            except BlockingIOError:
-                self._sock = sock
-                return sock
+                self._sock = _connecting_to(address)
             except OSError as error:
                 self._reason = str(error)
-                sock.close()
             else:
-                self._sock = sock
-                return sock
+                return self._sock
         self.on_failure(self._reason)
         return None
 
@@ -204,3 +196,21 @@ class LinkDial:
         self._is_connected = False
         self._connected_s = None
         self._received.clear()
+
+
+def _connecting_to(address: SocketAddress) -> socket.socket:
+    """A socket on its way to the address, or there; raises OSError, also for want of a descriptor.
+
+    That must end one dial, and not the Raft thread.
+    """
+    family = socket.AF_INET6 if len(address) == 4 else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with contextlib.suppress(BlockingIOError):
+            sock.connect(address)
+    except OSError:
+        sock.close()
+        raise
+    return sock
