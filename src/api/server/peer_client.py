@@ -219,8 +219,13 @@ class _PeerProtocol(asyncio.BufferedProtocol):
             self._filled = end - position
 
     def _grow(self) -> None:
-        """Twice the room: bytes arrived, so they are paid for."""
-        larger = memoryview(bytearray(2 * len(self._buffer)))
+        """Twice the room, as far as the frame needs it: bytes arrived, so they are paid for."""
+        held_bytes = len(self._buffer)
+        (size_bytes,) = read_size(self._buffer)
+        missing_bytes = max(4 + size_bytes - held_bytes, 1)
+        steps = (missing_bytes + FIRST_BUFFER_BYTES - 1) // FIRST_BUFFER_BYTES
+        larger_bytes = held_bytes + min(steps * FIRST_BUFFER_BYTES, held_bytes)
+        larger = memoryview(bytearray(larger_bytes))
         larger[: self._filled] = self._buffer
         self._buffer = larger
 
