@@ -30,6 +30,9 @@ from .link_messages import (
 MAX_HINTS = 10_000
 MAX_PROPOSALS = 100_000
 """Under way from this broker at a time; above it they are refused."""
+OWN_GROUP_LATE_S = 0.5
+"""So long behind its deadline what this broker's own group holds is waited for: the group tells its
+outcomes behind a sync, and a full disk may keep that from coming."""
 
 OnDone = Callable[[Any], None]
 
@@ -125,11 +128,12 @@ class ProposalRouter:
             if proposal.next_try_s <= now_s < proposal.deadline_s:
                 self._try(request_id, proposal, now_s)
         for request_id, proposal in list(self._pending.items()):
-            if proposal.deadline_s <= now_s and proposal.asked_id != self._broker_id:
+            is_own = proposal.asked_id == self._broker_id
+            if proposal.deadline_s + is_own * OWN_GROUP_LATE_S <= now_s:
                 self._finish(request_id, self._overdue(proposal))
         times = [proposal.next_try_s for proposal in self._waiting.values()]
         times += [proposal.deadline_s for proposal in self._pending.values()]
-        # What this broker's own group holds ends by the group's word; look again a little later.
+        # What this broker's own group holds ends by the group's word, most likely a little later.
         self.next_check_s = max(min(times, default=float("inf")), now_s + self._retry_s)
 
     def group_changed(self, now_s: float) -> None:
@@ -263,7 +267,7 @@ class ProposalRouter:
     def _overdue(self, proposal: PendingProposal) -> ReplicationError:
         if proposal.asked_id == NO_BROKER:
             return NotControllerError(f"{proposal.group_id} has no controller that is known here")
-        return UnknownOutcomeError(f"broker {proposal.asked_id} did not answer in time")
+        return UnknownOutcomeError(f"broker {proposal.asked_id} did not decide in time")
 
     def _finish(self, request_id: int, outcome: Any) -> None:
         proposal = self._pending.pop(request_id, None)

@@ -11,7 +11,7 @@ from headrace.raft.errors import (
     UnknownOutcomeError,
 )
 from headrace.raft.link_messages import NO_BROKER, LinkMessage, RefusalReason
-from headrace.raft.proposal_router import ProposalRouter
+from headrace.raft.proposal_router import OWN_GROUP_LATE_S, ProposalRouter
 
 ME = 1
 
@@ -166,6 +166,18 @@ def test_the_deadline_ends_it(leader_id: int | None, error: type[Exception]) -> 
     assert not stage.outcomes
     stage.router.check(1.02)
     assert [type(outcome) for outcome in stage.outcomes] == [error]
+
+
+def test_an_own_group_that_may_tell_nothing_is_not_waited_for_much_longer() -> None:
+    stage = Stage(FakeGroup(is_controller=True))
+    stage.propose(deadline_s=1.0)
+    stage.router.check(1.02)
+    assert not stage.outcomes, "the group is about to say more than that it is unknown"
+    stage.router.check(1.0 + OWN_GROUP_LATE_S)
+    assert [type(outcome) for outcome in stage.outcomes] == [UnknownOutcomeError]
+    assert stage.group is not None
+    stage.group.proposed[0][1]((7, 1))
+    assert (len(stage.outcomes), stage.router.pending_count) == (1, 0)
 
 
 @pytest.mark.parametrize(

@@ -281,6 +281,24 @@ def test_a_full_disk_holds_decisions_back_until_there_is_room(
     stage.wait_for_state("g", (b"a", b"b"))
 
 
+def test_on_a_disk_that_stays_full_a_proposal_ends_at_its_deadline(
+    stage: RaftStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.open_group("g", (1, 2, 3))
+    stage.nodes[1].propose("g", b"a")
+    controller = stage.wait_for_controller("g")
+
+    def refuse(records: Any) -> None:
+        error = KafkaStorageError(controller.folder, "full")
+        error.__cause__ = OSError(errno.ENOSPC, "full")
+        raise error
+
+    with monkeypatch.context() as full:
+        full.setattr(controller.wal, "append_turn", refuse)
+        outcome = controller.propose("g", b"b", timeout_ms=300)
+    assert isinstance(outcome, UnknownOutcomeError)
+
+
 def test_a_failed_sync_ends_the_broker(stage: RaftStage, monkeypatch: pytest.MonkeyPatch) -> None:
     stage.open_group("g", (1, 2, 3))
     controller = stage.wait_for_controller("g")
