@@ -18,7 +18,7 @@ import queue
 import sys
 from collections.abc import Iterable, Mapping
 from types import ModuleType
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 
 PINNED_VERSION = "0.3.17"
 MAX_COMMAND_BYTES = 4 * 1024 * 1024
@@ -295,14 +295,6 @@ def others_of(broker_id: int, voters: tuple[int, ...]) -> Mapping[int, Any]:
         others = {voter: node_of(voter) for voter in voters if voter != broker_id}
         found = _others.setdefault((broker_id, voters), others)
     return found
-
-
-class LibraryJournal(Protocol):
-    """What the library asks of its log: entries are (command, entry_index, term)."""
-
-    def __len__(self) -> int: ...
-
-    def __getitem__(self, place: Any) -> Any: ...
 
 
 class _OutwardOnly:

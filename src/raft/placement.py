@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 from .cluster_commands import Assignments
 from .errors import (
     InvalidPartitionsError,
-    InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
 )
 
@@ -73,21 +72,6 @@ def grown_assignments(
         if len(chosen) > len(replicas):
             grown.append((index, tuple(chosen)))
     return tuple(grown)
-
-
-def validate_assignments(assignments: Assignments, brokers: Collection[int]) -> None:
-    """Raise InvalidReplicaAssignmentError unless every assignment is one of known brokers."""
-    for index, replicas in enumerate(assignments):
-        unknown = [broker_id for broker_id in replicas if broker_id not in brokers]
-        if unknown:
-            raise InvalidReplicaAssignmentError(
-                f"assignment {index} names broker {unknown[0]}; known are {sorted(brokers)}"
-            )
-        if len(replicas) != len(assignments[0]):
-            raise InvalidReplicaAssignmentError(
-                f"assignment {index} has {len(replicas)} replicas, assignment 0 has "
-                f"{len(assignments[0])}"
-            )
 
 
 def choose_voters(replicas: Sequence[int], brokers: Collection[int]) -> tuple[int, ...]:

@@ -136,11 +136,6 @@ class ProposalRouter:
         # What this broker's own group holds ends by the group's word, most likely a little later.
         self.next_check_s = max(min(times, default=float("inf")), now_s + self._retry_s)
 
-    def group_changed(self, now_s: float) -> None:
-        """A group here learnt of a controller: what waits may go there at once."""
-        for request_id, proposal in list(self._waiting.items()):
-            self._try(request_id, proposal, now_s)
-
     def peer_down(self, broker_id: int) -> None:
         """What `broker_id` held has no known outcome."""
         for request_id, proposal in list(self._pending.items()):

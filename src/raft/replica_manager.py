@@ -5,7 +5,7 @@ occasion (the start of the broker, a new topic) are journaled in one batch.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .cluster_commands import (
     FinishReassignment,
     ReassignPartitions,
 )
-from .cluster_group import ClusterGroup, OnDone, Standing
+from .cluster_group import ClusterGroup, Standing
 from .errors import (
     NotLeaderOrFollowerError,
     UnknownTopicIdError,
@@ -237,25 +237,6 @@ class ReplicaManager:
         """Refuse everything and release everyone who waits; logs stay to the log manager."""
         for partition in self._partitions.values():
             partition.stop()
-
-    def adopt_topic(
-        self,
-        name: str,
-        topic_id: bytes,
-        partition_count: int,
-        configs: Mapping[str, str],
-        on_done: OnDone | None = None,
-    ) -> None:
-        """Make a topic of folders that are on disk already; missing partitions start empty.
-
-        `configs` hold only settings that we know.  The leader epoch goes on where the folder's
-        ended.  `on_done` gets the TopicImage or a ClusterStateError, as from `propose`.
-        """
-        parse_topic_configs(configs, self._default_config)
-        assignments = ((self.broker_id,),) * partition_count
-        self._cluster_group.propose(
-            CreateTopic(name, topic_id, assignments, tuple(configs.items())), on_done
-        )
 
     def set_default_config(self, config: LogConfig) -> None:
         """The broker-wide defaults changed: every topic's settings are worked out again."""

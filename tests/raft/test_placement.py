@@ -8,14 +8,12 @@ from hypothesis import strategies as st
 
 from headrace.raft.errors import (
     InvalidPartitionsError,
-    InvalidReplicaAssignmentError,
     InvalidReplicationFactorError,
 )
 from headrace.raft.placement import (
     choose_voters,
     grown_assignments,
     place_partitions,
-    validate_assignments,
 )
 from headrace.raft.topic_image import BrokerRegistration
 
@@ -90,14 +88,6 @@ def test_copies_that_are_added_go_round_the_other_racks() -> None:
     assert grown == ((0, (0, 1)), (1, (0, 3)))
     assert grown_assignments(((0,), (0,)), brokers(3), 3) == ((0, (0, 1, 2)), (1, (0, 2, 1)))
     assert grown_assignments(((0,),), brokers(1), 3) == ()
-
-
-def test_given_assignments_must_name_known_brokers_and_have_one_length() -> None:
-    validate_assignments(((0, 1), (1, 0)), {0, 1})
-    with pytest.raises(InvalidReplicaAssignmentError, match="names broker 7"):
-        validate_assignments(((0,), (7,)), {0, 1})
-    with pytest.raises(InvalidReplicaAssignmentError, match="has 2 replicas"):
-        validate_assignments(((0,), (0, 1)), {0, 1})
 
 
 def test_witnesses_fill_up_to_three_voters_where_there_are_brokers() -> None:

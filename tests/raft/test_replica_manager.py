@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from headrace.core.errors import InvalidConfigError, LogCorruptedError
+from headrace.core.errors import LogCorruptedError
 from headrace.core.log_config import LogConfig
 from headrace.raft.cluster_commands import (
     AlterConfigs,
@@ -16,7 +16,6 @@ from headrace.raft.cluster_commands import (
 from headrace.raft.cluster_group import ClusterGroup
 from headrace.raft.errors import (
     NotLeaderOrFollowerError,
-    TopicExistsError,
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
@@ -124,23 +123,11 @@ def test_all_elections_of_a_start_are_one_batch(tmp_path: Path) -> None:
 def test_leader_epochs_go_on_where_the_log_on_disk_ended(node: Node) -> None:
     log = node.logs.by_name["old", 0] = FakeLog("old", 0)
     log.epochs, log.content = [(41, 0)], b"abc"
-    results: list[Any] = []
-    node.replicas.adopt_topic("old", ID_A, 2, {"retention.ms": "9"}, results.append)
-    assert results == [node.cluster.state.topics["old"]]
+    node.decide(CreateTopic("old", ID_A, ((0,), (0,)), (("retention.ms", "9"),)))
     partition = node.replicas.partition("old", 0)
     assert (partition.leader_epoch, partition.high_watermark) == (42, 3)
     assert node.replicas.partition("old", 1).leader_epoch == 0
     assert log.config.retention_ms == 9
-
-
-def test_adopting_a_known_topic_or_a_bad_setting_is_refused(node: Node) -> None:
-    results: list[Any] = []
-    node.replicas.adopt_topic("old", ID_A, 1, {}, results.append)
-    node.replicas.adopt_topic("old", ID_B, 1, {}, results.append)
-    assert isinstance(results[1], TopicExistsError)
-    with pytest.raises(InvalidConfigError):
-        node.replicas.adopt_topic("new", ID_B, 1, {"retention.ms": "soon"})
-    assert "new" not in node.cluster.state.topics
 
 
 def test_a_topic_that_grows_keeps_its_old_partitions(node: Node) -> None:
