@@ -1,4 +1,5 @@
-"""The frames of a broker link: all messages of one turn to one peer in one of them.
+"""The frames of a broker link: all messages of one turn to one peer in one of
+them, or in as few as its bounds allow.
 
     OFFSET  SIZE  FIELD     integers big-endian
          0     4  size      bytes of the payload, 1 to MAX_FRAME_BYTES

@@ -12,12 +12,12 @@
     QUIESCE         term, last_index, last_term: everybody has everything, stop ticking
     HIGHER_TERM     term: yours is over
 
-A frame is a msgpack array of messages, all of one turn to one peer.  Kinds from 64 on belong to the
+A frame is a msgpack array of messages, of one turn to one peer.  Kinds from 64 on belong to the
 links (`add_kinds`).  A reader's memory is bounded: an array is never longer than its frame has
 bytes, and hostile nesting costs msgpack at most 1,024 arrays of 10,000 places.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
@@ -102,6 +102,18 @@ def encode_frame(messages: Sequence[Message]) -> bytes:
     """All messages of one turn to one peer."""
     frame: bytes = msgpack.packb(messages, use_bin_type=True)
     return frame
+
+
+def encode_frames(messages: Sequence[Message]) -> Iterator[bytes]:
+    """The same in as many frames as a receiver's bounds ask for, in order: one, but for a turn in
+    which very many groups had much to say, as behind a disk that was full for long."""
+    frame = encode_frame(messages)
+    half = len(messages) // 2
+    if not half or (len(messages) <= MAX_ARRAY and len(frame) <= MAX_FRAME_BYTES):
+        yield frame
+        return
+    yield from encode_frames(messages[:half])
+    yield from encode_frames(messages[half:])
 
 
 def decode_frame(data: bytes) -> list[Message]:

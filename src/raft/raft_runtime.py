@@ -30,7 +30,7 @@ from .link_pulse import LinkPulse
 from .link_table import LinkTable
 from .liveness import Peer, RaftTiming
 from .loop_mail import LoopMail
-from .message_codec import decode_frame, encode_frame
+from .message_codec import decode_frame, encode_frame, encode_frames
 from .proposal_router import ProposalRouter
 from .raft_wal import RaftWal
 from .seed_sender import PendingSeed, SeedSender
@@ -431,7 +431,8 @@ class RaftRuntime:
 
     def _send(self, outboxes: Outboxes) -> None:
         for broker_id, messages in outboxes:
-            self._links.send(broker_id, encode_frame(messages))
+            for frame in encode_frames(messages):
+                self._links.send(broker_id, frame)
 
     def _call(self, call: Call) -> None:
         """Run `call` on the Raft thread in its next turn; a slice of calls wakes it once."""

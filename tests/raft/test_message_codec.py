@@ -14,6 +14,7 @@ from headrace.raft.message_codec import (
     GroupMessage,
     decode_frame,
     encode_frame,
+    encode_frames,
 )
 
 COUNT = st.integers(0, (1 << 62) - 1)
@@ -124,6 +125,17 @@ def test_a_message_of_another_shape_is_refused(message: object) -> None:
 def test_a_frame_of_another_shape_is_refused(frame: bytes) -> None:
     with pytest.raises(CorruptFrameError):
         decode_frame(frame)
+
+
+@pytest.mark.parametrize(("count", "size_bytes"), [(70_000, 0), (3, 30 << 20), (1, 10), (0, 0)])
+def test_what_is_above_a_frames_bounds_comes_in_several_in_order(
+    count: int, size_bytes: int
+) -> None:
+    kind = int(GroupMessage.SNAPSHOT)
+    messages = [("g", kind, number, 1, 1, bytes(size_bytes)) for number in range(count)]
+    frames = list(encode_frames(messages))
+    assert [told for frame in frames for told in decode_frame(frame)] == messages
+    assert len(frames) == (1 if count < 2 else 2)
 
 
 def test_a_frame_above_the_bound_is_refused_unread() -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from headrace.core.errors import KafkaStorageError
 from headrace.raft.errors import GroupSealedError, NotControllerError, UnknownOutcomeError
+from headrace.raft.link_messages import LinkMessage
+from headrace.raft.message_codec import MAX_ARRAY
 from headrace.raft.proposal_router import ProposalRouter
 from headrace.raft.seed_sender import base_id_of_seed
 from tests.support.raft_stage import RaftStage
@@ -155,6 +157,27 @@ def test_messages_between_loop_threads(stage: RaftStage) -> None:
     assert not stage.nodes[1].runtime.send(9, "news", b"nobody")
     three.wait_until(lambda: len(seen) == 3)
     assert sorted(seen) == [(1, b"from 1"), (2, b"from 2"), (3, b"from 3")]
+
+
+def test_a_turn_with_more_messages_than_a_frame_may_have_tears_no_link(stage: RaftStage) -> None:
+    first, second = stage.nodes[1], stage.nodes[2]
+    arrived: list[bytes] = []
+
+    def note(_broker_id: int, body: bytes) -> None:
+        arrived.append(body)
+        if body:
+            second.notify()
+
+    def send_all() -> None:
+        for number in range(MAX_ARRAY + 1):
+            is_last = number == MAX_ARRAY
+            message = ("many", LinkMessage.LOOP_MESSAGE, b"last" if is_last else b"")
+            first.runtime._host.send_message(2, message)
+
+    second.runtime.on_message("many", note)
+    first.runtime.call_soon(send_all)
+    second.wait_until(lambda: bool(arrived) and arrived[-1] == b"last")
+    assert len(arrived) == MAX_ARRAY + 1
 
 
 def test_peers_are_told_when_they_come_and_go(stage: RaftStage) -> None:
