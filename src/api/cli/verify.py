@@ -34,9 +34,10 @@ def findings_of(directory: Path) -> Iterator["Finding"]:
     from ...core.log_verify import Finding, verify_log_dir
     from ...raft.raft_wal import WAL_FOLDER_NAME
     from ...raft.wal_dump import dump_wal
+    from ...raft.wal_format import wal_files
 
     yield from verify_log_dir(directory)
-    for path in sorted((directory / WAL_FOLDER_NAME).glob("*")):
+    for path in wal_files(directory / WAL_FOLDER_NAME):
         try:
             for entry in dump_wal(path):
                 torn_bytes = entry.get("torn_bytes", 0)

@@ -11,6 +11,7 @@ from headrace.core.batch_builder import BatchBuilder
 from headrace.core.log import Log
 from headrace.core.log_config import LogConfig
 from headrace.core.worker import InlineWorker
+from tests.support.broker_process import BrokerProcess
 from tests.support.manual_clock import ManualClock
 
 NAME = "00000000000000000000"
@@ -62,6 +63,16 @@ def test_verify_of_a_sound_folder_finds_nothing(
 ) -> None:
     assert headrace(["verify", str(partition.parent)]) == 0
     assert "1 segments checked: 0 errors" in capsys.readouterr().out
+
+
+def test_verify_of_the_folder_that_a_broker_left_finds_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BrokerProcess(tmp_path, topics={"clicks": 1}) as broker:
+        assert broker.terminate() == 0
+    assert (broker.data / "__headrace_raft" / "broker.properties").exists()
+    assert headrace(["verify", str(broker.data)]) == 0
+    assert capsys.readouterr().out.endswith("segments checked: 0 errors, 0 warnings\n")
 
 
 def test_verify_names_file_and_position_of_a_flipped_bit(
