@@ -243,6 +243,9 @@ class PartitionState:
             voters=command.voters,
             wal_ids=command.wal_ids,
             generation=self.generation + 1,
+            # As in Kafka: who left deletes its log, and if it is back within the epoch, what it had
+            # fetched before would still count for the one that begins anew.
+            leader_epoch=self.leader_epoch + (not set(self.replicas).issubset(command.replicas)),
             leader=self.leader if self.leader in command.replicas else NO_LEADER,
             isr=isr,
             elr=tuple(member for member in self.elr if member[0] in command.replicas),

@@ -187,6 +187,15 @@ def test_a_restarted_eligible_replica_may_lead_and_an_unclean_leader_leaves_no_e
     assert (elected.isr, elected.elr) == (((2, 21),), ())
 
 
+def test_who_leaves_and_comes_back_does_so_in_another_epoch_of_the_leader_that_stays() -> None:
+    before = PartitionState((1, 2), (1, 2), 1, 4, 7, ((1, 10), (2, 20)))
+    grown, _ = before.apply(Reassign(7, (1, 2, 3), (1, 2, 3)))
+    assert (grown.leader, grown.leader_epoch) == (1, 4), "nobody left"
+    alone, _ = grown.apply(Reassign(8, (1,), (1,)))
+    back, _ = alone.apply(Reassign(9, (1, 2), (1, 2, 3)))
+    assert (alone.leader_epoch, back.leader, back.leader_epoch) == (5, 1, 5)
+
+
 def test_a_reassignment_keeps_the_eligible_replicas_that_stay() -> None:
     moved, _ = shrunk(((1, 10),)).apply(Reassign(3, (1, 3, 4), (1, 3, 4)))
     assert moved.elr == ((3, 30),)
@@ -248,7 +257,9 @@ def test_the_rules_hold_after_every_command(history: list[tuple[PartitionCommand
             continue
         assert after.partition_epoch == state.partition_epoch + 1
         assert after.leader_epoch >= state.leader_epoch
-        assert (after.leader_epoch > state.leader_epoch) == isinstance(command, Elect)
+        has_left = not set(state.replicas).issubset(after.replicas)
+        is_new_epoch = isinstance(command, Elect) or has_left
+        assert (after.leader_epoch > state.leader_epoch) == is_new_epoch
         assert after.isr or not state.isr
         if after.leader != NO_LEADER:
             assert leaders.setdefault(after.leader_epoch, after.leader) == after.leader
