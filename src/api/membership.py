@@ -82,6 +82,7 @@ class Membership:
         replicas.seats.session = identity.session
         replicas.seats.wal_id = identity.wal_id
         replicas.seats.has_kept_cache = identity.has_kept_cache
+        replicas.seats.kept_incarnations = identity.kept
         cluster_group.add_listener(self._on_applied)
 
     # -- with others

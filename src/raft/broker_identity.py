@@ -4,6 +4,7 @@ broker.properties in __headrace_raft/
 wal.id       drawn with a new write-ahead log: who lost the old one votes in no old group
 incarnation  drawn after every stop that was not clean: what was not flushed may be gone
 boot.id      of the machine when that was written: the same one still has its page cache
+kept         earlier incarnations since whose time the machine did not restart, newest last
 life         counts the starts, each on the disk before anybody hears of it: `broker_life`
 """
 
@@ -19,17 +20,23 @@ from .wal_format import wal_files
 FILE_NAME = "broker.properties"
 ID_BYTES = 7
 _LIFE_DIGITS = 10
+_MOST_KEPT = 64  # of a broker that dies again and again; older ones count as gone
 _BOOT_ID_PATH = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
 class BrokerIdentity:
-    """`has_kept_cache`: no machine restart lies between the last life and this one."""
+    """`has_kept_cache`: no machine restart lies between the last life and this one.
+
+    `kept`: the earlier incarnations of which that is true.  A process that dies again soon after
+    its machine restarted was in sync as one before both, and what that did not flush is gone.
+    """
 
     wal_id: int
     incarnation: int
     session: int
     has_kept_cache: bool
+    kept: frozenset[int] = frozenset()
 
 
 def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerIdentity:
@@ -44,6 +51,7 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
     wal_id = _number(found, "wal.id") if has_log else 0
     incarnation = _number(found, "incarnation") if was_clean else 0
     has_kept_cache = boot_id != "" and found.get("boot.id") == boot_id
+    kept = _kept_incarnations(found) if has_kept_cache else []
     has_life = len(found.get("life", "")) == _LIFE_DIGITS
     life = _number(found, "life") + 1 if wal_id and has_life else 1
     if has_life:
@@ -57,6 +65,7 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
             "wal.id": str(wal_id),
             "incarnation": str(incarnation),
             "boot.id": boot_id,
+            "kept": ",".join(map(str, kept)),
             "life": _life_text(life),
         }
         try:
@@ -68,7 +77,14 @@ def load_identity(wal_folder: Path, *, was_clean: bool, clock: Clock) -> BrokerI
             stored.blank("incarnation")
             life = life if has_life else 0
     session = session_of(life, _draw(clock))
-    return BrokerIdentity(wal_id, incarnation, session, has_kept_cache)
+    return BrokerIdentity(wal_id, incarnation, session, has_kept_cache, frozenset(kept))
+
+
+def _kept_incarnations(found: dict[str, str]) -> list[int]:
+    """The last life's own one and those that it had kept; one of a full disk has no number."""
+    former = [int(text) for text in found.get("kept", "").split(",") if text.isdecimal()]
+    last = _number(found, "incarnation")
+    return [*former, *([last] if last and last not in former else [])][-_MOST_KEPT:]
 
 
 def _life_text(life: int) -> str:

@@ -68,9 +68,9 @@ class GroupSeats:
     ) -> None:
         self.broker_id = broker_id
         self.incarnation = incarnation
-        self.session = 0
-        self.wal_id = 0
+        self.session = self.wal_id = 0
         self.has_kept_cache = False
+        self.kept_incarnations: Collection[int] = ()
         self.news: PartitionNews | None = None
         self.offline = OfflineReplicas(broker_id, self._offline_changed)
         self.live: dict[int, LiveBroker] = {}
@@ -432,9 +432,9 @@ class GroupSeats:
         base_id = partition_group_id(topic.topic_id, index)
         reports = dict(news.reports_of(base_id))
         seat = self._seats.get(base_id)
-        own = None if seat is None else seat.report_log(self.incarnation, self.has_kept_cache)
-        if own is not None:
-            reports[self.broker_id] = own
+        own = self.broker_id, self.incarnation
+        if seat and (told := seat.report_log(own, self.kept_incarnations)):
+            reports[self.broker_id] = told
         return ControllerView(
             live=self.live,
             stopping=news.stopping,
@@ -594,7 +594,7 @@ class GroupSeats:
         """After a restart that was not clean, tell the voters how far the logs here reach."""
         if self.news is None:
             return
-        own, has_kept_cache = (self.broker_id, self.incarnation), self.has_kept_cache
-        reports = reports_to(to_ids, seats, own=own, has_kept_cache=has_kept_cache)
-        for broker_id, told in reports.items():
+        own = self.broker_id, self.incarnation
+        reports = reports_to(to_ids, seats, own=own, kept=self.kept_incarnations)
+        for (broker_id, has_kept_cache), told in reports.items():
             self.news.report(broker_id, told, has_kept_cache=has_kept_cache)

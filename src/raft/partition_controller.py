@@ -56,7 +56,10 @@ class LiveBroker:
 
 @dataclass(frozen=True, slots=True)
 class LogReport:
-    """How far a restarted replica's log reaches; `has_kept_cache`: its machine did not restart."""
+    """How far a restarted replica's log reaches.
+
+    `has_kept_cache`: its machine did not restart since it was in sync.
+    """
 
     incarnation: int
     leader_epoch: int

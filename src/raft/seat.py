@@ -1,12 +1,12 @@
 """`Seat`: one group of a partition that this broker votes in, and its replica where it has one."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from .partition import Partition
 from .partition_controller import LogReport
 from .partition_group import PartitionGroup
 from .partition_news import Report
-from .partition_state import NO_LEADER
+from .partition_state import NO_LEADER, IsrMember
 from .raft_wal import GroupImage
 
 
@@ -55,12 +55,20 @@ class Seat:
             self.journaled_index = 0
         return is_first
 
-    def report_log(self, incarnation: int, has_kept_cache: bool) -> LogReport | None:
-        """How far the log here reaches; None where it cannot be read, or there is none."""
+    def report_log(self, own: IsrMember, kept: Collection[int]) -> LogReport | None:
+        """How far the log here reaches; None where it cannot be read, or there is none.
+
+        `kept` are the incarnations of which nothing is gone that was not flushed.  Whether that
+        holds for the one that was in sync is what counts, not for the last one.
+        """
         log = None if self.partition is None else self.partition.log
         if log is None:
             return None
-        return LogReport(incarnation, log.latest_epoch, log.log_end_offset, has_kept_cache)
+        state, (broker_id, incarnation) = self.group.state, own
+        has_kept = any(
+            each[0] == broker_id and each[1] in kept for each in (*state.isr, *state.elr)
+        )
+        return LogReport(incarnation, log.latest_epoch, log.log_end_offset, has_kept)
 
     def may_lose_log(self, broker_id: int, session: int) -> bool:
         """Whether the replica may begin anew, or shorter than it was, and harm nothing.
@@ -80,21 +88,21 @@ class Seat:
 
 
 def reports_to(
-    broker_ids: Iterable[int], seats: Iterable[Seat], *, own: tuple[int, int], has_kept_cache: bool
-) -> dict[int, list[Report]]:
+    broker_ids: Iterable[int], seats: Iterable[Seat], *, own: IsrMember, kept: Collection[int]
+) -> dict[tuple[int, bool], list[Report]]:
     """What each of these brokers, where it votes, is to hear of logs that are not in sync here.
 
-    `own` is (broker id, incarnation).
+    By the broker's id, and by whether the log has kept what was not flushed: see `report_log`.
     """
-    reports: dict[int, list[Report]] = {b: [] for b in broker_ids if b != own[0]}
-    if not reports:
+    reports: dict[tuple[int, bool], list[Report]] = {}
+    told_ids = {broker_id for broker_id in broker_ids if broker_id != own[0]}
+    if not told_ids:
         return reports
     for seat in seats:
-        group, told = seat.group, seat.report_log(own[1], has_kept_cache)
+        group, told = seat.group, seat.report_log(own, kept)
         if told is None or group.is_alone or own in group.state.isr:
             continue
         report = (group.base_id, told.incarnation, *told.reach)
-        for broker_id in group.voters:
-            if broker_id in reports:
-                reports[broker_id].append(report)
+        for broker_id in told_ids.intersection(group.voters):
+            reports.setdefault((broker_id, told.has_kept_cache), []).append(report)
     return reports

@@ -11,6 +11,7 @@ from headrace.api import membership
 from headrace.api.broker_config import BrokerConfig, Listener
 from headrace.api.membership import Membership
 from headrace.core.errors import InconsistentLogDirError
+from headrace.raft.broker_identity import BrokerIdentity
 from headrace.raft.cluster_commands import RegisterBroker, UnregisterBroker
 from headrace.raft.cluster_group import Standing
 from headrace.raft.errors import NotControllerError
@@ -115,7 +116,7 @@ class Stage:
         )
         parts: dict[str, Any] = {
             "config": settings,
-            "identity": SimpleNamespace(incarnation=3, session=7, wal_id=9, has_kept_cache=True),
+            "identity": BrokerIdentity(wal_id=9, incarnation=3, session=7, has_kept_cache=True),
             "wal": self.wal,
             "log_manager": self.folders,
             "cluster_group": self.group,

@@ -7,6 +7,7 @@ import pytest
 
 from headrace.core import checkpoint_file
 from headrace.core.clock import SystemClock
+from headrace.raft import broker_identity
 from headrace.raft.broker_identity import BrokerIdentity, load_identity
 from headrace.raft.raft_wal import RaftWal
 
@@ -29,6 +30,31 @@ def test_clean_stop_keeps_the_incarnation_and_an_unclean_one_does_not(tmp_path: 
     assert unclean.incarnation != first.incarnation
     assert unclean.wal_id == first.wal_id
     assert len({first.session, clean.session, unclean.session}) == 3
+
+
+def test_only_incarnations_since_the_machine_restarted_are_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def live(boot: str, *, was_clean: bool = False) -> BrokerIdentity:
+        monkeypatch.setattr(broker_identity, "_read_boot_id", lambda: boot)
+        return identity_in(tmp_path, was_clean=was_clean)
+
+    first, second = live("monday"), live("monday")
+    assert (first.kept, second.kept) == (frozenset(), {first.incarnation})
+    third = live("tuesday")
+    assert (third.has_kept_cache, third.kept) == (False, frozenset())
+    fourth = live("tuesday")
+    # What the first two lives did not flush is gone, however often the process starts since.
+    assert (fourth.has_kept_cache, fourth.kept) == (True, {third.incarnation})
+    assert live("tuesday", was_clean=True).kept == {third.incarnation, fourth.incarnation}
+    after = live("tuesday")
+    assert after.kept == {third.incarnation, fourth.incarnation}
+
+
+def test_a_broker_that_dies_again_and_again_keeps_a_bounded_number(tmp_path: Path) -> None:
+    lives = [identity_in(tmp_path, was_clean=False).incarnation for _ in range(70)]
+    last = identity_in(tmp_path, was_clean=False)
+    assert last.kept == set(lives[-64:])
 
 
 def test_lost_write_ahead_log_is_another_one(tmp_path: Path) -> None:

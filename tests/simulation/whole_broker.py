@@ -311,7 +311,7 @@ class WholeBroker(FetchingBroker):
     def _take_part(self, identity: broker_identity.BrokerIdentity) -> None:
         seats = self.replicas.seats
         seats.session, seats.wal_id = identity.session, identity.wal_id
-        seats.has_kept_cache = identity.has_kept_cache
+        seats.has_kept_cache, seats.kept_incarnations = identity.has_kept_cache, identity.kept
         runtime = self.runtime = TurnedRuntime(self, identity)
         self.membership = SimpleNamespace(close=runtime.stop)
         runtime.cluster_id = CLUSTER_ID
