@@ -2,6 +2,7 @@
 
 import argparse
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -179,12 +180,17 @@ def _move_throttled(
     under_way = cluster_admin.reassignments(client, wanted)
     moves = replication_throttles.moves_of(under_way, current, wanted)
     brokers = sorted({each for move in moves.values() for held in move for each in held})
-    replication_throttles.limit(client, moves, args.throttle)
     try:
-        return _move(client, args, targets, log_dirs)
+        down = replication_throttles.limit(client, moves, args.throttle)
+        if down:
+            print(replication_throttles.not_throttled(down), file=sys.stderr)
+        code = _move(client, args, targets, log_dirs)
     finally:
-        replication_throttles.clear_brokers(client, brokers)
         replication_throttles.clear_topics(client, {topic for topic, _ in targets})
+        left = replication_throttles.clear_brokers(client, brokers)
+        if left:
+            print(replication_throttles.still_throttled(left), file=sys.stderr)
+    return code or (EXIT_FAILURE if left else EXIT_OK)
 
 
 def _remove(client: AdminClient, args: argparse.Namespace) -> int:

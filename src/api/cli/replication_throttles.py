@@ -7,8 +7,10 @@ Brokers have the rate, each at its own address: no broker takes another one's se
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from ..wire.error_codes import ErrorCode
 from . import cluster_admin
-from .admin_client import BROKER_RESOURCE, TOPIC_RESOURCE, AdminClient
+from .admin_client import BROKER_RESOURCE, TOPIC_RESOURCE, AdminClient, AdminError
+from .broker_connection import BrokerUnreachableError
 from .cluster_admin import Moving, Place
 
 LEADER_RATE = "leader.replication.throttled.rate"
@@ -42,8 +44,8 @@ def moves_of(
     return moves
 
 
-def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) -> None:
-    """Throttles what the moves copy, on every broker that takes part in one."""
+def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) -> list[int]:
+    """Throttles what the moves copy, on every broker that takes part in one; who is down."""
     for topic in sorted({topic for topic, _ in moves}):
         own = {index: move for (name, index), move in moves.items() if name == topic}
         sets = {
@@ -52,10 +54,8 @@ def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) ->
         }
         client.alter_configs(TOPIC_RESOURCE, topic, sets=sets)
     rates = {LEADER_RATE: str(bytes_per_s), FOLLOWER_RATE: str(bytes_per_s)}
-    for broker in sorted(
-        set().union(*(move.sources | move.destinations for move in moves.values()))
-    ):
-        client.alter_configs(BROKER_RESOURCE, str(broker), sets=rates)
+    brokers = set().union(*(move.sources | move.destinations for move in moves.values()))
+    return _alter_each(client, brokers, sets=rates)
 
 
 def limit_log_dirs(client: AdminClient, brokers: Iterable[int], bytes_per_s: int) -> None:
@@ -69,11 +69,47 @@ def _listed(brokers: Iterable[tuple[int, frozenset[int]]]) -> str:
     return ",".join(sorted(f"{index}:{broker}" for index, held in brokers for broker in held))
 
 
-def clear_brokers(client: AdminClient, brokers: Iterable[int]) -> None:
-    """Takes the rates from brokers."""
-    for broker in brokers:
-        rates = (LEADER_RATE, FOLLOWER_RATE, LOG_DIR_RATE)
-        client.alter_configs(BROKER_RESOURCE, str(broker), sets={}, deletes=rates)
+def clear_brokers(client: AdminClient, brokers: Iterable[int]) -> list[int]:
+    """Takes the rates from brokers; those are left that are down, and keep theirs."""
+    return _alter_each(client, brokers, deletes=(LEADER_RATE, FOLLOWER_RATE, LOG_DIR_RATE))
+
+
+def not_throttled(brokers: Sequence[int]) -> str:
+    """What to tell of brokers that `limit` left."""
+    return f"not throttled, since they do not answer: {_named(brokers)}"
+
+
+def still_throttled(brokers: Sequence[int]) -> str:
+    """What to tell of brokers that `clear_brokers` left."""
+    return (
+        f"still throttled, since they do not answer: {_named(brokers)}. For each, once it is up: "
+        f"headrace configs unset --broker {brokers[0]} {LEADER_RATE} {FOLLOWER_RATE}"
+    )
+
+
+def _named(brokers: Sequence[int]) -> str:
+    return ", ".join(f"broker {broker}" for broker in brokers)
+
+
+def _alter_each(
+    client: AdminClient,
+    brokers: Iterable[int],
+    *,
+    sets: Mapping[str, str] | None = None,
+    deletes: Sequence[str] = (),
+) -> list[int]:
+    """Changes every broker's settings, whoever of them is down: their ids."""
+    down = []
+    for broker in sorted(brokers):
+        try:
+            client.alter_configs(BROKER_RESOURCE, str(broker), sets=sets or {}, deletes=deletes)
+        except BrokerUnreachableError:
+            down.append(broker)
+        except AdminError as error:
+            if error.code != ErrorCode.BROKER_NOT_AVAILABLE:
+                raise
+            down.append(broker)
+    return down
 
 
 def clear_topics(client: AdminClient, topics: Iterable[str]) -> None:

@@ -2,18 +2,41 @@
 
 from typing import Any
 
+import pytest
+
+from headrace.api.cli.admin_client import AdminError
+from headrace.api.cli.broker_connection import BrokerUnreachableError
 from headrace.api.cli.cluster_admin import Moving
-from headrace.api.cli.replication_throttles import Move, limit, moves_of
+from headrace.api.cli.replication_throttles import (
+    FOLLOWER_RATE,
+    LEADER_RATE,
+    Move,
+    clear_brokers,
+    limit,
+    moves_of,
+    not_throttled,
+    still_throttled,
+)
+from headrace.api.wire.error_codes import ErrorCode
+from headrace.core.errors import HeadraceError
+
+GONE: dict[str, HeadraceError] = {
+    "1": BrokerUnreachableError("127.0.0.1:9093", "Connection refused"),
+    "3": AdminError(ErrorCode.BROKER_NOT_AVAILABLE, "broker 3"),
+}
 
 
 class ToldClient:
     """Remembers what is set on whom."""
 
-    def __init__(self) -> None:
+    def __init__(self, failing: dict[str, HeadraceError] | None = None) -> None:
         self.told: dict[str, Any] = {}
+        self.failing = failing or {}
 
     def alter_configs(self, _kind: int, name: str, *, sets: Any, deletes: Any = ()) -> None:
-        self.told[name] = list(sets.values())
+        if name in self.failing:
+            raise self.failing[name]
+        self.told[name] = [*sets.values(), *deletes]
 
 
 def test_a_move_goes_from_those_that_hold_it_to_those_that_are_new() -> None:
@@ -43,3 +66,27 @@ def test_topics_list_pairs_in_the_order_of_their_text_and_brokers_have_the_rate(
         "1": ["700", "700"],
         "4": ["700", "700"],
     }
+
+
+def test_brokers_that_are_down_are_named_and_the_others_are_throttled_all_the_same() -> None:
+    client: Any = ToldClient(GONE)
+    moves = moves_of((), {("a", 0): (0, 1)}, {("a", 0): (2, 3)})
+    down = limit(client, moves, 700)
+    assert (down, {name for name in client.told if name.isdigit()}) == ([1, 3], {"0", "2"})
+    assert not_throttled(down) == "not throttled, since they do not answer: broker 1, broker 3"
+
+
+def test_every_broker_that_answers_is_cleared() -> None:
+    client: Any = ToldClient(GONE)
+    assert clear_brokers(client, (3, 2, 1, 0)) == [1, 3]
+    assert client.told.keys() == {"0", "2"}
+    assert {LEADER_RATE, FOLLOWER_RATE} <= set(client.told["0"])
+    assert f"headrace configs unset --broker 1 {LEADER_RATE} {FOLLOWER_RATE}" in still_throttled(
+        [1]
+    )
+
+
+def test_what_a_broker_refuses_for_another_reason_is_not_taken_for_silence() -> None:
+    client: Any = ToldClient({"0": AdminError(ErrorCode.INVALID_CONFIG, "broker 0")})
+    with pytest.raises(AdminError, match="INVALID_CONFIG"):
+        clear_brokers(client, (0, 1))

@@ -2,6 +2,7 @@
 
 import argparse
 import random
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -199,7 +200,9 @@ def _limit(
     if args.throttle >= 0 or args.replica_alter_log_dirs_throttle >= 0:
         print(_MUST_VERIFY)
     if args.throttle >= 0:
-        replication_throttles.limit(client, moves, args.throttle)
+        down = replication_throttles.limit(client, moves, args.throttle)
+        if down:
+            print(replication_throttles.not_throttled(down), file=sys.stderr)
         print(f"The inter-broker throttle limit was set to {args.throttle} B/s")
     if args.replica_alter_log_dirs_throttle >= 0:
         rate = args.replica_alter_log_dirs_throttle
@@ -252,10 +255,12 @@ def _clear_throttles(client: AdminClient, targets: dict[Place, list[int]]) -> No
     brokers = replication_throttles.throttled_brokers(client, targets.values())
     named = ",".join(map(str, brokers))
     print(f"Clearing broker-level throttles on broker{_s(brokers)} {named}")
-    replication_throttles.clear_brokers(client, brokers)
+    left = replication_throttles.clear_brokers(client, brokers)
     topics = sorted({topic for topic, _ in targets})
     print(f"Clearing topic-level throttles on topic{_s(topics)} {','.join(topics)}")
     replication_throttles.clear_topics(client, topics)
+    if left:
+        raise HeadraceError(replication_throttles.still_throttled(left))
 
 
 def _cancel(client: AdminClient, args: argparse.Namespace) -> None:
