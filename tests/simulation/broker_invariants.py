@@ -203,7 +203,7 @@ class TopicInvariants:
                 )
 
     def _elr_members_hold_committed(self, replicas: list[tuple[WholeBroker, Partition]]) -> None:
-        """Each could lead at once; the last few records tell a log that parted from the others'."""
+        """Each could lead at once."""
         known = len(self.committed)
         for broker, partition in replicas:
             is_member = (broker.broker_id, broker.incarnation) in self.newest.elr
@@ -213,9 +213,7 @@ class TopicInvariants:
             seen = (broker.session, log.latest_epoch, log.log_end_offset, known)
             if seen == self._held.get(broker.broker_id):
                 continue
-            first = max(0, known - 5)
-            has_all = log.log_end_offset >= known
-            if not has_all or records_of(log, first, known) != self.committed[first:]:
+            if not self._holds_committed(log, known):
                 self.fail(
                     "ElrMembersHoldCommitted",
                     f"broker {broker.broker_id} ends at {log.log_end_offset} and lacks some of "
@@ -232,15 +230,20 @@ class TopicInvariants:
             seen = (broker.session, partition.leader_epoch, log.log_end_offset, known)
             if seen == self._survived:
                 continue  # nobody cuts the log of a leader
-            first = max(0, known - 5)
-            has_all = log.log_end_offset >= known
-            if not has_all or records_of(log, first, known) != self.committed[first:]:
+            if not self._holds_committed(log, known):
                 self.fail(
                     "CommittedRecordsSurvive",
                     f"leader {broker.broker_id} of epoch {partition.leader_epoch} lacks some of "
                     f"{known}",
                 )
             self._survived = seen
+
+    def _holds_committed(self, log: Any, known: int) -> bool:
+        """The last few records tell a log that parted from the others'."""
+        first = max(0, known - 5)
+        if log.log_end_offset < known:
+            return False
+        return bool(records_of(log, first, known) == self.committed[first:])
 
     # -- acknowledgements, and the end
 
