@@ -259,7 +259,7 @@ class Followers:
         state = self._group.state
         return tuple(
             broker_id
-            for broker_id, incarnation in (*state.isr, *state.elr)
+            for broker_id, incarnation in state.holders
             if self._incarnation_of(broker_id) not in (None, incarnation)
         )
 

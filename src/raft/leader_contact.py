@@ -18,7 +18,7 @@ GRACE_MS = 200
 
 def is_cut_off(state: PartitionState, reachable: Collection[int]) -> bool:
     """Whether the leader, which reaches only these, may have been replaced by the others."""
-    if len(state.isr) + len(state.elr) < 2:
+    if len(state.holders) < 2:
         return False
     gone = sum(1 for broker_id in state.voters if broker_id not in reachable)
     return gone > len(state.voters) // 2

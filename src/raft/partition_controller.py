@@ -218,7 +218,7 @@ def _unfit(state: PartitionState, view: ControllerView) -> tuple[int, ...]:
         return ()
     return tuple(
         broker_id
-        for broker_id, incarnation in (*state.isr, *state.elr)
+        for broker_id, incarnation in state.holders
         if broker_id in view.offline
         or (broker_id in view.live and view.live[broker_id].incarnation != incarnation)
     )
@@ -244,7 +244,7 @@ def _elect_someone(state: PartitionState, view: ControllerView) -> Elect | None:
 
 
 def _elect_restarted(state: PartitionState, view: ControllerView) -> Elect | None:
-    held_all = {member[0] for member in (*state.isr, *state.elr)}
+    held_all = {member[0] for member in state.holders}
     reported = {
         broker_id: view.reports[broker_id]
         for broker_id in held_all

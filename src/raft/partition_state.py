@@ -150,6 +150,11 @@ class PartitionState:
     generation: int = 0
     wal_ids: tuple[int, ...] = ()
 
+    @property
+    def holders(self) -> tuple[IsrMember, ...]:
+        """Isr and elr: all that is committed is in the log of each, in this incarnation."""
+        return (*self.isr, *self.elr)
+
     def apply(self, command: PartitionCommand) -> tuple["PartitionState", Outcome]:
         """The state after `command`, and what became of it."""
         if command.expected_partition_epoch != self.partition_epoch:
@@ -179,7 +184,7 @@ class PartitionState:
         member = (command.leader, command.incarnation)
         if command.leader not in self.replicas:
             return self, Outcome.NOT_A_REPLICA
-        if command.kind == ElectKind.CLEAN and member not in (*self.isr, *self.elr):
+        if command.kind == ElectKind.CLEAN and member not in self.holders:
             return self, Outcome.NOT_ELIGIBLE
         if command.kind == ElectKind.RESTARTED and not self._held_all(command.leader):
             return self, Outcome.NOT_ELIGIBLE
@@ -202,7 +207,7 @@ class PartitionState:
         """Whether this broker was in sync, by id alone; an unused partition has no isr yet."""
         if not self.isr:
             return True
-        return any(member[0] == broker_id for member in (*self.isr, *self.elr))
+        return any(member[0] == broker_id for member in self.holders)
 
     def _elr_beside(
         self, isr: tuple[IsrMember, ...], command: Elect | AlterIsr
@@ -212,7 +217,7 @@ class PartitionState:
         if command.min_in_sync > 0:
             if len(isr) >= min(command.min_in_sync, len(self.replicas)):
                 return ()
-            former = (*self.elr, *self.isr)
+            former = self.holders
         others = {*self.replicas} - {*command.unfit} - {broker_id for broker_id, _ in isr}
         return tuple(sorted(member for member in former if member[0] in others))
 

@@ -65,9 +65,7 @@ class Seat:
         if log is None:
             return None
         state, (broker_id, incarnation) = self.group.state, own
-        has_kept = any(
-            each[0] == broker_id and each[1] in kept for each in (*state.isr, *state.elr)
-        )
+        has_kept = any(each[0] == broker_id and each[1] in kept for each in state.holders)
         return LogReport(incarnation, log.latest_epoch, log.log_end_offset, has_kept)
 
     def may_lose_log(self, broker_id: int, session: int) -> bool:
@@ -84,7 +82,7 @@ class Seat:
             return False
         if state.leader == broker_id:
             return state.is_recovering and state.leader_session == session
-        return all(each[0] != broker_id for each in (*state.isr, *state.elr))
+        return all(each[0] != broker_id for each in state.holders)
 
 
 def reports_to(

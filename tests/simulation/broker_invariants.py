@@ -78,7 +78,7 @@ class TopicInvariants:
     def _check_election(
         self, command: Elect, before: PartitionState, after: PartitionState
     ) -> None:
-        in_sync = {broker_id for broker_id, _ in (*before.isr, *before.elr)}
+        in_sync = {broker_id for broker_id, _ in before.holders}
         if command.kind == ElectKind.UNCLEAN and self._topic == UNCLEAN:
             self.unclean_epoch = after.leader_epoch
             self.unclean_elections += 1
