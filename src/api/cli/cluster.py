@@ -179,7 +179,6 @@ def _move_throttled(
     wanted = {place: replicas for place, replicas in targets.items() if replicas is not None}
     under_way = cluster_admin.reassignments(client, wanted)
     moves = replication_throttles.moves_of(under_way, current, wanted)
-    brokers = sorted({each for move in moves.values() for held in move for each in held})
     try:
         down = replication_throttles.limit(client, moves, args.throttle)
         if down:
@@ -187,7 +186,7 @@ def _move_throttled(
         code = _move(client, args, targets, log_dirs)
     finally:
         replication_throttles.clear_topics(client, {topic for topic, _ in targets})
-        left = replication_throttles.clear_brokers(client, brokers)
+        left = replication_throttles.clear_brokers(client, replication_throttles.brokers_of(moves))
         if left:
             print(replication_throttles.still_throttled(left), file=sys.stderr)
     return code or (EXIT_FAILURE if left else EXIT_OK)

@@ -44,6 +44,11 @@ def moves_of(
     return moves
 
 
+def brokers_of(moves: Mapping[Place, Move]) -> set[int]:
+    """Everyone who sends or receives in one of the moves."""
+    return set().union(*(move.sources | move.destinations for move in moves.values()))
+
+
 def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) -> list[int]:
     """Throttles what the moves copy, on every broker that takes part in one; who is down."""
     for topic in sorted({topic for topic, _ in moves}):
@@ -54,8 +59,7 @@ def limit(client: AdminClient, moves: Mapping[Place, Move], bytes_per_s: int) ->
         }
         client.alter_configs(TOPIC_RESOURCE, topic, sets=sets)
     rates = {LEADER_RATE: str(bytes_per_s), FOLLOWER_RATE: str(bytes_per_s)}
-    brokers = set().union(*(move.sources | move.destinations for move in moves.values()))
-    return _alter_each(client, brokers, sets=rates)
+    return _alter_each(client, brokers_of(moves), sets=rates)
 
 
 def limit_log_dirs(client: AdminClient, brokers: Iterable[int], bytes_per_s: int) -> None:
