@@ -430,9 +430,12 @@ class Partition(Replica):
         log = self._usable_log()
         return log.config.flush_messages < LONG_MAX and log.needs_flush_before_ack
 
-    def flush_before_report(self, on_flushed: Callable[[], None]) -> None:
-        """Sync what was stored; never called back where that fails, which ends the log."""
-        self._usable_log().flush_async(lambda _: on_flushed(), _leave_to_log)
+    def flush_before_report(
+        self, on_flushed: Callable[[], None], on_error: Callable[[BaseException], None]
+    ) -> None:
+        """Sync what was stored.  A sync that failed has ended the log before `on_error` is called;
+        one that could not begin has not: no descriptor was left."""
+        self._usable_log().flush_async(lambda _: on_flushed(), on_error)
 
     def truncate_for(self, diverging_epoch: tuple[int, int]) -> None:
         """Cut off what the leader does not have: its log left ours at (epoch, end offset)."""
@@ -592,7 +595,3 @@ class Partition(Replica):
         self._wake_fetches()
         if had_role and self.on_role_changed is not None:
             self.on_role_changed(self)
-
-
-def _leave_to_log(_error: BaseException) -> None:
-    """The log goes offline by itself, and its partition with it."""

@@ -7,6 +7,8 @@ an incremental session (KIP-227), so a partition without news is in neither requ
 What changes meanwhile goes out at once in a second request, which makes the leader answer the
 first.  A partition that the leader refuses is left out for a while, one with flush.messages until
 what it brought is on disk, a throttled one that is out of sync while the quota is used up (KIP-73).
+One that fails as nobody foresaw is left out until it follows in another epoch or its broker starts
+again, as Kafka's failedPartitions are; the others go on.
 
 One that is in sync and has news alone may bring more than `replica.fetch.max.bytes`: that is the
 share of one partition among many, and where producers outrun the rounds few large ones cost less.
@@ -305,13 +307,15 @@ class LeaderFetcher:
     def _describe(self, named: list[_Followed]) -> list[Body]:
         """What a request says of these partitions."""
         number, max_bytes = self._request_count, self._settings.partition_max_bytes
-        if len(named) == 1:  # most requests of a busy partition
-            (found,) = named
-            if found.is_in_sync:
-                max_bytes = self._lone_max_bytes
-            told = found.describe(number, max_bytes)
-            return [{"topic_id": found.key[0], "partitions": [told]}]
-        return _by_topic((each.key[0], each.describe(number, max_bytes)) for each in named)
+        if len(named) == 1 and named[0].is_in_sync:  # most requests of a busy partition
+            max_bytes = self._lone_max_bytes
+        told: list[tuple[bytes, Body]] = []
+        for each in named:
+            try:
+                told.append((each.key[0], each.describe(number, max_bytes)))
+            except Exception as error:
+                self._fail(each, error)
+        return _by_topic(told)
 
     # -- answers
 
@@ -335,7 +339,10 @@ class LeaderFetcher:
             for told in topic["partitions"]:
                 found = self._followed.get((topic_id, told["partition_index"]))
                 if found is not None and found.is_answered_by(request_number):
-                    self._take_partition(found, told)
+                    try:
+                        self._take_partition(found, told)
+                    except Exception as error:
+                        self._fail(found, error)
         self._send_changes()
 
     def _take_partition(self, found: _Followed, told: Body) -> None:
@@ -401,6 +408,9 @@ class LeaderFetcher:
             found.awaits_room = False
             self._pause(found, str(error), logging.WARNING)
             return
+        except Exception as error:
+            self._fail(found, error)
+            return
         if missing_bytes:
             self._pace.give_way()
             found.is_making_room = True
@@ -412,7 +422,26 @@ class LeaderFetcher:
     def _flush_first(self, found: _Followed) -> None:
         """Name it in no request until what it stored is on disk."""
         self._leave_out(found)
-        found.partition.flush_before_report(lambda: self._resume(found))
+        found.partition.flush_before_report(
+            lambda: self._resume(found), lambda error: self._flush_later(found, error)
+        )
+
+    def _flush_later(self, found: _Followed, error: BaseException) -> None:
+        """A sync that failed has ended the log, and who follows; else none could be begun."""
+        if self._is_followed(found):
+            self._back_off(found, str(error), logging.WARNING)
+            self._schedule(found.backoff_ms, lambda: self._flush_again(found))
+
+    def _flush_again(self, found: _Followed) -> None:
+        if self._is_followed(found):
+            if found.partition.must_flush_before_report:
+                self._flush_first(found)
+            else:
+                self._resume(found)
+
+    def _is_followed(self, found: _Followed) -> bool:
+        is_present = self._followed.get(found.key) is found
+        return is_present and found.partition.is_follower and not self._is_closed
 
     def _leave_out(self, found: _Followed) -> None:
         """Name it in no request until `_resume`."""
@@ -443,12 +472,27 @@ class LeaderFetcher:
 
     def _pause(self, found: _Followed, reason: str, level: int) -> None:
         """Leave a partition out for a while, which is longer each time."""
+        self._back_off(found, reason, level)
+        self._leave_out(found)
+        self._schedule(found.backoff_ms, lambda: self._resume(found))
+
+    def _back_off(self, found: _Followed, reason: str, level: int) -> None:
         found.backoff_ms = min(max(2 * found.backoff_ms, MIN_BACKOFF_MS), self._settings.backoff_ms)
         logger.log(
             level, "%r is fetched again in %d ms: %s", found.partition, found.backoff_ms, reason
         )
+
+    def _fail(self, found: _Followed, error: Exception) -> None:
+        """Fetch it no more: nobody can say what another try would do; `follow` begins anew."""
+        logger.error(
+            "%r is marked as failed: it follows broker %d no more until it has another leader "
+            "epoch or this broker is restarted",
+            found.partition,
+            self.leader_id,
+            exc_info=error,
+        )
         self._leave_out(found)
-        self._schedule(found.backoff_ms, lambda: self._resume(found))
+        self._followed.pop(found.key, None)
 
     def _resume(self, found: _Followed) -> None:
         found.is_paused = False

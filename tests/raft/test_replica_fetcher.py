@@ -35,6 +35,7 @@ class FakePartition:
         self.error: Exception | None = None
         self.must_flush_before_report = False
         self.flushing: list[Any] = []
+        self.flush_failures: list[Any] = []
         self.room_error: Exception | None = None
         self.missing_room_bytes: list[int] = []  # what each part of making room leaves
 
@@ -45,6 +46,9 @@ class FakePartition:
     @property
     def log_start_offset(self) -> int:
         return self.log.log_start_offset
+
+    def __repr__(self) -> str:
+        return f"<Partition clicks-{self.index} epoch={self.leader_epoch}>"
 
     def append_from_leader(self, records: Any, **said: int) -> None:
         if self.error is not None:
@@ -64,8 +68,9 @@ class FakePartition:
     def begin_at(self, start: int, end: int) -> None:
         self.log.log_end_offset = start
 
-    def flush_before_report(self, on_flushed: Any) -> None:
+    def flush_before_report(self, on_flushed: Any, on_error: Any) -> None:
         self.flushing.append(on_flushed)
+        self.flush_failures.append(on_error)
 
 
 class Stage:
@@ -220,6 +225,67 @@ def test_what_cannot_be_stored_is_asked_again_later(stage: Stage, error: Excepti
     assert stage.asked == {0: 0}
 
 
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), AssertionError("a bug")])
+def test_one_that_fails_is_left_out_until_its_next_epoch_and_the_others_go_on(
+    stage: Stage, error: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing, other = stage.begin(2)
+    failing.error = error
+    stage.answer(told(0, b"ab"), told(1, b"xy"))
+    assert other.told == [(b"xy", 0)]
+    assert (stage.asked, stage.forgotten) == ({1: 2}, [0])
+    (said,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert "<Partition clicks-0 epoch=3> is marked as failed" in said.getMessage()
+    assert said.exc_info is not None
+    assert said.exc_info[1] is error
+    stage.scheduler.advance(60_000)
+    stage.answer(told(1, b"z"))
+    assert stage.asked == {1: 3}, "nothing but another epoch brings it back"
+    failing.error = None
+    failing.leader_epoch = 4
+    stage.fetchers.role_changed(failing)
+    stage.scheduler.advance(0)
+    assert stage.asked == {0: 0}
+    stage.answer()
+    stage.answer(told(0, b"ab"))
+    assert failing.told == [(b"ab", 0)]
+
+
+def test_one_that_failed_is_not_in_a_new_session_either(stage: Stage) -> None:
+    failing, _ = stage.begin(2)
+    failing.error = RuntimeError("a bug")
+    stage.answer(told(0, b"ab"))
+    _, on_answer = stage.requests.pop(0)
+    on_answer(ConnectionResetError("gone"))
+    stage.scheduler.advance(20)
+    assert (stage.requests[-1][0]["session_id"], stage.asked) == (0, {1: 0})
+    failing.is_follower = False
+    stage.fetchers.role_changed(failing)
+    stage.scheduler.advance(0)
+    assert len(stage.requests) == 1, "it was not there to be forgotten"
+
+
+def test_one_that_cannot_say_where_it_ends_keeps_no_other_from_being_asked_for(
+    stage: Stage,
+) -> None:
+    broken, _ = stage.begin(2)
+    broken.append_from_leader = lambda records, **said: setattr(broken, "log", None)
+    stage.answer(told(0, b"ab"), told(1, b"xy", high_watermark=9))
+    assert stage.asked == {1: 2}
+    stage.scheduler.advance(60_000)
+    assert stage.asked == {1: 2}
+
+
+def test_one_whose_room_cannot_be_made_for_an_unforeseen_reason_fails(stage: Stage) -> None:
+    failing, _ = stage.begin(2)
+    failing.room_error = RuntimeError("a bug")
+    stage.answer(behind(0, b"abcd"))
+    stage.scheduler.advance(0)
+    stage.answer(behind(0, b"abcd"), told(1, b"x"))
+    assert failing.told == [(b"abcd", 1000)]
+    assert (stage.asked, stage.forgotten) == ({1: 1}, [0])
+
+
 def test_a_lost_connection_ends_the_session(stage: Stage) -> None:
     stage.begin(2)
     _, on_answer = stage.requests.pop(0)
@@ -273,6 +339,18 @@ def test_what_must_be_on_disk_first_is_reported_afterwards(stage: Stage) -> None
     assert stage.requests == [], "nothing else is followed"
     (on_flushed,) = follower.flushing
     on_flushed()
+    assert stage.asked == {0: 2}
+
+
+def test_where_no_sync_can_begin_it_is_tried_again(stage: Stage) -> None:
+    (follower,) = stage.begin(1)
+    follower.must_flush_before_report = True
+    stage.answer(told(0, b"ab"))
+    follower.flush_failures.pop()(KafkaStorageError(Path("clicks-0"), "Too many open files"))
+    assert len(follower.flushing) == 1
+    stage.scheduler.advance(20)
+    assert (stage.requests, len(follower.flushing)) == ([], 2)
+    follower.flushing.pop()()
     assert stage.asked == {0: 2}
 
 
