@@ -15,6 +15,10 @@ from typing import Any
 from .harness import Samples, keep_json, number
 from .published import FIGURES as PUBLISHED
 
+# A figure of this name stands beside another one: its samples say what the machine was like in the
+# same turns (`plain_writes.py`).
+AROUND = ", plain writes around it"
+
 # figure -> column -> samples
 Table = dict[str, dict[str, Samples]]
 Heading = dict[str, Any]
@@ -94,6 +98,8 @@ def shares_of(table: Table) -> dict[str, dict[str, float]]:
     """figure -> peer -> how good its median is against headrace's: 2 is twice as good."""
     shares: dict[str, dict[str, float]] = {}
     for figure, by_peer in table.items():
+        if figure.endswith(AROUND):
+            continue
         ours = by_peer["headrace"].median if "headrace" in by_peer else 0.0
         for name, sample in by_peer.items():
             if name != "headrace" and ours > 0 and sample.median > 0:
@@ -136,10 +142,32 @@ def markdown(headings: list[Heading], table: Table, names: list[str]) -> str:
             cells.append(number(others[figure]["value"]) if figure in others else "-")
         unit = f"{sample.unit}, {sample.better} is better"
         lines.append(f"| {' | '.join([figure, unit, *cells])} |")
+    lines += _turn_by_turn(table)
     if others:
         sources = sorted({known["of"] for known in others.values()})
         lines += ["", f"Published figures: {'; '.join(sources)}. Another machine: no ratio."]
     return "\n".join(lines)
+
+
+def _turn_by_turn(table: Table) -> list[str]:
+    """A line for each figure that has a control: its samples in their order, each with that."""
+    lines = []
+    for figure, controls in table.items():
+        measured = table.get(figure.removesuffix(AROUND))
+        if not figure.endswith(AROUND) or measured is None:
+            continue
+        columns = []
+        for column, control in controls.items():
+            values, plain = measured[column].values, control.values
+            pairs = zip(values, plain, strict=False)
+            shown = ", ".join(f"{number(value)} ({number(cost)})" for value, cost in pairs)
+            if len(values) != len(plain):  # some files are from before there was a control
+                shown = f"of {len(values)} turns {len(plain)} have one"
+            columns.append(f"{column} {shown}")
+        lines.append(f"- {figure.removesuffix(AROUND)}: {'; '.join(columns)}")
+    if lines:
+        lines = ["", "Turn by turn, with what plain writes cost around each, CPU-s/GB:", "", *lines]
+    return lines
 
 
 def _ratio(by_peer: dict[str, Samples], ours: str, other: str) -> str:

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from .peers.peer import Peer, RunningPeer
 
-Figures = dict[str, tuple[float, str, str]]
+Figure = tuple[float, str, str]
+Figures = dict[str, Figure]
 # (peer, turn, scale) -> figures
 Measure = Callable[[RunningPeer, int, str], Figures]
 

@@ -6,7 +6,7 @@ from .harness import run_loads
 from .loads import consume_command, produce_command, request_command
 from .paced import paced_latencies
 from .peers.peer import RunningPeer
-from .resident_memory import touch_for
+from .plain_writes import ControlledLoad, run_controlled
 from .row import ANY_PROTOCOL, BIG_MESSAGES, MESSAGES, Figures, Row
 from .topics import create_ready_topic, create_topic
 
@@ -20,19 +20,13 @@ KINDS = {
 }
 
 
-def produced(peer: RunningPeer, topic: str, count: int, size: int, *settings: str) -> Figures:
-    """Rate and cost of producing `count` messages of `size` bytes after a tenth as warm-up."""
+def produced(
+    peer: RunningPeer, topic: str, count: int, size: int, *settings: str
+) -> ControlledLoad:
+    """Producing `count` messages of `size` bytes after a tenth as warm-up."""
     run_loads([produce_command(peer, topic, count // 10, size, *settings)])
     command = produce_command(peer, topic, count, size, *settings)
-    touch_for(count * size)
-    before = peer.cpu_s()
-    (result,) = run_loads([command])
-    cpu_s = peer.cpu_s() - before
-    return {
-        "rate": (result["messages"] / result["seconds"], "msg/s", "more"),
-        "cpu": (cpu_s / (result["bytes"] / 1e9), "CPU-s/GB", "less"),
-        "bytes": (result["bytes"] / result["seconds"] / 1e9, "GB/s", "more"),
-    }
+    return run_controlled(peer, [command], written_bytes=count * size)
 
 
 def produce_100(peer: RunningPeer, turn: int, scale: str) -> Figures:
@@ -42,8 +36,8 @@ def produce_100(peer: RunningPeer, turn: int, scale: str) -> Figures:
     for kind, settings in kinds.items():
         topic = f"p100-{kind.replace('=', '-')}-{turn}"
         got = produced(peer, topic, MESSAGES[scale], 100, "linger.ms=5", *settings)
-        figures[f"produce 100 B {kind}"] = got["rate"]
-        figures[f"produce 100 B {kind}, broker"] = got["cpu"]
+        figures[f"produce 100 B {kind}"] = got.messages_per_s
+        figures |= got.costs(f"produce 100 B {kind}, broker")
     return figures
 
 
@@ -51,7 +45,7 @@ def produce_1k(peer: RunningPeer, turn: int, scale: str) -> Figures:
     """1 KB messages in batches of 1 MB."""
     big = ("linger.ms=50", "batch.size=1000000", "batch.num.messages=1000", "acks=1")
     got = produced(peer, f"p1k-{turn}", BIG_MESSAGES[scale], 1000, *big)
-    return {"produce 1 KB, 1 MB batches": got["bytes"], "produce 1 KB, broker": got["cpu"]}
+    return {"produce 1 KB, 1 MB batches": got.gb_per_s} | got.costs("produce 1 KB, broker")
 
 
 def consume(peer: RunningPeer, turn: int, scale: str) -> Figures:

@@ -7,7 +7,7 @@ so the broker is the limit.  Produce is acks=1; Fetch has one request in flight.
 from .harness import run_loads
 from .loads import raw_load, request_command
 from .peers.peer import RunningPeer
-from .resident_memory import touch_for
+from .plain_writes import run_controlled
 from .row import Figures, Row
 from .topics import create_ready_topic
 
@@ -31,15 +31,17 @@ def ceiling(peer: RunningPeer, turn: int, scale: str) -> Figures:
         run_loads([request_command(peer, topic, max(1, count // 10), in_flight, *batch)])
         title = f"prebuilt batches of {words}"
         command = request_command(peer, topic, count, in_flight, *batch)
-        touch_for(count * records * record_bytes)
-        figures |= _measured(peer, title, command)
+        written_bytes = count * records * record_bytes
+        done = run_controlled(peer, [command], written_bytes=written_bytes)
+        figures[title] = done.gb_per_s
+        figures |= done.costs(f"{title}, broker")
         fetch = [raw_load("raw_fetch"), "127.0.0.1", peer.port, topic, count * records]
         if words == "256 KiB":
-            figures |= _measured(peer, "raw fetch of 1 MiB", [*fetch, FETCH_BYTES])
+            figures |= _fetched(peer, "raw fetch of 1 MiB", [*fetch, FETCH_BYTES])
     return figures
 
 
-def _measured(peer: RunningPeer, title: str, command: list[object]) -> Figures:
+def _fetched(peer: RunningPeer, title: str, command: list[object]) -> Figures:
     before = peer.cpu_s()
     (result,) = run_loads([command])
     gigabytes = result["bytes"] / 1e9

@@ -23,6 +23,7 @@ from .paced import paced_latencies
 from .peers.install import PeerUnavailableError
 from .peers.members import Members
 from .peers.peer import RunningPeer
+from .plain_writes import run_controlled
 from .resident_memory import touch_for
 from .row import BIG_MESSAGES, MESSAGES, Figures, Row
 from .rows import LATENCY_SECONDS
@@ -58,13 +59,10 @@ def produce_replicated(peer: RunningPeer, turn: int, scale: str) -> Figures:
         topic = f"replicated-{words.replace(' ', '-').replace('=', '-')}-{turn}"
         create_ready_topic(peer, topic, 1, replicas=3)
         run_loads([produce_command(peer, topic, count // 10, size, *settings)])
-        touch_for(3 * count * size)
-        before = peer.cpu_s()
-        (result,) = run_loads([produce_command(peer, topic, count, size, *settings)])
-        cost = (peer.cpu_s() - before) / (result["bytes"] / 1e9)
-        title = f"3 replicas, {words}"
-        figures[title] = (result["messages"] / result["seconds"], "msg/s", "more")
-        figures[f"{title}, brokers"] = (cost, "CPU-s/GB", "less")
+        command = produce_command(peer, topic, count, size, *settings)
+        done = run_controlled(peer, [command], written_bytes=3 * count * size)
+        figures[f"3 replicas, {words}"] = done.messages_per_s
+        figures |= done.costs(f"3 replicas, {words}, brokers")
     return figures
 
 

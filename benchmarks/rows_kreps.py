@@ -7,7 +7,7 @@ replicas on three brokers of this machine: "3x async" is acks=1, "3x sync" acks=
 from .harness import run_loads
 from .loads import consume_command, produce_command
 from .peers.peer import RunningPeer
-from .resident_memory import touch_for
+from .plain_writes import run_controlled
 from .row import MESSAGES, Figures, Row
 from .rows import latency
 from .topics import create_ready_topic
@@ -29,16 +29,9 @@ def _loads(
 
     `written` are the messages that will be new to the brokers.
     """
-    touch_for(written * MESSAGE_BYTES * peer.peer.brokers)
-    before = peer.cpu_s()
-    results = run_loads(commands)
-    cpu_s = peer.cpu_s() - before
-    seconds = max(result["seconds"] for result in results)
-    moved = sum(result["bytes"] for result in results)
-    return {
-        title: (messages / seconds, "msg/s", "more"),
-        f"{title}, broker": (cpu_s / (moved / 1e9), "CPU-s/GB", "less"),
-    }
+    written_bytes = written * MESSAGE_BYTES * peer.peer.brokers
+    done = run_controlled(peer, commands, written_bytes=written_bytes)
+    return {title: (messages / done.seconds, "msg/s", "more")} | done.costs(f"{title}, broker")
 
 
 def _produce(peer: RunningPeer, topic: str, count: int, *settings: str) -> list[object]:

@@ -26,8 +26,8 @@ def performance_numbers(peer: RunningPeer, turn: int, scale: str) -> Figures:
         topic = f"{name[:2]}-{turn}"
         create_ready_topic(peer, topic, partitions)
         got = produced(peer, topic, MESSAGES[scale], 100, "payload=text", *settings)
-        figures[name] = got["rate"]
-        figures[f"{name}, broker"] = got["cpu"]
+        figures[name] = got.messages_per_s
+        figures |= got.costs(f"{name}, broker")
     return figures
 
 
