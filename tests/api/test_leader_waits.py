@@ -109,6 +109,27 @@ def test_who_waits_for_two_topics_is_told_once_when_both_are_led(stage: Stage) -
     assert (both.told, one.told) == (1, 1)
 
 
+def test_who_waits_for_some_partitions_does_not_wait_for_the_others_of_the_topic(
+    stage: Stage,
+) -> None:
+    image = stage.seen_by.cluster.state.topics["clicks"]
+    stage.lost = frozenset((0, 1))  # broker 1 leads all partitions but the first
+    first, second, whole = Client(), Client(), Client()
+    assert stage.waits.begin_for_some(first, image, [0])
+    assert stage.waits.begin_for_some(second, image, [1, 2])
+    assert stage.waits.begin(whole, [image])
+    stage.lost = frozenset((0,))
+    stage.loop.advance(LOOK_S)
+    stage.loop.turn()
+    assert (first.told, second.told, whole.told) == (0, 1, 0)
+    assert not stage.waits.begin_for_some(second, image, [1, 2])
+    stage.elect()
+    for _ in range(3):
+        stage.loop.turn()
+    assert (first.told, second.told, whole.told) == (1, 1, 1)
+    assert len(stage.waits) == 0
+
+
 def test_a_silent_leader_that_is_heard_again_ends_the_waiting(stage: Stage) -> None:
     (client,) = stage.clients(1, "clicks")
     stage.lost = frozenset()

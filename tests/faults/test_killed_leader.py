@@ -1,22 +1,29 @@
-"""kill -9 of a leader, and a client that asks for the next one before the others can know."""
+"""kill -9 of a leader, and a client that asks for the next one before the others can know.
+
+A leader of a topic's partition, or the coordinator of a group.
+"""
 
 import select
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace.api.coordinator.offsets_topic import OFFSETS_TOPIC
 from tests.support.broker_process import BrokerProcess
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
 TOPIC = "clicks"
-METADATA = 3
-ASKED = {"topics": [{"name": TOPIC}]}
+METADATA, FIND_COORDINATOR = 3, 10
+Body = dict[str, Any]
+GROUP: Body = {"key_type": 0, "coordinator_keys": ["readers"]}
+ASKED: Body = {"topics": [{"name": TOPIC}]}
 LEADER = 1
 PATIENT = {"headrace.link.silence.ms": "10000"}  # on a busy machine nobody else is elected
 
@@ -67,11 +74,12 @@ class Stage:
         self._asked = asked
         asked.wait_until(lambda: self.node.live_broker_ids() == {0, 1, 2})
         self.gate = Gate(asked, monkeypatch)
-        asked.run(self.node.create_topic(TOPIC, assignments=((LEADER, 0, 2),)))
-        asked.wait_until(self._is_led_and_in_sync)
+        for topic in (TOPIC, OFFSETS_TOPIC):
+            asked.run(self.node.create_topic(topic, assignments=((LEADER, 0, 2),)))
+            asked.wait_until(partial(self._is_led_and_in_sync, topic))
 
-    def _is_led_and_in_sync(self) -> bool:
-        state = self.node.partition_state(TOPIC, 0)
+    def _is_led_and_in_sync(self, topic: str) -> bool:
+        state = self.node.partition_state(topic, 0)
         return state is not None and state.leader == LEADER and len(state.isr) == 3
 
     def tear_link(self) -> None:
@@ -80,9 +88,11 @@ class Stage:
         assert runtime is not None
         runtime._links.links[LEADER].sock.shutdown(socket.SHUT_RDWR)
 
-    def ask_and_wait(self, client: Requester) -> int:
-        """The id of a Metadata that is not answered."""
-        asking = client.send(METADATA, 9, ASKED)
+    def ask_and_wait(
+        self, client: Requester, key: int = METADATA, version: int = 9, body: Body = ASKED
+    ) -> int:
+        """The id of a request that is not answered."""
+        asking = client.send(key, version, body)
         waits = self.node.leader_waits
         self._asked.wait_until(lambda: len(waits) == 1 or is_answered(client))
         assert not is_answered(client)
@@ -125,4 +135,17 @@ def test_who_asks_while_the_link_to_a_living_leader_is_torn_waits_until_it_is_ba
         asking = stage.ask_and_wait(client)
     assert leader_told(client.receive(METADATA, 9, asking)) >= 0
     assert leader_told(client.ask(METADATA, 9, ASKED)) >= 0
+    assert len(stage.node.leader_waits) == 0
+
+
+def test_who_asks_for_a_coordinator_before_the_broken_link_was_read_is_told_the_next_one(
+    stage: Stage, client: Requester
+) -> None:
+    with stage.gate.closed():
+        stage.leader.kill()
+        asking = stage.ask_and_wait(client, FIND_COORDINATOR, 4, GROUP)
+    (found,) = client.receive(FIND_COORDINATOR, 4, asking)["coordinators"]
+    assert (found["error_code"], found["key"]) == (0, "readers")
+    assert found["node_id"] in (0, 2)
+    client.ask(FIND_COORDINATOR, 1, {"key": "readers", "key_type": 0})
     assert len(stage.node.leader_waits) == 0

@@ -1,29 +1,26 @@
-"""The classic consumer group protocol: nine keys that only translate for the group coordinator.
+"""The classic consumer group protocol: eight keys that only translate for the group coordinator.
 
-FindCoordinator (10) 0-6, JoinGroup (11) 0-9, SyncGroup (14) 0-5, Heartbeat (12) 0-4,
-LeaveGroup (13) 0-5, DescribeGroups (15) 0-6, ListGroups (16) 0-5, DeleteGroups (42) 0-2.
+JoinGroup (11) 0-9, SyncGroup (14) 0-5, Heartbeat (12) 0-4, LeaveGroup (13) 0-5,
+DescribeGroups (15) 0-6, ListGroups (16) 0-5, DeleteGroups (42) 0-2.
 
 Behaviour: JoinGroup and SyncGroup are answered when the group is ready, all others at once.
-    The first FindCoordinator creates __consumer_offsets and waits for it.  An unknown group is
-    described as "Dead" without an error before DescribeGroups 6, by GROUP_ID_NOT_FOUND from it on.
-Versions: FindCoordinator 1 key types, 4 many keys (KIP-699); JoinGroup 4 MEMBER_ID_REQUIRED
-    (KIP-394), 5 static members (KIP-345), 7 protocol type (KIP-559), 9 skip assignment (KIP-814);
+    An unknown group is described as "Dead" without an error before DescribeGroups 6, by
+    GROUP_ID_NOT_FOUND from it on.
+Versions: JoinGroup 4 MEMBER_ID_REQUIRED (KIP-394), 5 static members (KIP-345), 7 protocol type
+    (KIP-559), 9 skip assignment (KIP-814);
     LeaveGroup 3 many members; DescribeGroups 3 operations (KIP-430), 6 messages (KIP-1043);
     ListGroups 4 states (KIP-518), 5 types (KIP-848).
-Not done: transactional and share coordinators (INVALID_REQUEST), groups of KIP-848.
+Not done: groups of KIP-848.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from ...core.errors import HeadraceError
 from ..coordinator.errors import GroupError, GroupIdNotFoundError, MemberIdRequiredError
 from ..coordinator.group import Group, JoinResult, SyncResult
 from ..coordinator.group_state import GroupState
 from ..coordinator.membership import JoinRequest, SyncRequest
-from ..coordinator.offsets_topic import OFFSETS_TOPIC
 from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .error_mapping import error_code_of
@@ -31,100 +28,21 @@ from .error_mapping import error_code_of
 if TYPE_CHECKING:
     from ..broker import Broker
 
-logger = logging.getLogger(__name__)
-
 Body = dict[str, Any]
 Answer = Body | Awaitable[Body]
 Result = TypeVar("Result")
 
-GROUP_KEY_TYPE = 0
-TRANSACTION_KEY_TYPE = 1
 CLASSIC_TYPE = "classic"
 DEAD_STATE = "Dead"
 NOT_ASKED_OPERATIONS = -(2**31)
 # Bits are Kafka's AclOperation numbers: READ, DELETE, DESCRIBE, DESCRIBE_CONFIGS, ALTER_CONFIGS.
 ALL_GROUP_OPERATIONS = sum(1 << bit for bit in (3, 6, 8, 10, 11))
 
-FIND_MANY_KEYS_VERSION = 4
 JOIN_KNOWN_MEMBER_VERSION = 4
 JOIN_NULL_PROTOCOL_VERSION = 7
 JOIN_SKIP_ASSIGNMENT_VERSION = 9
 LEAVE_MANY_MEMBERS_VERSION = 3
 DESCRIBE_UNKNOWN_VERSION = 6
-
-
-# -- where is the coordinator ---------------------------------------------------------------
-
-
-def handle_find_coordinator(broker: "Broker", context: RequestContext, request: Body) -> Answer:
-    """FindCoordinator (API key 10), versions 0-6."""
-    if request.get("key_type", GROUP_KEY_TYPE) == GROUP_KEY_TYPE and not broker.groups.is_hosted:
-        return _create_and_find(broker, context, request)
-    return _find_coordinator(broker, context, request)
-
-
-async def _create_and_find(broker: "Broker", context: RequestContext, request: Body) -> Body:
-    try:
-        await broker.groups.ensure_offsets_topic()
-    except HeadraceError as error:
-        logger.warning("__consumer_offsets cannot be created: %s", error)
-        return _refused_body(
-            context, request, _refusal(ErrorCode.COORDINATOR_NOT_AVAILABLE, str(error))
-        )
-    return _find_coordinator(broker, context, request)
-
-
-def _find_coordinator(broker: "Broker", context: RequestContext, request: Body) -> Body:
-    key_type = request.get("key_type", GROUP_KEY_TYPE)
-    if context.api_version < FIND_MANY_KEYS_VERSION:
-        return _coordinator_of(broker, context, request["key"], key_type)
-    return {
-        "coordinators": [
-            {"key": key, **_coordinator_of(broker, context, key, key_type)}
-            for key in request["coordinator_keys"]
-        ]
-    }
-
-
-def _coordinator_of(broker: "Broker", context: RequestContext, key: str, key_type: int) -> Body:
-    """The broker that leads the group's partition of __consumer_offsets."""
-    if key_type != GROUP_KEY_TYPE:
-        # Of all codes only this one makes every client give up on transactions at once.
-        is_transaction = key_type == TRANSACTION_KEY_TYPE
-        refused = ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
-        return _refusal(
-            refused if is_transaction else ErrorCode.INVALID_REQUEST,
-            "this broker coordinates groups only, no transactions or share groups",
-        )
-    leader = broker.replicas.leader_of(OFFSETS_TOPIC, broker.groups.partition_index(key))
-    for node in broker.describe_brokers(context.listener_name):
-        if leader is not None and node["node_id"] == leader[0]:
-            return {
-                "node_id": node["node_id"],
-                "host": node["host"],
-                "port": node["port"],
-                "error_code": ErrorCode.NONE,
-                "error_message": None,
-            }
-    return _refusal(
-        ErrorCode.COORDINATOR_NOT_AVAILABLE, "nobody leads the group's partition at present"
-    )
-
-
-def _refusal(error_code: ErrorCode, message: str) -> Body:
-    return {
-        "node_id": -1,
-        "host": "",
-        "port": -1,
-        "error_code": error_code,
-        "error_message": message,
-    }
-
-
-def _refused_body(context: RequestContext, request: Body, refusal: Body) -> Body:
-    if context.api_version < FIND_MANY_KEYS_VERSION:
-        return refusal
-    return {"coordinators": [{"key": key, **refusal} for key in request["coordinator_keys"]]}
 
 
 # -- membership -----------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""The waiting of a Metadata for leaders that are about to be replaced, a moment at most.
+"""The waiting for leaders that are about to be replaced, a moment at most.
 
 Who has lost a leader asks for the next one, often before it was elected.  Where librdkafka is told
 of none, or again of the one that it lost, it asks anew only after a second.  So it is answered when
@@ -22,7 +22,7 @@ MAX_WAIT_MS = 1_000
 
 
 class LeaderWait(LaterAnswer):
-    """An answer that is made once its topics are led, or after MAX_WAIT_MS."""
+    """An answer that is made once its topics, or partitions, are led, or after MAX_WAIT_MS."""
 
     def __init__(self, broker: "Broker", describe: Callable[[], Body]) -> None:
         self._broker = broker
@@ -31,7 +31,13 @@ class LeaderWait(LaterAnswer):
 
     def begin(self, images: Iterable["TopicImage"]) -> bool:
         """Wait for these topics; False where none of them is about to be led anew."""
-        has_begun = self._broker.leader_waits.begin(self, images)
+        return self._begun(self._broker.leader_waits.begin(self, images))
+
+    def begin_for_some(self, image: "TopicImage", indexes: Iterable[int]) -> bool:
+        """As `begin`, for these partitions of one topic."""
+        return self._begun(self._broker.leader_waits.begin_for_some(self, image, indexes))
+
+    def _begun(self, has_begun: bool) -> bool:
         if has_begun:
             self._broker.deadlines.add(self, self._wait_ms)
         return has_begun

@@ -22,11 +22,11 @@ from .configs import (
 from .context import RequestContext
 from .elections import handle_elect_leaders
 from .fetch import handle_fetch
+from .find_coordinator import handle_find_coordinator
 from .group_offsets import handle_offset_commit, handle_offset_delete, handle_offset_fetch
 from .groups import (
     handle_delete_groups,
     handle_describe_groups,
-    handle_find_coordinator,
     handle_heartbeat,
     handle_join_group,
     handle_leave_group,
