@@ -229,6 +229,9 @@ class LogCleaner:
             _log.error("%s is not compacted: %s", run.log.path, error)
             self._end(run)
             return
+        except Exception as error:
+            self._on_error(run, error)
+            return
         self._clean_next_group(run)
 
     def _finish(self, run: _Run) -> None:
@@ -256,11 +259,15 @@ class LogCleaner:
             return
         if isinstance(error, OSError):
             self._on_storage_failure(run.log, error)
-        elif isinstance(error, HeadraceError):
-            self._uncleanable.add((run.log.topic, run.log.partition))
-            _log.error("%s is not compacted any more: %s", run.log.path, error)
-        else:
-            raise error
+            return
+        # Whatever it is, the next try would be for this log again, and the others would wait.
+        self._uncleanable.add((run.log.topic, run.log.partition))
+        foreseen = isinstance(error, HeadraceError)
+        _log.error(
+            "%s is not compacted any more: %s",
+            *(run.log.path, error),
+            exc_info=None if foreseen else error,
+        )
 
 
 def _is_too_young(log: Log, segment: LogSegment, now_ms: int) -> bool:

@@ -149,10 +149,15 @@ class LogDirMoves:
         self._replicas.replace_log(move.partition, log)
         logger.info("%s-%d is in %s now", log.topic, log.partition, log.path.parent)
 
-    def give_up(self, move: "LogDirMove", reason: HeadraceError) -> None:
+    def give_up(self, move: "LogDirMove", reason: BaseException) -> None:
         """It cannot be copied: it stays where it is."""
         partition = move.partition
-        logger.error("%s-%d stays where it is: %s", partition.topic, partition.index, reason)
+        foreseen = isinstance(reason, HeadraceError)
+        logger.error(
+            "%s-%d stays where it is: %s",
+            *(partition.topic, partition.index, reason),
+            exc_info=None if foreseen else reason,
+        )
         self._log_manager.future_logs.drop((partition.topic, partition.index))
 
     def ended(self, move: "LogDirMove") -> None:
@@ -199,7 +204,7 @@ class LogDirMove:
         try:
             self._align(current)
             step(current)
-        except HeadraceError as error:
+        except Exception as error:
             self._failed(error)
 
     def _failed(self, error: BaseException) -> None:
@@ -207,11 +212,9 @@ class LogDirMove:
             logger.warning("%s waits: %s", self.future.path, error)
             self._is_asleep = True
             return
-        if not isinstance(error, HeadraceError):
-            raise error
         if self._moves.goes_on(self):
             self._moves.give_up(self, error)
-        self._moves.ended(self)
+        self._moves.ended(self)  # whatever it is: others wait for their turn
 
     def _advance(self, current: Log) -> None:
         future = self.future

@@ -401,6 +401,32 @@ def test_corrupt_batch_stops_compaction_and_changes_nothing(
     assert not table.manager.compact()
 
 
+def test_a_log_that_fails_unforeseen_keeps_no_other_from_being_compacted(
+    table: Table, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    other = table.manager.get_or_create_log(
+        "other", 0, topic_id=bytes(range(1, 17)), config=table.config
+    )
+    for log, rounds in ((table.log, 10), (other, 5)):
+        for number in range(rounds):
+            log.append_as_leader(make_batch([(b"a", b"%d" % number * 200)]), leader_epoch=0)
+        log.update_high_watermark(log.log_end_offset)
+        log.roll()
+    before, replace = other.size_bytes, Log.replace_segments
+
+    def fail_for_one(log: Log, *segments: Any) -> None:
+        if log is table.log:
+            raise ZeroDivisionError("a bug")
+        replace(log, *segments)
+
+    monkeypatch.setattr(Log, "replace_segments", fail_for_one)
+    while table.manager.compact():
+        pass
+    assert f"{table.log.path} is not compacted any more: a bug" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+    assert other.size_bytes < before
+
+
 def test_retention_does_not_touch_a_log_under_compaction(tmp_path: Path) -> None:
     table = Table(tmp_path, cleanup_policy=frozenset(("compact", "delete")), retention_ms=0)
     table.worker = HeldWorker()

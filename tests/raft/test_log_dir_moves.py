@@ -23,6 +23,7 @@ from headrace.raft.errors import (
     ReplicaNotAvailableError,
     UnknownTopicOrPartitionError,
 )
+from headrace.raft.follower_log import store_from_leader
 from headrace.raft.log_dir_moves import LogDirMoves
 from headrace.raft.partition import Partition
 from headrace.raft.replication_quota import ReplicationQuota
@@ -195,6 +196,35 @@ def test_a_kill_at_any_moment_of_a_move_loses_nothing(tmp_path: Path, flush_mess
             node.append(values[-1])
     assert node.folder() == target != source
     assert step >= 15
+    node.close()
+
+
+def test_a_move_that_fails_unforeseen_gives_its_place_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    node = Node(tmp_path / "node")
+    node.decide(CreateTopic("clicks", ID_A, ((0,), (0,), (0,))))
+    places = [node.folder(index) for index in range(3)]
+    fail = ZeroDivisionError("a bug")
+
+    def store(future: Any, *rest: Any) -> None:
+        if future.partition < 2:
+            raise fail
+        store_from_leader(future, *rest)
+
+    monkeypatch.setattr(log_dir_moves, "store_from_leader", store)
+    for index, place in enumerate(places):
+        node.partition(index).append_records(batch("a"), required_acks=-1)
+        node.moves.alter("clicks", index, str(node.first if place == node.second else node.second))
+    node.finish()
+    assert [node.folder(index) for index in range(2)] == places[:2]
+    assert node.folder(2) != places[2]
+    said = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert [each.getMessage() for each in said] == [
+        f"clicks-{index} stays where it is: a bug" for index in range(2)
+    ]
+    assert said[0].exc_info is not None
+    assert node.logs.future_logs.all() == []
     node.close()
 
 

@@ -115,9 +115,14 @@ class GroupTable:
             return  # unloaded meanwhile
         try:
             is_finished = load.read_slice()
-        except HeadraceError as error:
+        except Exception as error:  # a load that stays under way would have clients wait for ever
             del self._loads[index]
-            logger.error("%s-%d cannot be read: %s", OFFSETS_TOPIC, index, error)
+            foreseen = isinstance(error, HeadraceError)
+            logger.error(
+                "%s-%d cannot be read: %s",
+                *(OFFSETS_TOPIC, index, error),
+                exc_info=None if foreseen else error,
+            )
             return
         if not is_finished:
             self._schedule(0, lambda: self._load_slice(load))

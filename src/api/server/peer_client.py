@@ -139,7 +139,7 @@ class _Peer:
                 transport, _ = await self._loop.create_connection(
                     lambda: _PeerProtocol(self), *address
                 )
-        except OSError as error:  # a TimeoutError is one too
+        except Exception as error:  # also an address that is none: UnicodeError, OverflowError
             self._connecting = None
             self.fail(error)
             return

@@ -2,6 +2,7 @@
 
 import pytest
 
+from headrace.api.coordinator import group_table
 from headrace.api.coordinator.errors import CoordinatorLoadInProgressError, NotCoordinatorError
 from headrace.api.coordinator.group_settings import GroupSettings
 from headrace.raft.errors import NotEnoughReplicasError, NotLeaderOrFollowerError
@@ -54,6 +55,27 @@ def test_a_partition_that_leaves_before_all_is_committed_is_somebody_elses() -> 
     with pytest.raises(NotCoordinatorError):
         stage.groups.fetch_offsets("g")
     assert not stage.groups.is_loading
+
+
+def test_a_partition_that_cannot_be_read_for_an_unforeseen_reason_is_not_loading_for_ever(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a bug")
+
+    stage = Stage()
+    stage.commit("g", 3)
+    with monkeypatch.context() as patched:
+        patched.setattr(group_table, "read_record", fail)
+        stage.start()
+    assert not stage.groups.is_loading
+    with pytest.raises(NotCoordinatorError):
+        stage.groups.fetch_offsets("g")
+    (said,) = [each for each in caplog.records if each.levelname == "ERROR"]
+    assert "__consumer_offsets-0 cannot be read: a bug" in said.getMessage()
+    assert said.exc_info is not None
+    stage.start()
+    assert stage.offset("g") == 3
 
 
 def test_a_partition_that_is_not_led_here_is_somebody_elses() -> None:
