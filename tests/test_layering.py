@@ -28,9 +28,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "api.membership": {"api.broker_config", "raft", "core"},
     "api.deadlines": set(),
     "api.leader_waits": {"raft"},
+    "api.changes_awaited": {"raft"},
     "api.broker": {
         "api.broker_config",
         "api.deadlines",
+        "api.changes_awaited",
         "api.leader_waits",
         "api.membership",
         "api.coordinator",

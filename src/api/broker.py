@@ -52,6 +52,7 @@ from ..raft.replication_quota import ReplicationQuota
 from ..raft.topic_image import BrokerRegistration, TopicImage
 from ..raft.topic_names import INTERNAL_TOPICS, validate_topic_name
 from .broker_config import BrokerConfig, Listener, with_dynamic_settings
+from .changes_awaited import ChangesAwaited
 from .coordinator.group_coordinator import GroupCoordinator
 from .coordinator.group_hosting import host_groups
 from .coordinator.group_settings import GroupSettings
@@ -103,6 +104,7 @@ class Broker:
         self.on_fatal: Callable[[str], None] | None = None
         self.membership: Membership
         self.leader_waits: LeaderWaits
+        self.changes: ChangesAwaited
         self.wal: RaftWal
         self.cluster_group: ClusterGroup
         self.replicas: ReplicaManager
@@ -154,6 +156,8 @@ class Broker:
                 lost=self.lost_broker_ids,
                 live=self.live_broker_ids,
             )
+            self.changes = ChangesAwaited(self.cluster_group, self.replicas.seats)
+            self.on_peers_changed.append(self.changes.peers_changed)
             self.membership.open()
             self.replicas.start()
             self._take_over()
@@ -511,7 +515,8 @@ class Broker:
             )
             if targets:
                 self._is_growing = True
-                command = ReassignPartitions(topic.topic_id, targets)
+                seen = tuple((topic.assignments[index], ()) for index, _ in targets)
+                command = ReassignPartitions(topic.topic_id, targets, seen)
                 self.cluster_group.propose(command, self._internal_topic_grows)
 
     def _internal_topic_grows(self, result: Any) -> None:

@@ -12,6 +12,9 @@
       9  ChangeVoters          expected_generation, voters
      10  ReassignPartitions    topic_id, targets
      11  FinishReassignment    topic_id, index, replicas
+     12  ReassignPartitions    the same, then seen
+     13  FinishReassignment    the same, then seen
+     14  UnregisterBroker      broker_id, spares_targets
 
 A tag is never used again for something else; a new field means a new tag.
 """
@@ -23,6 +26,7 @@ from .errors import CorruptCommandError
 from .packed_fields import (
     FieldReader,
     pack_fields,
+    read_bool,
     read_fields,
     read_int,
     read_optional_text,
@@ -61,9 +65,13 @@ class RegisterBroker:
 
 @dataclass(frozen=True, slots=True)
 class UnregisterBroker:
-    """A broker left the cluster for good; no partition names it any more."""
+    """A broker left the cluster for good; no partition names it any more.
+
+    `spares_targets`: nor is any to move there.  Older commands did not look at that.
+    """
 
     broker_id: int
+    spares_targets: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +131,29 @@ class ChangeVoters:
 
 @dataclass(frozen=True, slots=True)
 class ReassignPartitions:
-    """Partitions of one topic are to move: (index, replicas); no replicas call a move off."""
+    """Partitions of one topic are to move: (index, replicas); no replicas call a move off.
+
+    `seen` is (who holds it, where it moves already) of each, as the proposer knew them: another
+    one decided meanwhile is not undone unawares.  Empty in older commands, which look at nothing.
+    """
 
     topic_id: bytes
     targets: tuple[tuple[int, tuple[int, ...]], ...]
+    seen: tuple[tuple[tuple[int, ...], tuple[int, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class FinishReassignment:
-    """A partition's group says that it moved: `replicas` hold it from now on."""
+    """A partition's group says that it moved: `replicas` hold it from now on.
+
+    `seen` is who held it for the cluster until then; empty in older commands, which are not held
+    against what the cluster knows by now.
+    """
 
     topic_id: bytes
     index: int
     replicas: tuple[int, ...]
+    seen: tuple[int, ...] = ()
 
 
 Command = (
@@ -179,6 +197,16 @@ _LAYOUTS: dict[int, tuple[type, tuple[FieldReader, ...]]] = {
     9: (ChangeVoters, (read_int, _IDS)),
     10: (ReassignPartitions, (read_uuid, tuple_of(record_of(read_int, _IDS)))),
     11: (FinishReassignment, (read_uuid, read_int, _IDS)),
+    12: (
+        ReassignPartitions,
+        (
+            read_uuid,
+            tuple_of(record_of(read_int, _IDS)),
+            tuple_of(record_of(_IDS, _IDS)),
+        ),
+    ),
+    13: (FinishReassignment, (read_uuid, read_int, _IDS, _IDS)),
+    14: (UnregisterBroker, (read_int, read_bool)),
 }
 
 
@@ -189,14 +217,14 @@ def encode_command(command: Command) -> bytes:
             return pack_fields(
                 7, (broker_id, incarnation, host, port, rack, session, wal_id, listeners)
             )
-        case UnregisterBroker(broker_id):
-            return pack_fields(8, (broker_id,))
+        case UnregisterBroker(broker_id, spares_targets):
+            return pack_fields(14, (broker_id, spares_targets))
         case ChangeVoters(expected_generation, voters):
             return pack_fields(9, (expected_generation, voters))
-        case ReassignPartitions(topic_id, targets):
-            return pack_fields(10, (topic_id, targets))
-        case FinishReassignment(topic_id, index, replicas):
-            return pack_fields(11, (topic_id, index, replicas))
+        case ReassignPartitions(topic_id, targets, seen):
+            return pack_fields(12, (topic_id, targets, seen))
+        case FinishReassignment(topic_id, index, replicas, seen):
+            return pack_fields(13, (topic_id, index, replicas, seen))
         case CreateTopic(name, topic_id, assignments, configs):
             return pack_fields(2, (name, topic_id, assignments, configs))
         case DeleteTopic(topic_id):

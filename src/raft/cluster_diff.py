@@ -16,6 +16,7 @@ from .cluster_commands import (
     CreatePartitions,
     CreateTopic,
     DeleteTopic,
+    FinishReassignment,
     ReassignPartitions,
     RegisterBroker,
     UnregisterBroker,
@@ -77,5 +78,9 @@ def _topic_commands(before: TopicImage | None, topic: TopicImage) -> Iterator[De
             yield CreatePartitions(topic.topic_id, added), topic
         if before.configs != topic.configs:
             yield AlterConfigs(RESOURCE_TOPIC, topic.name, dict(topic.configs)), topic.configs
+        for index, held in enumerate(before.assignments):
+            has_ended = index in before.targets and index not in topic.targets
+            if has_ended or held != topic.assignments[index]:
+                yield FinishReassignment(topic.topic_id, index, topic.assignments[index]), topic
     if topic.targets and (before is None or before.targets != topic.targets):
         yield ReassignPartitions(topic.topic_id, tuple(topic.targets.items())), topic

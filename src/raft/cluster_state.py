@@ -33,6 +33,7 @@ from .errors import (
     InvalidReplicaAssignmentError,
     InvalidRequestError,
     InvalidTopicError,
+    ReassignmentChangedError,
     TopicExistsError,
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
@@ -164,6 +165,11 @@ class ClusterState:
                 raise InvalidRequestError(
                     f"broker {command.broker_id} still holds partitions of {topic.name}"
                 )
+            is_target = any(command.broker_id in replicas for replicas in topic.targets.values())
+            if is_target and command.spares_targets:
+                raise InvalidRequestError(
+                    f"partitions of {topic.name} are to move to broker {command.broker_id}"
+                )
         return self.brokers.pop(command.broker_id)
 
     def _change_voters(self, command: ChangeVoters) -> int:
@@ -183,6 +189,8 @@ class ClusterState:
     def _reassign_partitions(self, command: ReassignPartitions) -> TopicImage:
         topic = self._known_topic(command.topic_id)
         targets = dict(topic.targets)
+        if command.seen:
+            self._check_seen(topic, command)
         for index, replicas in command.targets:
             if not 0 <= index < topic.partition_count:
                 raise UnknownTopicOrPartitionError(
@@ -197,6 +205,20 @@ class ClusterState:
         self._put_topic(moving)
         return moving
 
+    def _check_seen(self, topic: TopicImage, command: ReassignPartitions) -> None:
+        """Whether the partitions are as the proposer saw them, and the new brokers are there."""
+        if len(command.seen) != len(command.targets):
+            raise InvalidRequestError(f"{len(command.seen)} states seen of other partitions")
+        for (index, replicas), seen in zip(command.targets, command.seen, strict=True):
+            if not 0 <= index < topic.partition_count:
+                continue  # refused as what it is
+            present = topic.assignments[index]
+            if (present, topic.targets.get(index, ())) != seen:
+                raise ReassignmentChangedError(f"{topic.name}-{index} has changed meanwhile")
+            unknown = [each for each in replicas if each not in {*self.brokers, *present}]
+            if unknown:
+                raise InvalidReplicaAssignmentError(f"there is no broker {unknown[0]}")
+
     def _finish_reassignment(self, command: FinishReassignment) -> TopicImage:
         topic = self._known_topic(command.topic_id)
         if not 0 <= command.index < topic.partition_count:
@@ -204,10 +226,15 @@ class ClusterState:
                 f"no partition {topic.name}-{command.index}", topic.name, command.index
             )
         _check_assignments((command.replicas,))
+        present = topic.assignments[command.index]
+        if command.seen not in ((), present):
+            return topic  # told before, or by who had not heard of a later move
         targets = dict(topic.targets)
-        if targets.get(command.index, command.replicas) != command.replicas:
+        if targets.get(command.index, command.replicas) == command.replicas:
+            targets.pop(command.index, None)
+        elif not command.seen or set(present).issubset(command.replicas):
             return topic  # it is to be elsewhere by now, so it has not arrived
-        targets.pop(command.index, None)
+        # Else who held it has left already: it did move there, and goes on from there.
         assignments = list(topic.assignments)
         assignments[command.index] = command.replicas
         moved = replace(topic, assignments=tuple(assignments), targets=MappingProxyType(targets))

@@ -107,6 +107,10 @@ class NoReassignmentInProgressError(ClusterStateError):
     """Nothing moves that could be called off (NO_REASSIGNMENT_IN_PROGRESS)."""
 
 
+class ReassignmentChangedError(ClusterStateError):
+    """The partition moves elsewhere by now than its proposer saw: look again, and decide anew."""
+
+
 class ElectionNotNeededError(ClusterStateError):
     """The partition is led as it should be (ELECTION_NOT_NEEDED)."""
 

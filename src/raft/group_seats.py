@@ -7,12 +7,13 @@ what `partition_controller` decides.  Loop thread only.
 
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ..core.log_config import LogConfig
-from .cluster_commands import FinishReassignment
 from .cluster_group import ClusterGroup
+from .ended_moves import EndedMoves
 from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, ReplicationError
 from .found_groups import FoundGroup, FoundGroups
 from .group_machines import generation_group_id
@@ -89,6 +90,7 @@ class GroupSeats:
         self.left = LeftGroups(wal)
         self.contact = LeaderContact(broker_id, self._contact_changed)
         self._doubts = LeaderDoubts(self._look_at_leader)
+        self._ended_moves = EndedMoves(cluster_group, self._decide_again)
 
     # -- looking up
 
@@ -411,11 +413,15 @@ class GroupSeats:
         topic = self._cluster_group.state.topics.get(seat.topic)
         if topic is None:
             return
-        view = self._view(topic, seat.index)
-        if has_moved(group.state, view, topic.assignments[seat.index]):
-            self._finish_move(seat, topic, group.state.replicas)
-            return
-        if group.is_alone and not view.target:
+        view, assignment = self._view(topic, seat.index), topic.assignments[seat.index]
+        has_arrived = has_moved(group.state, view, assignment)
+        if has_arrived and (seat.index in topic.targets or group.state.replicas != assignment):
+            self._ended_moves.tell(seat, topic)
+        if has_arrived:
+            view = replace(
+                view, target=()
+            )  # no step before the cluster knows; leaders all the same
+        if group.is_alone and view.target in ((), group.state.replicas):
             return  # alone, the broker that holds it elects itself when it starts
         command = next_decision(group.state, view)
         if command is None:
@@ -427,7 +433,8 @@ class GroupSeats:
             self._follow_seal(seat, group.state)
 
     def _view(self, topic: TopicImage, index: int) -> ControllerView:
-        news, target, config = self.news, topic.targets.get(index, ()), self._config_of(topic)
+        news, config = self.news, self._config_of(topic)
+        target = topic.targets.get(index, topic.assignments[index])
         assert news is not None
         base_id = partition_group_id(topic.topic_id, index)
         reports = dict(news.reports_of(base_id))
@@ -463,15 +470,6 @@ class GroupSeats:
     def _decide_again(self, seat: Seat) -> None:
         assert self._schedule is not None
         self._schedule(DECIDE_AGAIN_MS, partial(self.evaluate, seat))
-
-    def _finish_move(self, seat: Seat, topic: TopicImage, replicas: tuple[int, ...]) -> None:
-        seat.is_deciding = True
-
-        def done(_result: Any) -> None:
-            seat.is_deciding = False
-            self._decide_again(seat)
-
-        self._cluster_group.propose(FinishReassignment(topic.topic_id, seat.index, replicas), done)
 
     def evaluate_topic(self, topic: TopicImage) -> None:
         """What the cluster wants of its partitions has changed."""

@@ -90,6 +90,7 @@ class ControllerView:
     """The topic's min.insync.replicas; 0: not known."""
     is_balance_due: bool = False
     target: tuple[int, ...] = ()
+    """Who is to hold the partition: where it moves to, else who holds it for the cluster."""
     is_called_off: bool = False
     """Whether `target` is who held the partition before it was to move."""
     registered: Collection[int] | None = None
@@ -169,13 +170,16 @@ def is_led(state: PartitionState, view: ControllerView) -> bool:
 
 
 def has_moved(state: PartitionState, view: ControllerView, assignment: tuple[int, ...]) -> bool:
-    """Whether the target's brokers, and no others, hold the partition, all of them in sync.
+    """Whether the partition has moved away from where the cluster takes it to be (`assignment`).
 
-    Those of a move that is called off are as much in sync as they were before.  Without a target
-    it moved if a step was decided after the move had ended for the cluster (`assignment`).
+    It has where the target's brokers, and no others, hold it, all of them in sync: those of a move
+    that is called off are as much in sync as they were before.  And where one of the assignment
+    holds it no more, wherever the target is by now: only the last step of a move drops anyone.
     """
-    if not view.target:
-        return state.replicas not in ((), assignment)
+    if not state.replicas:
+        return False
+    if not set(assignment).issubset(state.replicas):
+        return True
     in_sync = {member[0] for member in state.isr}
     return state.replicas == view.target and (view.is_called_off or in_sync.issuperset(view.target))
 

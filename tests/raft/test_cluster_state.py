@@ -14,6 +14,7 @@ from headrace.raft.cluster_commands import (
     FinishReassignment,
     ReassignPartitions,
     RegisterBroker,
+    UnregisterBroker,
     decode_command,
     encode_command,
 )
@@ -25,10 +26,12 @@ from headrace.raft.errors import (
     InvalidReplicaAssignmentError,
     InvalidRequestError,
     InvalidTopicError,
+    ReassignmentChangedError,
     TopicExistsError,
     UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
+from headrace.raft.packed_fields import pack_fields
 
 ID_A = b"a" * 16
 ID_B = b"b" * 16
@@ -129,6 +132,7 @@ def test_a_broker_that_registers_again_replaces_its_registration() -> None:
 NAMES = st.sampled_from(["a", "b", "a.b", "a_b", "bad name", ""])
 IDS = st.sampled_from([ID_A, ID_B, bytes(16)])
 ASSIGNMENTS = st.lists(st.lists(st.integers(-1, 3), max_size=3).map(tuple), max_size=3).map(tuple)
+REPLICAS = st.lists(st.integers(-1, 3), max_size=3).map(tuple)
 TEXT = st.text(max_size=5)
 COMMANDS = st.one_of(
     st.builds(RegisterBroker, st.integers(-1, 3), st.integers(0, 9), TEXT, st.integers(0, 9), TEXT),
@@ -143,6 +147,14 @@ COMMANDS = st.one_of(
         st.lists(TEXT, max_size=2).map(tuple),
     ),
     st.builds(AllocateProducerIds, st.integers(0, 3), st.integers(-1, 5)),
+    st.builds(UnregisterBroker, st.integers(-1, 3), st.booleans()),
+    st.builds(
+        ReassignPartitions,
+        IDS,
+        st.lists(st.tuples(st.integers(-1, 3), REPLICAS), max_size=2).map(tuple),
+        st.lists(st.tuples(REPLICAS, REPLICAS), max_size=2).map(tuple),
+    ),
+    st.builds(FinishReassignment, IDS, st.integers(-1, 3), REPLICAS, REPLICAS),
 )
 
 
@@ -214,3 +226,64 @@ def test_a_move_ends_where_it_is_to_go_and_nowhere_else() -> None:
     assert (late.assignments, dict(late.targets)) == (((0,),), {0: (2,)})
     moved = state.apply(FinishReassignment(topic_id, 0, (2,)))
     assert (moved.assignments, dict(moved.targets)) == (((2,),), {})
+
+
+def test_commands_of_older_journals_are_read_as_they_were_meant() -> None:
+    older = {
+        8: (UnregisterBroker(2), (2,)),
+        10: (ReassignPartitions(ID_A, ((0, (1,)),)), (ID_A, ((0, (1,)),))),
+        11: (FinishReassignment(ID_A, 0, (1,)), (ID_A, 0, (1,))),
+    }
+    for tag, (command, fields) in older.items():
+        assert decode_command(pack_fields(tag, fields)) == command
+
+
+def state_of_three() -> tuple[ClusterState, bytes]:
+    """Brokers 0 to 2; a topic of one partition on broker 0."""
+    state = ClusterState()
+    for number in range(3):
+        state.apply(RegisterBroker(number, 100 + number, "localhost", 9092))
+    state.apply(CreateTopic("clicks", ID_A, ((0,),)))
+    return state, ID_A
+
+
+def test_a_move_that_its_proposer_did_not_see_is_not_replaced_unawares() -> None:
+    state, topic_id = state_of_three()
+    state.apply(ReassignPartitions(topic_id, ((0, (1,)),), (((0,), ()),)))
+    calls_off = ReassignPartitions(topic_id, ((0, (0,)),), (((0,), (1,)),))
+    elsewhere = ReassignPartitions(topic_id, ((0, (2,)),), (((0,), (1,)),))
+    state.apply(FinishReassignment(topic_id, 0, (1,), (0,)))
+    for late in (calls_off, elsewhere):
+        with pytest.raises(ReassignmentChangedError):
+            state.apply(late)
+    topic = state.topics["clicks"]
+    assert (topic.assignments, dict(topic.targets)) == (((1,),), {})
+
+
+def test_a_move_that_ended_before_it_was_sent_elsewhere_has_ended() -> None:
+    state, topic_id = state_of_three()
+    state.apply(ReassignPartitions(topic_id, ((0, (1,)),), (((0,), ()),)))
+    state.apply(ReassignPartitions(topic_id, ((0, (2,)),), (((0,), (1,)),)))
+    one_step = state.apply(FinishReassignment(topic_id, 0, (1, 0), (0,)))
+    assert one_step.assignments == ((0,),), "broker 0 has not left"
+    ended = state.apply(FinishReassignment(topic_id, 0, (1,), (0,)))
+    assert (ended.assignments, dict(ended.targets)) == (((1,),), {0: (2,)})
+    twice = state.apply(FinishReassignment(topic_id, 0, (1,), (0,)))
+    assert twice is ended
+    late = state.apply(FinishReassignment(topic_id, 0, (2,), (0,)))
+    assert late is ended, "who says so has not heard that broker 1 holds it"
+    assert state.apply(FinishReassignment(topic_id, 0, (2,), (1,))).assignments == ((2,),)
+
+
+def test_nothing_moves_to_a_broker_that_left_nor_leaves_one_that_awaits_a_move() -> None:
+    state, topic_id = state_of_three()
+    state.apply(UnregisterBroker(2, spares_targets=True))
+    with pytest.raises(InvalidReplicaAssignmentError):
+        state.apply(ReassignPartitions(topic_id, ((0, (2,)),), (((0,), ()),)))
+    with pytest.raises(InvalidRequestError):
+        state.apply(ReassignPartitions(topic_id, ((0, (1,)),), (((0,), ()), ((0,), ()))))
+    state.apply(ReassignPartitions(topic_id, ((0, (1,)),), (((0,), ()),)))
+    with pytest.raises(InvalidRequestError):
+        state.apply(UnregisterBroker(1, spares_targets=True))
+    state.apply(ReassignPartitions(topic_id, ((0, (0,)),), (((0,), (1,)),)))
+    assert state.apply(UnregisterBroker(1, spares_targets=True)).broker_id == 1

@@ -199,7 +199,9 @@ class BrokerHistory:
             return  # nothing moves
         if target is not None:
             self.counts["move" if asked else "move called off"] += 1
-            self.cluster.decisions.append(ReassignPartitions(TOPIC_IDS[name], ((0, target),)))
+            seen = topic.assignments[0], topic.targets.get(0, ())
+            command = ReassignPartitions(TOPIC_IDS[name], ((0, target),), (seen,))
+            self.cluster.decisions.append(command)
 
     def _target_of(self, replicas: tuple[int, ...]) -> tuple[int, ...]:
         """Add some, remove some, both, or only another order."""

@@ -2,9 +2,11 @@
 
 import asyncio
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 from headrace.api.broker_config import BrokerConfig
+from headrace.api.changes_awaited import ChangesAwaited
 from headrace.api.coordinator.producer_ids import ProducerIdManager
 from headrace.api.handlers.context import RequestContext
 from headrace.api.wire import codec
@@ -29,6 +31,7 @@ class AdminBroker:
         self.replicas = _NoReplicas()
         self.proposed: list[Command] = []
         self.missing_ids: set[int] = set()
+        self.changes = ChangesAwaited(_nobody_decides(), _nobody_decides())
         self.producer_ids = ProducerIdManager(NODE_ID, self.propose)
         self.cluster_state.apply(RegisterBroker(NODE_ID, 1, "localhost", 9092))
 
@@ -54,6 +57,10 @@ class AdminBroker:
         self, listener_name: str, *, names_missing: bool = False
     ) -> list[dict[str, Any]]:
         return [{"node_id": NODE_ID, "host": "localhost", "port": 9092, "rack": None}]
+
+
+def _nobody_decides() -> Any:
+    return SimpleNamespace(add_listener=lambda _call: None, on_state=lambda _base_id: None)
 
 
 class _NoReplicas:

@@ -24,7 +24,7 @@ Body = dict[str, Any]
 
 PREFERRED, UNCLEAN = 0, 1
 TRIES = 5
-TRY_AGAIN_S = 0.1
+KNOWN_WITHIN_S = 0.5
 
 
 async def handle_elect_leaders(broker: "Broker", context: RequestContext, request: Body) -> Body:
@@ -81,6 +81,7 @@ async def _have_elected(broker: "Broker", topic: str, index: int, is_unclean: bo
     if image is None or not 0 <= index < image.partition_count:
         raise UnknownTopicOrPartitionError(f"no partition {topic}-{index}", topic, index)
     for _ in range(TRIES):
+        seen = broker.partition_state(topic, index)
         decided: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         broker.replicas.seats.elect_by_hand(
             image, index, is_unclean=is_unclean, on_done=partial(settle, decided)
@@ -90,6 +91,11 @@ async def _have_elected(broker: "Broker", topic: str, index: int, is_unclean: bo
             raise outcome
         if outcome is Outcome.APPLIED:
             return
-        # What this broker knows of the partition is old; the news is on its way.
-        await asyncio.sleep(TRY_AGAIN_S)
+        # What this broker knew of the partition is old; the news is on its way.
+        is_known = partial(_differs, broker, topic, index, seen)
+        await broker.changes.until(is_known, within_s=KNOWN_WITHIN_S)
     raise UnknownOutcomeError(f"{topic}-{index} changes too fast; try again")
+
+
+def _differs(broker: "Broker", topic: str, index: int, seen: object) -> bool:
+    return topic not in broker.cluster_state.topics or broker.partition_state(topic, index) != seen

@@ -5,6 +5,7 @@ goes there step by step, new replicas in sync before old ones leave.
 """
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...core.errors import HeadraceError
@@ -16,8 +17,10 @@ from ...raft.errors import (
     InvalidRequestError,
     NoReassignmentInProgressError,
     NotControllerError,
+    ReassignmentChangedError,
     ReplicationError,
     UnknownOutcomeError,
+    UnknownTopicIdError,
     UnknownTopicOrPartitionError,
 )
 from ...raft.topic_image import TopicImage
@@ -30,10 +33,12 @@ if TYPE_CHECKING:
 
 # Nobody waits longer for a move that is called off; it is undone all the same.
 UNDONE_WITHIN_S = 5.0
-UNDONE_AGAIN_S = 0.02
+# How often a partition's move may be replaced by others while this one is decided.
+TRIES = 5
 # Clients wait 30 s by default.
 FORGET_WITHIN_S = 20.0
-FORGET_AGAIN_S = 0.2
+# At the latest: a Controller that lost its majority, and has it again, is no news.
+FORGET_AGAIN_S = 1.0
 
 Body = dict[str, Any]
 Targets = tuple[int, ...]
@@ -45,6 +50,8 @@ async def handle_alter_partition_reassignments(
     """AlterPartitionReassignments (API key 45), versions 0-1 (KIP-455).
 
     Behaviour: each partition by itself: other replicas to move to, or null to call a move off.
+    What is decided is decided on the partition as it is by then: a move that ended before it was
+    called off stays where it went.
     A partition that is there already answers NONE; null where nothing moves:
     NO_REASSIGNMENT_IN_PROGRESS; brokers that are not there, or twice: INVALID_REPLICA_ASSIGNMENT.
     The answer comes once the cluster agreed to move, not once it has moved; but where a move is
@@ -71,13 +78,29 @@ async def handle_alter_partition_reassignments(
 async def _alter(broker: "Broker", name: str, part: Body, *, may_change_count: bool) -> Body:
     index = part["partition_index"]
     try:
-        image = _image_of(broker, name, index)
-        targets = _targets(broker, image, part, may_change_count=may_change_count)
-        if targets is not None:
-            await broker.propose(ReassignPartitions(image.topic_id, ((index, targets),)))
+        await _reassign(broker, name, part, may_change_count=may_change_count)
     except HeadraceError as error:
         return _row(index, error_code_of(error), str(error))
     return _row(index, ErrorCode.NONE, None)
+
+
+async def _reassign(broker: "Broker", name: str, part: Body, *, may_change_count: bool) -> None:
+    """Have the cluster decide on one partition, as it is; raises why it does not."""
+    index = part["partition_index"]
+    for _ in range(TRIES):
+        image = _image_of(broker, name, index)
+        targets = _targets(broker, image, part, may_change_count=may_change_count)
+        if targets is None:
+            return
+        seen = image.assignments[index], image.targets.get(index, ())
+        try:
+            await broker.propose(ReassignPartitions(image.topic_id, ((index, targets),), (seen,)))
+        except ReassignmentChangedError:
+            continue
+        except UnknownTopicIdError:
+            continue  # deleted meanwhile, and perhaps made anew
+        return
+    raise UnknownOutcomeError(f"{name}-{index} is moved by others again and again; try again")
 
 
 async def _wait_undone(broker: "Broker", request: Body) -> None:
@@ -89,17 +112,17 @@ async def _wait_undone(broker: "Broker", request: Body) -> None:
         if part["replicas"] is None
     }
 
-    def is_undone(name: str, index: int) -> bool:
-        image = broker.cluster_state.topics.get(name)
-        # One that moves elsewhere by now is another's.
-        return image is None or index not in image.targets or _moves(image, index)
+    def are_undone() -> bool:
+        for name, index in list(called_off):
+            image = broker.cluster_state.topics.get(name)
+            # One that moves elsewhere by now is another's.
+            if image is None or index not in image.targets or _moves(image, index):
+                called_off.discard((name, index))
+        return not called_off
 
-    try:
-        async with asyncio.timeout(min(max(request["timeout_ms"], 0) / 1000, UNDONE_WITHIN_S)):
-            while not all(is_undone(name, index) for name, index in called_off):
-                await asyncio.sleep(UNDONE_AGAIN_S)
-    except TimeoutError:
-        return  # it is decided, and listed until it is done
+    # Where time is up it is decided even so, and listed until it is done.
+    within_s = min(max(request["timeout_ms"], 0) / 1000, UNDONE_WITHIN_S)
+    await broker.changes.until(are_undone, within_s=within_s)
 
 
 def _image_of(broker: "Broker", name: str, index: int) -> TopicImage:
@@ -219,21 +242,34 @@ async def _forget(broker: "Broker", broker_id: int) -> None:
             while tries == 0 or broker_id in broker.cluster_state.brokers:
                 _check_may_go(broker, broker_id)
                 tries += 1
+                tried_with = _deciders(broker)
                 try:
                     state = broker.cluster_state
                     if broker_id in state.voters:
                         voters = _voters_without(broker, broker_id)
                         await broker.propose(ChangeVoters(state.generation, voters))
-                    await broker.propose(UnregisterBroker(broker_id))
+                    await broker.propose(UnregisterBroker(broker_id, spares_targets=True))
                     return
                 except ReplicationError as error:
                     last = error  # the voters changed meanwhile, or nobody decided
-                await asyncio.sleep(FORGET_AGAIN_S)
+                await broker.changes.until(
+                    partial(_has_news, broker, tried_with), within_s=FORGET_AGAIN_S
+                )
     except TimeoutError:
         raise UnknownOutcomeError(
             f"broker {broker_id} is not forgotten after {tries} tries: {last}; {len(state.voters)} "
             f"brokers vote on the cluster, up are {sorted(broker.live_broker_ids())}"
         ) from last
+
+
+def _deciders(broker: "Broker") -> Any:
+    """Who decides on the cluster, and who there is to do so."""
+    state = broker.cluster_state
+    return state.generation, state.voters, broker.controller_id, broker.live_broker_ids()
+
+
+def _has_news(broker: "Broker", before: Any) -> bool:
+    return bool(_deciders(broker) != before)
 
 
 def _check_may_go(broker: "Broker", broker_id: int) -> None:
@@ -249,6 +285,17 @@ def _check_may_go(broker: "Broker", broker_id: int) -> None:
     if held:
         raise InvalidRequestError(
             f"broker {broker_id} holds {len(held)} partitions, {held[0]} among them"
+        )
+    awaited = [
+        f"{image.name}-{index}"
+        for image in state.topics.values()
+        for index, target in image.targets.items()
+        if broker_id in target
+    ]
+    if awaited:
+        raise InvalidRequestError(
+            f"{len(awaited)} partitions are on the move to broker {broker_id}, {awaited[0]} among "
+            "them"
         )
     if broker_id in broker.live_broker_ids():
         raise InvalidRequestError(f"broker {broker_id} is up; stop it, and ask again")

@@ -9,6 +9,8 @@ from typing import Any, cast
 
 import pytest
 
+from headrace.api.changes_awaited import ChangesAwaited
+from headrace.api.handlers import elections
 from headrace.api.handlers.context import RequestContext
 from headrace.api.handlers.reassignments import (
     _targets,
@@ -16,13 +18,25 @@ from headrace.api.handlers.reassignments import (
     handle_list_partition_reassignments,
 )
 from headrace.api.wire.error_codes import ErrorCode
-from headrace.raft.cluster_commands import ReassignPartitions, RegisterBroker
+from headrace.raft.cluster_commands import (
+    Command,
+    CreatePartitions,
+    CreateTopic,
+    DeleteTopic,
+    FinishReassignment,
+    ReassignPartitions,
+    RegisterBroker,
+    UnregisterBroker,
+)
 from headrace.raft.errors import NoReassignmentInProgressError
+from headrace.raft.partition_state import Outcome
 from headrace.raft.topic_image import TopicImage
+from tests.support.admin_broker import AdminBroker, ask_now
 from tests.support.in_process_broker import InProcessBroker
 from tests.support.requests import Requester
 
 NODE_ID = 1
+TOPIC_ID = b"m" * 16
 METADATA, ELECT, ALTER, LIST, QUORUM, UNREGISTER, DESCRIBE = 3, 43, 45, 46, 55, 64, 75
 
 
@@ -137,8 +151,11 @@ def test_the_answer_to_a_move_called_off_comes_once_it_is_undone() -> None:
             asyncio.get_running_loop().call_soon(undo, steps - 1)
         else:
             cluster.topics["moved"] = replace(moving, targets={})
+        changes.note()
 
-    broker = cast(Any, SimpleNamespace(cluster_state=cluster, propose=propose))
+    hooks = SimpleNamespace(add_listener=lambda _call: None, on_state=lambda _base_id: None)
+    changes = ChangesAwaited(cast(Any, hooks), cast(Any, hooks))
+    broker = cast(Any, SimpleNamespace(cluster_state=cluster, propose=propose, changes=changes))
     part = {"partition_index": 0, "replicas": None}
 
     def called_off(timeout_ms: int) -> Any:
@@ -158,6 +175,102 @@ def test_the_answer_to_a_move_called_off_comes_once_it_is_undone() -> None:
     can_undo.clear()
     assert called_off(50) == ErrorCode.NONE  # decided, if not done
     assert cluster.topics["moved"] is going_back
+
+
+class OvertakenBroker(AdminBroker):
+    """Brokers 1 to 3 and a topic on (1, 2); other decisions come just before the first proposal."""
+
+    def __init__(self, *, moves_to: tuple[int, ...] = ()) -> None:
+        super().__init__()
+        self.first: list[Command] = []
+        for broker_id in (2, 3):
+            self.cluster_state.apply(RegisterBroker(broker_id, 1, "localhost", 9092))
+        self.cluster_state.apply(CreateTopic("moved", TOPIC_ID, ((1, 2),)))
+        if moves_to:
+            self.cluster_state.apply(ReassignPartitions(TOPIC_ID, ((0, moves_to),)))
+
+    async def propose(self, command: Command) -> Any:
+        while self.first:
+            self.cluster_state.apply(self.first.pop(0))
+        return await super().propose(command)
+
+    def alter(self, replicas: list[int] | None, **fields: Any) -> ErrorCode:
+        part = {"partition_index": 0, "replicas": replicas}
+        body = {"topics": [{"name": "moved", "partitions": [part]}], "timeout_ms": 0, **fields}
+        answer = ask_now(self, handle_alter_partition_reassignments, ALTER, 1, body)
+        return ErrorCode(answer["responses"][0]["partitions"][0]["error_code"])
+
+    @property
+    def moved(self) -> tuple[tuple[int, ...], tuple[int, ...] | None]:
+        """Who holds it, who shall."""
+        topic = self.cluster_state.topics["moved"]
+        return topic.assignments[0], topic.targets.get(0)
+
+
+def test_a_move_that_ended_before_it_was_called_off_is_not_undone() -> None:
+    broker = OvertakenBroker(moves_to=(2, 3))
+    broker.first = [FinishReassignment(TOPIC_ID, 0, (2, 3), (1, 2))]
+    assert broker.alter(None) == ErrorCode.NO_REASSIGNMENT_IN_PROGRESS
+    assert broker.moved == ((2, 3), None)
+
+
+def test_of_two_moves_at_once_the_later_one_is_decided_on_what_the_first_left() -> None:
+    broker = OvertakenBroker()
+    broker.first = [
+        ReassignPartitions(TOPIC_ID, ((0, (3,)),)),
+        FinishReassignment(TOPIC_ID, 0, (3,), (1, 2)),
+    ]
+    kept = {"allow_replication_factor_change": False}
+    assert broker.alter([2, 3], **kept) == ErrorCode.INVALID_REPLICATION_FACTOR
+    assert broker.moved == ((3,), None)
+    broker.first = [ReassignPartitions(TOPIC_ID, ((0, (2,)),))]
+    assert broker.alter([1], **kept) == ErrorCode.NONE
+    assert broker.moved == ((3,), (1,))
+
+
+def test_a_move_called_off_is_the_one_that_is_under_way_when_that_is_decided() -> None:
+    broker = OvertakenBroker(moves_to=(2, 3))
+    broker.first = [ReassignPartitions(TOPIC_ID, ((0, (3, 1)),))]
+    assert broker.alter(None) == ErrorCode.NONE
+    assert broker.moved == ((1, 2), (1, 2))
+
+
+def test_a_move_of_a_topic_that_is_deleted_or_of_a_broker_that_leaves_is_refused() -> None:
+    broker = OvertakenBroker()
+    broker.first = [UnregisterBroker(3)]
+    assert broker.alter([2, 3]) == ErrorCode.INVALID_REPLICA_ASSIGNMENT
+    assert broker.moved == ((1, 2), None)
+    broker.first = [CreatePartitions(TOPIC_ID, ((1,),)), ReassignPartitions(TOPIC_ID, ((1, (2,)),))]
+    assert broker.alter([2, 1]) == ErrorCode.NONE
+    assert dict(broker.cluster_state.topics["moved"].targets) == {0: (2, 1), 1: (2,)}
+    broker.first = [DeleteTopic(TOPIC_ID)]
+    assert broker.alter([1, 2]) == ErrorCode.UNKNOWN_TOPIC_OR_PARTITION
+
+
+def test_an_election_decided_on_an_old_state_is_tried_again_when_the_new_one_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(elections, "KNOWN_WITHIN_S", 3_600)
+    broker = OvertakenBroker()
+    outcomes = [Outcome.STALE_PARTITION_EPOCH, Outcome.APPLIED]
+    known = ["old"]
+
+    def elect_by_hand(*_: Any, on_done: Any, **__: Any) -> None:
+        def tell() -> None:
+            known[0] = "new"
+            broker.changes.note()
+
+        on_done(outcomes.pop(0))
+        asyncio.get_running_loop().call_soon(tell)
+
+    seats = SimpleNamespace(elect_by_hand=elect_by_hand)
+    broker.replicas = cast(Any, SimpleNamespace(seats=seats))
+    broker.partition_state = lambda _topic, _index: known[0]  # type: ignore[method-assign]
+    asked = [{"topic": "moved", "partitions": [0]}]
+    body = {"election_type": 0, "topic_partitions": asked}
+    answer = ask_now(broker, elections.handle_elect_leaders, ELECT, 2, body)
+    (row,) = answer["replica_election_results"][0]["partition_result"]
+    assert (row["error_code"], outcomes) == (ErrorCode.NONE, [])
 
 
 def elect(requester: Requester, kind: int, topic: str) -> ErrorCode:

@@ -1,5 +1,6 @@
 """UnregisterBroker where the cluster decides only now and then."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -7,7 +8,14 @@ import pytest
 from headrace.api.handlers import reassignments
 from headrace.api.handlers.reassignments import handle_unregister_broker
 from headrace.api.wire.error_codes import ErrorCode
-from headrace.raft.cluster_commands import ChangeVoters, Command, RegisterBroker, UnregisterBroker
+from headrace.raft.cluster_commands import (
+    ChangeVoters,
+    Command,
+    CreateTopic,
+    ReassignPartitions,
+    RegisterBroker,
+    UnregisterBroker,
+)
 from headrace.raft.errors import NotControllerError, UnknownOutcomeError
 from tests.support.admin_broker import NODE_ID, AdminBroker, ask_now
 
@@ -96,3 +104,33 @@ def test_a_broker_that_may_not_go_is_refused_at_once() -> None:
     broker.live_broker_ids = lambda: frozenset((NODE_ID, GONE))  # type: ignore[method-assign]
     assert unregister(broker)[0] == ErrorCode.INVALID_REQUEST
     assert not broker.proposed
+
+
+def test_a_broker_that_partitions_are_on_the_move_to_is_not_forgotten() -> None:
+    broker = FlappingBroker()
+    broker.cluster_state.apply(CreateTopic("clicks", b"c" * 16, ((NODE_ID,),)))
+    broker.cluster_state.apply(ReassignPartitions(b"c" * 16, ((0, (GONE,)),)))
+    code, message = unregister(broker)
+    assert code == ErrorCode.INVALID_REQUEST
+    assert message == f"1 partitions are on the move to broker {GONE}, clicks-0 among them"
+    assert not broker.proposed
+
+
+def test_what_was_not_decided_is_asked_for_again_once_other_brokers_decide(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reassignments, "FORGET_AGAIN_S", 3_600)
+    broker = FlappingBroker(NotControllerError("none"))
+    plain = broker.propose
+
+    async def undecided(command: Command) -> Any:
+        def elect() -> None:
+            broker.controller_id = SPARE
+            broker.changes.note()
+
+        broker.propose = plain  # type: ignore[method-assign]
+        asyncio.get_running_loop().call_soon(elect)
+        return await plain(command)
+
+    broker.propose = undecided  # type: ignore[method-assign]
+    assert unregister(broker) == (ErrorCode.NONE, None)
