@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from ..core.address_text import address_text
 from ..core.clock import Clock
 from ..core.errors import InconsistentLogDirError
 from ..core.kafka_uuid import random_uuid, uuid_to_text
@@ -37,6 +38,7 @@ LOOK_AGAIN_S = 0.5
 REGISTER_AGAIN_S = 0.1
 REFUSED_TRIES = 5
 SAY_AGAIN_TRIES = 50
+SAID_TRY = 9  # of as many: what is over within a second, as in every start, is no news
 SAY_WAITING_S = 1.0
 HAND_OVER_S = 3.0
 
@@ -149,11 +151,16 @@ class Membership:
             return self._cluster_group.standing is Standing.SOLO
         return self._replicas.seats.is_alone_in(base_id)
 
+    def _for_brokers(self) -> Listener:
+        """Where other brokers reach this one: inter.broker.listener.name, as it is advertised."""
+        name = self._config.inter_broker_listener_name
+        return next(each for each in self._advertised if each.name == name)
+
     def _introduce(self, runtime: RaftRuntime) -> None:
-        first = self._advertised[0]
+        told = self._for_brokers()
         runtime.introduce(
-            host=first.host,
-            port=first.port,
+            host=told.host,
+            port=told.port,
             rack=self._config.broker_rack,
             wal_id=self._identity.wal_id,
         )
@@ -368,18 +375,18 @@ class Membership:
             result = await self._decide(self._registration())
             if not isinstance(result, Exception):
                 break
-            if tries % SAY_AGAIN_TRIES == 0:
+            if tries % SAY_AGAIN_TRIES == SAID_TRY:
                 logger.warning("not registered with the cluster yet: %s", result)
             tries += 1
             await asyncio.sleep(REGISTER_AGAIN_S)
 
     def _registration(self) -> RegisterBroker:
-        first = self._advertised[0]
+        told = self._for_brokers()
         return RegisterBroker(
             self._cluster_group.broker_id,
             self._identity.incarnation,
-            first.host,
-            first.port,
+            told.host,
+            told.port,
             self._config.broker_rack,
             self._identity.session,
             self._identity.wal_id,
@@ -428,4 +435,4 @@ def _ids(broker_ids: Sequence[int]) -> str:
 
 
 def _text(address: tuple[str, int]) -> str:
-    return f"{address[0]}:{address[1]}"
+    return address_text(*address)

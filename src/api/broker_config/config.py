@@ -13,6 +13,7 @@ from .listeners import (
     Listener,
     advertise,
     check_protocols,
+    inter_broker_listener,
     parse_listeners,
     parse_protocol_map,
     parse_servers,
@@ -40,7 +41,7 @@ class BrokerConfig:
     listeners: tuple[Listener, ...] = (_DEFAULT_LISTENER,)
     advertised_listeners: tuple[Listener, ...] = (_DEFAULT_LISTENER,)
     controller_listeners: tuple[Listener, ...] = ()
-    inter_broker_listener_name: str | None = None
+    inter_broker_listener_name: str = _DEFAULT_LISTENER.name
     controller_quorum_bootstrap_servers: tuple[str, ...] = ()
     headrace_replication_factor_clamp: bool = False
     headrace_link_silence_ms: int = 600
@@ -128,6 +129,7 @@ _COMPOSED = {
     "listener.security.protocol.map",
     "controller.listener.names",
     "controller.quorum.voters",
+    "inter.broker.listener.name",
     "max.connections.per.ip.overrides",
     "process.roles",
 }
@@ -146,7 +148,20 @@ def make_broker_config(settings: Mapping[str, str]) -> BrokerConfig:
         if name not in _COMPOSED and definition.topic_config is None:
             fields[definition.field_name] = value
     fields.update(_composed(settings))
-    return BrokerConfig(**fields, settings=dict(settings))  # type: ignore[arg-type]
+    config = BrokerConfig(**fields, settings=dict(settings))  # type: ignore[arg-type]
+    _check_lag(config)
+    return config
+
+
+def _check_lag(config: BrokerConfig) -> None:
+    """As Kafka: a follower that may wait longer than it may lag would leave the isr for nothing."""
+    longest_ms = config.replica_lag_time_max_ms
+    if config.replica_fetch_wait_max_ms > longest_ms:
+        raise InvalidConfigError(
+            "replica.fetch.wait.max.ms",
+            str(config.replica_fetch_wait_max_ms),
+            f"it may not be above replica.lag.time.max.ms, which is {longest_ms}",
+        )
 
 
 def _composed(settings: Mapping[str, str]) -> dict[str, object]:
@@ -231,7 +246,12 @@ def _listeners(settings: Mapping[str, str]) -> dict[str, object]:
         raise InvalidConfigError("listeners", text, "no listener is left for clients")
     return {
         "listeners": clients,
-        "advertised_listeners": advertise(clients, settings.get("advertised.listeners"), protocols),
+        "advertised_listeners": advertise(
+            clients, settings.get("advertised.listeners"), protocols, controllers
+        ),
+        "inter_broker_listener_name": inter_broker_listener(
+            clients, settings.get("inter.broker.listener.name")
+        ),
         "controller_listeners": tuple(item for item in every if item.name in controllers),
     }
 
