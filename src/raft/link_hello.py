@@ -161,11 +161,16 @@ def split_response(data: bytearray) -> tuple[LinkAnswer, bytes] | None:
         return None
     size, _, body_bytes = _ANSWER_HEAD.unpack_from(data)
     if body_bytes != size - 8 or not 0 < body_bytes <= MAX_HELLO_BYTES:
-        raise CorruptCommandError(f"{size} bytes are no answer to a hello: no broker of ours?")
+        raise CorruptCommandError(f"what answers there is {_who_answers(data)}")
     end = _ANSWER_HEAD.size + body_bytes
     if len(data) < end:
         return None
     return decode_answer(bytes(data[_ANSWER_HEAD.size : end])), bytes(data[end:])
+
+
+def _who_answers(data: bytearray) -> str:
+    is_http = data.startswith(b"HTTP/")
+    return "an HTTP server" if is_http else f"no broker of headrace (it began {data[:8].hex(' ')})"
 
 
 def _unpack(data: bytes) -> tuple[int, list[object]]:

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
+from ..core.address_text import address_text
 from .broker_life import NO_LIVES, KnownLife, is_of_old_folder, is_overtaken, old_folder
 from .broker_link import READ, READ_BYTES, WRITE, BrokerLink, LinkDial, SocketAddress
 from .errors import CorruptCommandError, CorruptFrameError
@@ -256,7 +257,7 @@ class LinkTable:
             )
 
         def note_failure(reason: str) -> None:
-            on_done(LinkResult(refusal=f"{host}:{port}: {reason}"))
+            on_done(LinkResult(refusal=f"{address_text(host, port)}: {reason}"))
 
         self._start_dial(hello, (host, port), note_answer, note_failure)
 
@@ -419,8 +420,8 @@ class LinkTable:
     def _broker_failed(self, broker_id: int, reason: str) -> None:
         self._dialed_brokers.discard(broker_id)
         if broker_id in self._addresses:
-            host, port = self._addresses[broker_id]
-            self._report(broker_id, f"no link to broker {broker_id} at {host}:{port}", reason)
+            where = address_text(*self._addresses[broker_id])
+            self._report(broker_id, f"no link to broker {broker_id} at {where}", reason)
             self._dial_at_s[broker_id] = self._now_s + self._timing.dial_retry_s
 
     def _start_dial(
@@ -500,7 +501,8 @@ def _way_to(hello: LinkHello, refusal: str) -> str:
         return ""
     return (
         "; if this broker lost its folder, and was a part of that cluster: stop it, empty "
-        f"log.dirs, name {hello.host}:{hello.port} in controller.quorum.bootstrap.servers, start it"
+        f"log.dirs, name {address_text(hello.host, hello.port)} in "
+        "controller.quorum.bootstrap.servers, start it"
     )
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from ..core.address_text import address_text
 from ..core.clock import Clock
 from ..core.errors import HeadraceError
 from .errors import UnknownOutcomeError
@@ -462,7 +463,7 @@ class RaftRuntime:
     # -- LinkEvents
 
     def link_up(self, peer: Peer, is_new_session: bool) -> None:
-        logger.info("broker %d is up at %s:%d", peer.broker_id, peer.host, peer.port)
+        logger.info("broker %d is up at %s", peer.broker_id, address_text(peer.host, peer.port))
         self._digest_misses.pop(peer.broker_id, None)
         self._replace_peers({**self._peers, peer.broker_id: peer})
         self._host.peer_up(peer.broker_id, is_new_session)

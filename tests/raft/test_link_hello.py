@@ -73,3 +73,10 @@ def test_an_answer_that_no_broker_sends_is_refused_by_its_length(size: int) -> N
     head = size.to_bytes(4, "big", signed=True) + bytes(4) + struct.pack(">q", size - 8)[4:]
     with pytest.raises(CorruptCommandError):
         split_response(bytearray(head + bytes(64)))
+
+
+def test_who_answers_in_a_broker_s_place_is_told_in_words() -> None:
+    with pytest.raises(CorruptCommandError, match="an HTTP server"):
+        split_response(bytearray(b"HTTP/1.0 400 Bad request"))
+    with pytest.raises(CorruptCommandError, match=r"no broker of headrace .it began ff ff 00 01"):
+        split_response(bytearray(b"\xff\xff\x00\x01" * 8))

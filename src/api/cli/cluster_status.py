@@ -8,6 +8,7 @@ from dataclasses import asdict, astuple, dataclass, replace
 from functools import partial
 from typing import Any
 
+from ...core.address_text import address_text
 from ...core.errors import HeadraceError
 from . import cluster_admin
 from .admin_client import AdminClient, PartitionInfo, TopicInfo
@@ -105,7 +106,7 @@ def _broker_rows(brokers: Sequence[dict[str, Any]], topics: list[TopicInfo]) -> 
         is_up = row is not None and not row.get("is_fenced")
         yield BrokerRow(
             broker,
-            "-" if row is None else f"{row['host']}:{row['port']}",
+            "-" if row is None else address_text(row["host"], row["port"]),
             None if row is None else row.get("rack"),
             "up" if is_up else "down",
             sum(part.leader == broker for part in parts),

@@ -72,4 +72,6 @@ def _refused_by_system(config: BrokerConfig, error: OSError) -> str:
                     f"{listener.address} is in use by {describe_process(pid)}; "
                     f"stop it, or choose another port"
                 )
+    if error.filename is None and error.strerror:  # the number tells a person nothing
+        return error.strerror
     return str(error)

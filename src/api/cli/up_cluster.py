@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...core.address_text import address_text
 from ...core.checkpoint_file import META_PROPERTIES_NAME
 from .common import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, CliError
 from .processes import describe_process, process_holding
@@ -63,7 +64,7 @@ class Brokers:
 
     @property
     def bootstrap(self) -> str:
-        return ",".join(f"{host}:{port}" for host, port in self._addresses)
+        return ",".join(address_text(*each) for each in self._addresses)
 
     def start(self, overrides: Mapping[str, str]) -> bool:
         """Start all at once and wait until all serve; False when told to stop meanwhile."""
@@ -92,12 +93,12 @@ class Brokers:
         return True
 
     def _start_one(self, number: int, overrides: Mapping[str, str]) -> Child:
-        host, port = self._addresses[number]
+        address = address_text(*self._addresses[number])
         data = self._data / f"broker-{number}"
         properties, log = data.with_suffix(".properties"), data.with_suffix(".log")
         settings = {
             "broker.id": str(number),
-            "listeners": f"PLAINTEXT://{host}:{port}",
+            "listeners": f"PLAINTEXT://{address}",
             "log.dirs": str(data.absolute()),
             "controller.quorum.bootstrap.servers": self.bootstrap,
             "default.replication.factor": str(min(MAX_COPIES, len(self._addresses))),
@@ -119,7 +120,6 @@ class Brokers:
             )
         os.close(writer)
         descriptor = os.pidfd_open(process.pid)
-        address = f"{host}:{port}"
         return Child(number, address, data, properties, log, process, ready, descriptor)
 
     def wait(self) -> int:
@@ -226,7 +226,9 @@ def addresses_from(listen: str, count: int) -> list[tuple[str, int]]:
 
 
 def _free_ports(host: str, count: int) -> list[int]:
-    probes = [socket.create_server((host, 0)) for _ in range(count)]
+    is_v6 = ":" in host
+    family = socket.AF_INET6 if is_v6 else socket.AF_INET
+    probes = [socket.create_server((host, 0), family=family) for _ in range(count)]
     try:
         return [int(probe.getsockname()[1]) for probe in probes]
     finally:

@@ -124,7 +124,8 @@ class Connection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
         peer = transport.get_extra_info("peername")
-        self.client_host = peer[0] if peer else ""
+        # One who came by IPv4 to a listener on [::] is known by its IPv4 address.
+        self.client_host = peer[0].removeprefix("::ffff:") if peer else ""
         self._transport.set_write_buffer_limits(high=WRITE_BUFFER_HIGH_BYTES)
         self.last_active = self._loop.time()
         if not self._table.admit(self):

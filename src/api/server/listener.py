@@ -41,10 +41,19 @@ class BoundListener:
 
 
 def bind_sockets(listener: Listener) -> list[socket.socket]:
-    """A socket for each address of the listener's host; OSError if none can be bound.
+    """A socket for each address of the listener's host; OSError, which names it, if none can be
+    bound.
 
     `localhost` may be both 127.0.0.1 and ::1, and clients try either first.
     """
+    try:
+        return _bind_each(listener)
+    except OSError as error:
+        reason = f"cannot listen on {listener}: {error.strerror}"
+        raise OSError(error.errno, reason) from error
+
+
+def _bind_each(listener: Listener) -> list[socket.socket]:
     # A host name as text loads a codec with all of Unicode's tables, ASCII or not.
     host = listener.host.encode() if listener.host.isascii() else listener.host
     addresses = socket.getaddrinfo(
@@ -57,7 +66,8 @@ def bind_sockets(listener: Listener) -> list[socket.socket]:
         try:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
-                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                # [::] is every interface, for IPv4 too; beside 127.0.0.1, ::1 is only itself.
+                one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, not listener.is_wildcard)
             one.bind((address[0], port, *address[2:]))
         except OSError as error:
             one.close()
@@ -71,7 +81,7 @@ def bind_sockets(listener: Listener) -> list[socket.socket]:
         bound.append(one)
         port = one.getsockname()[1]
     if not bound:
-        raise OSError(errno.EADDRNOTAVAIL, f"{listener.address} is no address of this machine")
+        raise OSError(errno.EADDRNOTAVAIL, "it is no address of this machine")
     return bound
 
 

@@ -13,6 +13,7 @@ import pytest
 from headrace.api.cli.common import CliError
 from headrace.api.cli.up_cluster import addresses_from, idle_folders
 from tests.support.broker_process import free_port
+from tests.support.ipv6 import needs_ipv6
 
 WITHIN_S = 60
 
@@ -25,6 +26,18 @@ def test_ports_follow_each_other() -> None:
     assert len({port for _, port in free}) == 3
     with pytest.raises(CliError):
         addresses_from("127.0.0.1:65534", 3)
+
+
+@needs_ipv6
+@pytest.mark.interop
+def test_brokers_may_listen_on_ipv6(tmp_path: Path) -> None:
+    process = start(tmp_path, "--brokers", "2", "--listen", "[::1]:0")
+    try:
+        said = said_until(process, "Ctrl-C stops all")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=WITHIN_S)
+    assert len(re.findall(r"broker \d   process \d+   \[::1\]:\d+ ", said)) == 2
 
 
 def test_folders_of_brokers_that_are_not_started_are_found(tmp_path: Path) -> None:

@@ -200,8 +200,8 @@ def test_every_cut_of_a_stream_gives_the_same_frames(kind: str) -> None:
 class SilentTransport(asyncio.Transport):
     """A transport that keeps what is written."""
 
-    def __init__(self) -> None:
-        super().__init__({"peername": ("192.0.2.1", 1)})
+    def __init__(self, peer: str = "192.0.2.1") -> None:
+        super().__init__({"peername": (peer, 1)})
         self.written = bytearray()
         self.is_reading_now = True
         self.is_closed = False
@@ -234,6 +234,15 @@ def feed_bytes(connection: Connection, data: bytes) -> None:
         buffer[:count] = data[:count]
         connection.buffer_updated(count)
         data = data[count:]
+
+
+def test_ipv4_client_of_an_ipv6_listener_is_known_by_its_ipv4_address(server: Server) -> None:
+    def connect() -> str:
+        connection = server.connection()
+        connection.connection_made(SilentTransport("::ffff:192.0.2.1"))
+        return connection.client_host
+
+    assert server.thread.call(connect) == "192.0.2.1"
 
 
 def test_announced_length_allocates_nothing(server: Server) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from headrace.api.broker_config import Listener
 from headrace.api.server.listener import BoundListener, advertised_with_ports, bind_sockets
+from tests.support.ipv6 import needs_ipv6
 
 
 def close_all(sockets: list[socket.socket]) -> None:
@@ -49,3 +50,19 @@ def test_taken_port_is_known_before_anything_else() -> None:
 def test_foreign_address_is_refused() -> None:
     with pytest.raises(OSError):
         bind_sockets(Listener("PLAINTEXT", "192.0.2.1", 0))
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "no-such-host.invalid"])
+def test_address_that_cannot_be_had_is_named(host: str) -> None:
+    listener = Listener("OUTSIDE", host, 9092)
+    with pytest.raises(OSError, match="cannot listen on OUTSIDE://") as caught:
+        bind_sockets(listener)
+    assert str(listener) in str(caught.value)
+
+
+@needs_ipv6
+def test_every_interface_of_ipv6_is_every_one_of_ipv4_too() -> None:
+    (bound,) = bind_sockets(Listener("PLAINTEXT", "::", 0))
+    bound.listen()
+    with bound, socket.create_connection(("127.0.0.1", bound.getsockname()[1])) as client:
+        assert client.getpeername()[0] == "127.0.0.1"
