@@ -122,7 +122,7 @@ def refuse_folder_of_a_cluster(data: Path) -> None:
     brokers = list(data.glob(f"broker-*/{META_PROPERTIES_NAME}"))
     if brokers and not (data / META_PROPERTIES_NAME).exists():
         raise CliError(
-            f"{data} has the folders of {len(brokers)} brokers: serve them with `headrace up "
+            f"{data} has the folders that `--brokers` made: serve them with `headrace up "
             f"--brokers {len(brokers)} --data {data}`, or choose another --data"
         )
 

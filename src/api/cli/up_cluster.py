@@ -14,18 +14,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...core.address_text import address_text
-from ...core.checkpoint_file import META_PROPERTIES_NAME
+from ...core.checkpoint_file import META_PROPERTIES_NAME, replace_file
 from .common import EXIT_FAILURE, EXIT_OK, EXIT_USAGE, CliError
 from .processes import describe_process, process_holding
 
 MAX_BROKERS = 100
 MAX_COPIES = 3
 _START_DEADLINE_S = 90.0
+_SAY_WAITING_S = 5.0
 _STOP_DEADLINE_S = 30.0
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None)
@@ -46,7 +47,14 @@ class Child:
 
     def last_words(self) -> str:
         """The end of its log."""
-        return "\n".join(self.log.read_text(errors="replace").splitlines()[-5:])
+        return "\n".join(self._lines()[-5:])
+
+    def last_line(self) -> str:
+        """What it said last, if anything."""
+        return "".join(self._lines()[-1:])
+
+    def _lines(self) -> list[str]:
+        return self.log.read_text(errors="replace").splitlines()
 
 
 class Brokers:
@@ -71,18 +79,19 @@ class Brokers:
         for number in range(len(self._addresses)):
             self.children.append(self._start_one(number, overrides))
         waiting = {child.ready: child for child in self.children}
-        deadline = time.monotonic() + _START_DEADLINE_S
+        begun, has_said = time.monotonic(), False
         while waiting:
-            left = deadline - time.monotonic()
+            awaited_s = _START_DEADLINE_S if has_said else _SAY_WAITING_S
+            left = begun + awaited_s - time.monotonic()
             readable, _, _ = select.select([self._wake, *waiting], [], [], max(0.0, left))
             if self._wake in readable:
                 return False
             if not readable:
-                named = ", ".join(str(child.number) for child in waiting.values())
-                raise CliError(
-                    f"not up after {_START_DEADLINE_S:.0f} s: broker {named}; see "
-                    f"{next(iter(waiting.values())).log}"
-                )
+                said = _not_up(waiting.values(), awaited_s)
+                if has_said:
+                    raise CliError(said)
+                print(f"{said}\nwaiting on, up to {_START_DEADLINE_S:.0f} s", file=sys.stderr)
+                has_said = True
             for descriptor in readable:
                 child = waiting.pop(descriptor)
                 if not os.read(descriptor, 4096):
@@ -105,7 +114,8 @@ class Brokers:
             "group.initial.rebalance.delay.ms": "0",
             **overrides,
         }
-        properties.write_text("".join(f"{name}={value}\n" for name, value in settings.items()))
+        text = "".join(f"{name}={value}\n" for name, value in settings.items())
+        replace_file(properties, text.encode())  # on a full disk the old ones stay
         ready, writer = os.pipe()
         command = [sys.executable, "-m", "headrace.api.cli", "server", "start", str(properties)]
         with log.open("ab") as output:
@@ -149,6 +159,12 @@ class Brokers:
                 child.process.wait()
 
 
+def _not_up(children: Iterable[Child], after_s: float) -> str:
+    """Who is awaited, and what each of them waits for."""
+    who = "\n".join(f"  broker {each.number}: {each.last_line()}" for each in children)
+    return f"not up after {after_s:.0f} s:\n{who}"
+
+
 def _end_with_parent() -> None:
     """In the child: SIGTERM when the parent dies, however it dies (Linux)."""
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -182,11 +198,18 @@ def run(args: argparse.Namespace, topics: list[tuple[str, int]], overrides: dict
             file=sys.stderr,
             flush=True,
         )
-    args.data.mkdir(parents=True, exist_ok=True)
-    brokers = Brokers(args.data, addresses_from(args.listen, args.brokers))
+    addresses = addresses_from(args.listen, args.brokers)
     try:
-        if not brokers.start(overrides):
-            return EXIT_OK
+        args.data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CliError(f"{args.data} cannot be made: {error.strerror}") from error
+    brokers = Brokers(args.data, addresses)
+    try:
+        try:
+            if not brokers.start(overrides):
+                return EXIT_OK
+        except OSError as error:
+            raise CliError(f"the brokers cannot be started: {error}") from error
         create_topics(brokers.bootstrap, topics, min(MAX_COPIES, args.brokers))
         print(welcome(brokers.children, brokers.bootstrap), flush=True)
         return brokers.wait()
@@ -254,7 +277,7 @@ def welcome(children: list[Child], bootstrap: str) -> str:
         for child in children
     )
     return f"""\
-headrace is up: {len(children)} brokers
+headrace is up: {len(children)} broker{"" if len(children) == 1 else "s"}
 
 {rows}
 

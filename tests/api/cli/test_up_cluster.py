@@ -6,12 +6,14 @@ import select
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from headrace.api.cli import up_cluster
 from headrace.api.cli.common import CliError
-from headrace.api.cli.up_cluster import addresses_from, idle_folders
+from headrace.api.cli.up_cluster import Brokers, Child, addresses_from, idle_folders
 from tests.support.broker_process import free_port
 from tests.support.ipv6 import needs_ipv6
 
@@ -66,6 +68,51 @@ def said_until(process: "subprocess.Popen[str]", last: str) -> str:
         assert line, (said, process.communicate(timeout=WITHIN_S))
         said += line
     return said
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    process = start(tmp_path / "file" / "data", "--brokers", "2", "--listen", "127.0.0.1:0")
+    _, said = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 1
+    assert said == f"headrace: {tmp_path}/file/data cannot be made: Not a directory\n"
+
+
+def test_settings_that_cannot_be_written_are_told_in_words_and_stay(tmp_path: Path) -> None:
+    kept = tmp_path / "broker-0.properties"
+    kept.write_text("broker.id=0\n")
+    (tmp_path / "broker-0.properties.tmp").mkdir()
+    process = start(tmp_path, "--brokers", "2", "--listen", "127.0.0.1:0")
+    _, said = process.communicate(timeout=WITHIN_S)
+    assert process.returncode == 1
+    assert said.startswith("headrace: the brokers cannot be started: ")
+    assert kept.read_text() == "broker.id=0\n"
+
+
+def test_who_does_not_come_up_is_told_before_the_end_of_the_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(up_cluster, "_SAY_WAITING_S", 0.0)
+    monkeypatch.setattr(up_cluster, "_START_DEADLINE_S", 0.0)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(signal, "set_wakeup_fd", lambda _: None)
+    log = tmp_path / "broker-0.log"
+    log.write_text("first\nwaiting for a majority\n")
+    never, writer = os.pipe()
+
+    def start_one(_self: Brokers, number: int, _overrides: Mapping[str, str]) -> Child:
+        process = subprocess.Popen(["true"])
+        process.wait()
+        return Child(number, "-", tmp_path, tmp_path, log, process, never, -1)
+
+    monkeypatch.setattr(Brokers, "_start_one", start_one)
+    try:
+        with pytest.raises(CliError, match="broker 0: waiting for a majority"):
+            Brokers(tmp_path, [("127.0.0.1", 1)]).start({})
+    finally:
+        os.close(never)
+        os.close(writer)
+    assert "broker 0: waiting for a majority\nwaiting on" in capsys.readouterr().err
 
 
 def has_ended(pid: int) -> bool:
