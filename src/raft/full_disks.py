@@ -38,6 +38,10 @@ class FullDisks:
             self._full.add(partition)
             self._tell(partition, is_full=True)
 
+    def forget(self, partition: Partition) -> None:
+        """It is held here no more."""
+        self._full.discard(partition)
+
     def look(self) -> None:
         """Whether there is room by now."""
         has_room: dict[tuple[Path, int], bool] = {}

@@ -17,6 +17,7 @@ from .ended_moves import EndedMoves
 from .errors import ElectionNotNeededError, EligibleLeadersNotAvailableError, ReplicationError
 from .found_groups import FoundGroup, FoundGroups
 from .group_machines import generation_group_id
+from .late_news import LateNews
 from .leader_contact import LeaderContact, is_cut_off
 from .leader_doubts import LeaderDoubts
 from .left_groups import LeftGroups
@@ -114,8 +115,7 @@ class GroupSeats:
         told = None if self.news is None else self.news.told_state(base_id)
         if told is None and seat is not None and seat.group.state.replicas:
             return seat.group.state
-        known = [state for state in (told, seat and seat.group.state) if state and state.replicas]
-        if known:
+        if known := [s for s in (told, seat and seat.group.state) if s and s.replicas]:
             return max(known, key=lambda state: (state.generation, state.partition_epoch))
         birth = topic.birth_of(index)
         return None if birth is None else birth[0]
@@ -232,6 +232,7 @@ class GroupSeats:
             on_state=self.on_state,
         )
         self.offline.connect(runtime)
+        LateNews(self.news, self.offline, self._cluster_group, schedule)
         runtime.on_peers_changed.append(self._peers_changed)
         self._peers_changed(runtime.live_brokers())
         for seat in list(self._seats.values()):
@@ -514,8 +515,7 @@ class GroupSeats:
 
     def _evaluate_all(self) -> None:
         for seat in list(self._seats.values()):
-            if seat.is_controller:
-                self.evaluate(seat)
+            self.evaluate(seat)
 
     # -- news
 

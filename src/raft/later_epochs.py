@@ -37,6 +37,10 @@ class LaterEpochs:
             self._seen[key] = epoch, _SAID
             self._say(partition)
 
+    def forget(self, partition: Partition) -> None:
+        """It is held here no more."""
+        self._seen.pop((partition.topic_id, partition.index), None)
+
     def _say(self, partition: Partition) -> None:
         log = partition.log
         assert log is not None, partition

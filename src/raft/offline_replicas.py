@@ -36,6 +36,8 @@ class ToldReplicas:
     def __init__(
         self, channel: str, broker_id: int, on_changed: Callable[[Sequence[str]], None]
     ) -> None:
+        self.on_kept: Callable[[str], None] = lambda _base_id: None
+        """Called with the partition of what stays here: see `LateNews`."""
         self._channel = channel
         self._broker_id = broker_id
         self._on_changed = on_changed
@@ -135,6 +137,7 @@ class ToldReplicas:
         if is_offline:
             brokers.add(broker_id)
             groups.add(base_id)
+            self.on_kept(base_id)
         else:
             brokers.discard(broker_id)
             groups.discard(base_id)

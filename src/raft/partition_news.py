@@ -57,6 +57,8 @@ class PartitionNews:
     ) -> None:
         self.stopping: dict[int, int] = {}
         """Brokers that said they stop, with the session that said so."""
+        self.on_kept: Callable[[str], None] = lambda _base_id: None
+        """Called with the partition of each piece of news that stays here: see `LateNews`."""
         self._runtime = runtime
         self._on_report = on_report
         self._on_stopping = on_stopping
@@ -83,6 +85,7 @@ class PartitionNews:
         known = self._told.get(base_id)
         if known is None or _age(known) <= _age(state):
             self._told[base_id] = state
+            self.on_kept(base_id)
             self._on_state(base_id)
 
     def forget(self, base_ids: Iterable[str]) -> None:
@@ -131,6 +134,7 @@ class PartitionNews:
         for base_id, incarnation, epoch, end_offset in reports:
             told = LogReport(incarnation, epoch, end_offset, has_kept_cache)
             self._reports.setdefault(base_id, {})[broker_id] = told
+            self.on_kept(base_id)
             self._on_report(base_id)
 
     def _take_stopping(self, broker_id: int, _body: bytes) -> None:

@@ -470,6 +470,8 @@ class ReplicaManager:
         del self._partitions_by_id[partition.topic_id, partition.index]
         self._unopened.pop(partition, None)
         self._lost.discard(partition)
+        self._full_disks.forget(partition)
+        self._later_epochs.forget(partition)
         partition.mark_deleted()
         if self.on_role_changed is not None:
             self.on_role_changed(partition)

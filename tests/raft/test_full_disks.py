@@ -8,7 +8,7 @@ import pytest
 
 from headrace.core.errors import KafkaStorageError
 from headrace.raft import full_disks
-from headrace.raft.cluster_commands import CreateTopic
+from headrace.raft.cluster_commands import CreateTopic, DeleteTopic
 from tests.raft.test_partitions_of_three import ID_A, Node, settle
 from tests.support.fake_runtime import FakeNetwork
 
@@ -68,3 +68,11 @@ def test_leadership_goes_on_while_somebody_has_room_and_comes_back_with_it(
         assert list(nodes[1].replicas.seats.offline.full.brokers_of("")) == []
     assert not nodes[1].replicas.seats.offline.full
     assert leaders(nodes) == [2, 2, 2]
+
+
+def test_a_deleted_topic_is_forgotten(nodes: list[Node], monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(nodes[0], monkeypatch)
+    full = nodes[0].replicas._full_disks
+    assert len(full._full) == 1
+    nodes[1].decide(DeleteTopic(ID_A))
+    assert full._full == set()

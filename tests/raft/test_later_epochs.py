@@ -6,7 +6,7 @@ from typing import cast
 
 import pytest
 
-from headrace.raft.cluster_commands import CreateTopic
+from headrace.raft.cluster_commands import CreateTopic, DeleteTopic
 from headrace.raft.later_epochs import SAY_AFTER_MS
 from tests.raft.test_partitions_of_three import ID_A, Node, settle
 from tests.support.fake_runtime import FakeNetwork
@@ -72,3 +72,11 @@ def test_it_begins_anew_in_the_way_that_is_told(nodes: list[Node]) -> None:
     nodes[2] = nodes[2].returned(is_clean=True)
     settle(nodes[2])
     assert nodes[2].partition().is_follower
+
+
+def test_a_deleted_topic_is_forgotten(nodes: list[Node]) -> None:
+    pass_time(nodes[2], 0)
+    later_epochs = nodes[2].replicas._later_epochs
+    assert len(later_epochs._seen) == 1
+    nodes[0].decide(DeleteTopic(ID_A))
+    assert later_epochs._seen == {}
