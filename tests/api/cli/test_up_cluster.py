@@ -143,8 +143,9 @@ def test_the_parent_tells_who_is_who_says_who_died_and_stops_the_rest(tmp_path: 
 
     os.kill(pids[1], signal.SIGKILL)
     assert process.stderr is not None
-    obituary = process.stderr.readline() + process.stderr.readline()
-    assert f"broker 1 (process {pids[1]}) was ended by SIGKILL" in obituary
+    died = f"broker 1 (process {pids[1]}) was ended by SIGKILL"
+    # A machine so busy that they were not up in 5 s is told of that first.
+    obituary = next(line for line in process.stderr if died in line) + process.stderr.readline()
     assert f"headrace server start {tmp_path}/broker-1.properties" in obituary
 
     process.send_signal(signal.SIGINT)
