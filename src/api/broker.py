@@ -189,6 +189,7 @@ class Broker:
             clock=self.clock,
             default_config=self.config.log_config,
             incarnation=identity.incarnation,
+            worker=self.worker,
         )
         self.log_dir_moves = LogDirMoves(
             self.log_manager,

@@ -20,6 +20,7 @@ from ..core.errors import (
     RecordError,
 )
 from ..core.log_config import LogConfig, parse_topic_configs
+from ..core.worker import InlineWorker, Worker
 from .cluster_commands import (
     RESOURCE_TOPIC,
     AlterConfigs,
@@ -89,6 +90,7 @@ class ReplicaManager:
         clock: Clock,
         default_config: LogConfig | None = None,
         incarnation: int | None = None,
+        worker: Worker | None = None,
     ) -> None:
         self.broker_id = broker_id
         self.incarnation = (
@@ -118,7 +120,7 @@ class ReplicaManager:
             config_of=self._topic_config,
         )
         self._strays = StrayLogs(broker_id, log_manager, cluster_group, self.seats, self.find)
-        self._full_disks = FullDisks(self.seats.offline)
+        self._full_disks = FullDisks(self.seats.offline, worker or InlineWorker())
         self._later_epochs = LaterEpochs(self.is_live)
         self._default_config = default_config or LogConfig()
         self._partitions: dict[tuple[str, int], Partition] = {}

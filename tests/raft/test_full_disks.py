@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from headrace.core.errors import KafkaStorageError
+from headrace.core.worker import InlineWorker
 from headrace.raft import full_disks
 from headrace.raft.cluster_commands import CreateTopic, DeleteTopic
+from headrace.raft.full_disks import FullDisks
+from headrace.raft.offline_replicas import OfflineReplicas
+from headrace.raft.partition_group import partition_group_id
 from tests.raft.test_partitions_of_three import ID_A, Node, settle
 from tests.support.fake_runtime import FakeNetwork
+from tests.support.held_worker import HeldWorker
 
 
 @pytest.fixture
@@ -76,3 +81,42 @@ def test_a_deleted_topic_is_forgotten(nodes: list[Node], monkeypatch: pytest.Mon
     assert len(full._full) == 1
     nodes[1].decide(DeleteTopic(ID_A))
     assert full._full == set()
+
+
+def test_the_loop_does_not_wait_for_the_look(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[tuple[Path, int]] = []
+    monkeypatch.setattr(full_disks, "check_room", lambda *place: looks.append(place))
+    worker, told = HeldWorker(), OfflineReplicas(0, lambda _base_ids: None)
+    disks = FullDisks(told, worker)
+    partition = nodes[0].partition()
+    base_id = partition_group_id(partition.topic_id, partition.index)
+    disks.note(partition)
+    disks.look()
+    disks.look()
+    assert looks == []
+    assert list(told.full.brokers_of(base_id)) == [0]
+    worker.run_all()
+    assert len(looks) == 1, "one look at a time"
+    assert not told.full
+    disks.look()
+    worker.run_all()
+    assert len(looks) == 1, "nobody waits for room"
+
+
+def test_a_look_that_fails_unforeseen_is_made_again(
+    nodes: list[Node], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    disks = FullDisks(OfflineReplicas(0, lambda _base_ids: None), InlineWorker())
+    disks.note(nodes[0].partition())
+    with monkeypatch.context() as patched:
+        patched.setattr(full_disks, "check_room", fail)
+        disks.look()
+    assert "ZeroDivisionError" in caplog.text
+    monkeypatch.setattr(full_disks, "check_room", lambda *_: None)
+    disks.look()
+    assert disks._full == set()
