@@ -150,6 +150,31 @@ def test_headrace_cluster_reassign_lifts_its_throttle_itself(
     assert cluster.partitions("lifted")[0]["replica_nodes"] == [2]
 
 
+@pytest.mark.parametrize("preserves", [False, True])
+def test_what_a_killed_command_left_throttled_is_lifted_as_its_move_is_called_off(
+    cluster: ClusterProcesses,
+    admin: AdminClient,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    preserves: bool,
+) -> None:
+    topic = f"killed-{preserves}".lower()
+    filled_topic(cluster, admin, topic, 8)
+    to = ["--reassignment-json-file", target_file(tmp_path, topic, 1)]
+    assert ours(cluster, "--execute", *to, "--throttle", "100")[0] == 0
+    address = ["--bootstrap-server", cluster.bootstrap]
+    call_off = ["cluster", "reassign", topic, "--cancel", *address]
+    assert run_headrace([*call_off, *(["--preserve-throttles"] if preserves else [])]) == 0
+    if preserves:
+        assert len(all_throttles(admin, topic)) == 4
+        assert "lifted" not in capsys.readouterr().err
+        # The next move of its partitions is not to be held back by it.
+        assert run_headrace(["cluster", "reassign", topic, "--to", "1", *address]) == 0
+        assert cluster.partitions(topic)[0]["replica_nodes"] == [1]
+    assert f"Throttles of an earlier move are lifted: {topic}." in capsys.readouterr().err
+    assert all_throttles(admin, topic) == {}
+
+
 def is_back(cluster: ClusterProcesses, topic: str) -> bool:
     """Whether every broker tells of no copy but the first one any more."""
     told = [cluster.partitions(topic, number)[0]["replica_nodes"] for number in cluster.running]

@@ -4,20 +4,17 @@ import argparse
 import re
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any
 
 from . import cluster_admin, replication_throttles
 from .admin_client import AdminClient, TopicInfo
 from .cluster_moves import (
-    MoveWatch,
-    check_arrived,
+    carry_out,
     check_brokers,
     check_log_dirs,
-    move_to_log_dirs,
     spread_replicas,
-    targets_without,
 )
+from .cluster_removal import UNDER_MIN_ISR, run_removal
 from .cluster_status import run_status
 from .common import (
     EXIT_FAILURE,
@@ -69,7 +66,13 @@ def register(subparsers: Any) -> None:
         "--throttle",
         type=_rate,
         metavar="BYTES",
-        help="copy at most so many bytes a second from and to each broker",
+        help="copy at most so many bytes a second from and to each broker; has to be well above "
+        "what producers write there, or the move never ends",
+    )
+    reassign.add_argument(
+        "--preserve-throttles",
+        action="store_true",
+        help="of --cancel: leave the throttles of the moves that are called off",
     )
     reassign.add_argument(
         "--log-dirs",
@@ -78,6 +81,11 @@ def register(subparsers: Any) -> None:
     )
     remove = verbs.add_parser("remove-broker", help="move everything off a broker and forget it")
     remove.add_argument("broker_id", type=int, metavar="ID")
+    remove.add_argument(
+        UNDER_MIN_ISR,
+        action="store_true",
+        help="also where fewer copies are left than min.insync.replicas: acks=all is refused then",
+    )
     for verb in (reassign, remove):
         verb.add_argument("--no-wait", action="store_true", help="ask, and do not watch")
     for verb in (status, elect, reassign, remove):
@@ -144,6 +152,8 @@ def _as_json(row: cluster_admin.Refusal) -> dict[str, Any]:
 def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
     if args.throttle is not None and (args.cancel or args.no_wait):
         raise CliError("--throttle is lifted when the move is done: it needs to wait", EXIT_USAGE)
+    if args.preserve_throttles and not args.cancel:
+        raise CliError("--preserve-throttles goes with --cancel", EXIT_USAGE)
     if args.log_dirs is not None and args.to is None:
         raise CliError("--log-dirs names a folder for each broker of --to", EXIT_USAGE)
     chosen = selected(client, args.places)
@@ -163,7 +173,7 @@ def _reassign(client: AdminClient, args: argparse.Namespace) -> int:
         racks = {row["broker_id"]: row.get("rack") for row in rows}
         targets = dict(spread_replicas(chosen, brokers, args.replication_factor, racks, down))
     if args.throttle is None:
-        return _move(client, args, targets, log_dirs)
+        return _move_freely(client, args, targets, log_dirs)
     current = {(topic.name, index): topic.partitions[index].replicas for topic, index in chosen}
     return _move_throttled(client, args, targets, log_dirs, current)
 
@@ -183,7 +193,7 @@ def _move_throttled(
         down = replication_throttles.limit(client, moves, args.throttle)
         if down:
             print(replication_throttles.not_throttled(down), file=sys.stderr)
-        code = _move(client, args, targets, log_dirs)
+        code = carry_out(client, args, targets, log_dirs)
     finally:
         replication_throttles.clear_topics(client, {topic for topic, _ in targets})
         left = replication_throttles.clear_brokers(client, replication_throttles.brokers_of(moves))
@@ -192,100 +202,44 @@ def _move_throttled(
     return code or (EXIT_FAILURE if left else EXIT_OK)
 
 
-def _remove(client: AdminClient, args: argparse.Namespace) -> int:
-    topics = cluster_admin.with_moves(client.topics(), cluster_admin.reassignments(client))
-    answer = cluster_admin.describe_cluster(client)
-    known = {row["broker_id"] for row in answer["brokers"]}
-    holders = {each for topic in topics for part in topic.partitions for each in part.replicas}
-    if args.broker_id not in known | holders:
-        raise CliError(f"no broker {args.broker_id}: known are {sorted(known | holders)}")
-    usable = sorted(
-        row["broker_id"]
-        for row in answer["brokers"]
-        if row["broker_id"] != args.broker_id and not row.get("is_fenced")
-    )
-    is_up = any(
-        row["broker_id"] == args.broker_id and not row.get("is_fenced") for row in answer["brokers"]
-    )
-    racks = {row["broker_id"]: row.get("rack") for row in answer["brokers"]}
-    without = partial(
-        targets_without, removed=args.broker_id, usable=usable, racks=racks, is_up=is_up
-    )
-    targets: dict[cluster_admin.Place, Sequence[int] | None] = dict(without(topics))
-    if targets:
-        code = _move(client, args, targets, {})
-        if code != EXIT_OK or args.no_wait:
-            return code
-        topics = client.topics()
-        _check_holds_nothing(args.broker_id, len(dict(without(topics))))
-    if is_up:
-        if not args.json:
-            print(_may_be_stopped(topics, args.broker_id))
-        return EXIT_OK
-    cluster_admin.unregister_broker(client, args.broker_id)
-    if not args.json:
-        print(f"Broker {args.broker_id} holds nothing any more and is forgotten.")
-    return EXIT_OK
-
-
-def _check_holds_nothing(broker_id: int, held: int) -> None:
-    """CliError where replicas came to the broker while others left it."""
-    if held:
-        raise CliError(
-            f"broker {broker_id} holds {held} partitions again: they were created or moved there "
-            "meanwhile, for instance by the removal of another broker; run this once more"
-        )
-
-
-def _may_be_stopped(topics: Sequence[TopicInfo], broker_id: int) -> str:
-    """What is left to do once a broker that is up holds nothing that others can take."""
-    kept = sorted(
-        {
-            topic.name
-            for topic in topics
-            for part in topic.partitions
-            if topic.is_internal and broker_id in part.replicas
-        }
-    )
-    but = f" but copies of {', '.join(kept)}, which go once it is down" if kept else ""
-    return (
-        f"Broker {broker_id} holds nothing any more{but}. Stop it, then run this once more: "
-        "the cluster forgets brokers that are down."
-    )
-
-
-def _move(
+def _move_freely(
     client: AdminClient,
     args: argparse.Namespace,
     targets: dict[cluster_admin.Place, Sequence[int] | None],
     log_dirs: dict[Replica, str],
 ) -> int:
-    cluster_admin.raise_refusals(cluster_admin.reassign(client, targets))
-    move_to_log_dirs(client, log_dirs, must_wait=not args.no_wait)
-    if not args.no_wait:
-        MoveWatch(client, list(targets), is_silent=args.json).wait()
-        if args.verb == "reassign":
-            check_arrived(client, targets)
-    if args.json:
-        rows = [
-            {"topic": topic, "partition": index, "replicas": replicas}
-            for (topic, index), replicas in targets.items()
-        ]
-        print_json({"reassigned": rows, "is_complete": not args.no_wait})
-    else:
-        print(f"{len(targets)} partitions {_became(targets, is_done=not args.no_wait)}.")
-    return EXIT_OK
+    """Move, and lift what a command that was killed left: before, or as a move is called off."""
+    if not args.cancel:
+        _lift_left_behind(client, targets)
+    code = carry_out(client, args, targets, log_dirs)
+    if args.cancel and args.preserve_throttles:
+        return code
+    return code or _lift_left_behind(client, targets, are_called_off=args.cancel)
 
 
-def _became(targets: Mapping[cluster_admin.Place, object], *, is_done: bool) -> str:
-    if None in targets.values():
-        return "are back where they were" if is_done else "go back to where they were"
-    return "moved" if is_done else "are on the move"
+def _lift_left_behind(
+    client: AdminClient,
+    targets: Mapping[cluster_admin.Place, object],
+    *,
+    are_called_off: bool = False,
+) -> int:
+    under_way = [
+        each
+        for each in cluster_admin.reassignments(client)
+        if not (are_called_off and (each.topic, each.partition) in targets)
+    ]
+    topics = {topic for topic, _ in targets}
+    lifted, left = replication_throttles.lift_left_behind(client, topics, under_way)
+    if lifted:
+        print(f"Throttles of an earlier move are lifted: {', '.join(lifted)}.", file=sys.stderr)
+    if left:
+        print(replication_throttles.still_throttled(left), file=sys.stderr)
+    return EXIT_FAILURE if left else EXIT_OK
 
 
 _VERBS = {
     "status": run_status,
     "elect": _elect,
     "reassign": _reassign,
-    "remove-broker": _remove,
+    "remove-broker": run_removal,
 }

@@ -1,17 +1,17 @@
 """Where replicas are to go, and watching them go there."""
 
+import argparse
 import select
-import sys
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from .admin_client import AdminClient, TopicInfo
-from .cluster_admin import Moving, Place, reassignments
-from .common import EXIT_USAGE, CliError
+from .cluster_admin import Place, raise_refusals, reassign
+from .common import EXIT_OK, EXIT_USAGE, CliError, print_json
+from .move_watch import MoveWatch
 from .replica_log_dirs import ANY_LOG_DIR, Replica, find_log_dirs, start_moves
 
 _LOOK_EVERY_S = 0.25
-_BAR_CELLS = 20
 _TOLD_WITHIN_S = 2.0
 _NAMED = 5
 
@@ -173,35 +173,32 @@ def _ids(brokers: Sequence[int]) -> str:
     return ",".join(map(str, brokers)) or "no broker"
 
 
-class MoveWatch:
-    """Says how far a reassignment is, on a terminal in one line, until it is done."""
+def carry_out(
+    client: AdminClient,
+    args: argparse.Namespace,
+    targets: dict[Place, Sequence[int] | None],
+    log_dirs: dict[Replica, str],
+) -> int:
+    """Has partitions moved as a command says, waits for it if it does, and tells what became."""
+    raise_refusals(reassign(client, targets))
+    move_to_log_dirs(client, log_dirs, must_wait=not args.no_wait)
+    if not args.no_wait:
+        throttle = getattr(args, "throttle", None)
+        MoveWatch(client, list(targets), is_silent=args.json, throttle=throttle).wait()
+        if args.verb == "reassign":
+            check_arrived(client, targets)
+    if args.json:
+        rows = [
+            {"topic": topic, "partition": index, "replicas": replicas}
+            for (topic, index), replicas in targets.items()
+        ]
+        print_json({"reassigned": rows, "is_complete": not args.no_wait})
+    else:
+        print(f"{len(targets)} partitions {_became(targets, is_done=not args.no_wait)}.")
+    return EXIT_OK
 
-    def __init__(self, client: AdminClient, places: Sequence[Place], *, is_silent: bool) -> None:
-        self._client = client
-        self._places = list(places)
-        self._is_shown = sys.stderr.isatty() and not is_silent
 
-    def wait(self) -> None:
-        """Until none of the places moves any more."""
-        started = time.monotonic()
-        while moving := reassignments(self._client, self._places):
-            if self._is_shown:
-                line = progress_line(len(self._places), moving, time.monotonic() - started)
-                print(f"\r{line}\x1b[K", end="", file=sys.stderr, flush=True)
-            # A broker tells nobody when a move ends: it has to be asked.
-            select.select([], [], [], _LOOK_EVERY_S)
-        if self._is_shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-
-
-def progress_line(total: int, moving: Sequence[Moving], elapsed_s: float) -> str:
-    """`moving [####....] 3 of 12 partitions are there, 1.5 s; clicks-0 to broker 2`."""
-    done = total - len(moving)
-    filled = _BAR_CELLS * done // max(1, total)
-    bar = "#" * filled + "." * (_BAR_CELLS - filled)
-    first = moving[0]
-    to = ",".join(str(broker) for broker in first.adding or first.target)
-    return (
-        f"moving [{bar}] {done} of {total} partitions are there, {elapsed_s:.1f} s; "
-        f"{first.topic}-{first.partition} to {to}"
-    )
+def _became(targets: Mapping[Place, object], *, is_done: bool) -> str:
+    if None in targets.values():
+        return "are back where they were" if is_done else "go back to where they were"
+    return "moved" if is_done else "are on the move"

@@ -18,6 +18,7 @@ FOLLOWER_RATE = "follower.replication.throttled.rate"
 LOG_DIR_RATE = "replica.alter.log.dirs.io.max.bytes.per.second"
 LEADER_REPLICAS = "leader.replication.throttled.replicas"
 FOLLOWER_REPLICAS = "follower.replication.throttled.replicas"
+TOPIC_SOURCE = 1  # of a setting: DYNAMIC_TOPIC_CONFIG
 
 
 class Move(NamedTuple):
@@ -121,6 +122,43 @@ def clear_topics(client: AdminClient, topics: Iterable[str]) -> None:
     for topic in topics:
         names = (LEADER_REPLICAS, FOLLOWER_REPLICAS)
         client.alter_configs(TOPIC_RESOURCE, topic, sets={}, deletes=names)
+
+
+def left_behind(client: AdminClient, topics: Iterable[str]) -> dict[str, set[int]]:
+    """Topics whose lists an earlier move left, and the brokers in them.
+
+    A command that is killed leaves them, and they hold back whatever moves next.  A list of `*` was
+    set by a person, for every copy that there will ever be.
+    """
+    found = {}
+    for topic in sorted(topics):
+        lists = [
+            entry.value
+            for entry in client.configs(TOPIC_RESOURCE, topic)
+            if entry.name in (LEADER_REPLICAS, FOLLOWER_REPLICAS)
+            and entry.source == TOPIC_SOURCE
+            and entry.value not in (None, "*")
+        ]
+        if lists:
+            pairs = [pair.partition(":") for text in lists for pair in str(text).split(",")]
+            found[topic] = {int(broker) for _, _, broker in pairs if broker.isdecimal()}
+    return found
+
+
+def lift_left_behind(
+    client: AdminClient, topics: Iterable[str], under_way: Iterable[Moving]
+) -> tuple[list[str], list[int]]:
+    """Takes what earlier moves left from topics none of whose partitions moves (`under_way`).
+
+    Gives these topics, and the brokers that keep their rates because they are down.
+    """
+    still = list(under_way)
+    moving = {each.topic for each in still}
+    found = left_behind(client, {*topics} - moving)
+    clear_topics(client, found)
+    brokers = {broker for named in found.values() for broker in named}
+    in_use = {broker for each in still for broker in each.replicas}
+    return sorted(found), clear_brokers(client, brokers - in_use)
 
 
 def throttled_brokers(client: AdminClient, targets: Iterable[Sequence[int]]) -> list[int]:

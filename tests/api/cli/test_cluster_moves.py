@@ -5,17 +5,18 @@ from types import SimpleNamespace
 
 import pytest
 
-from headrace.api.cli import cluster, cluster_moves
-from headrace.api.cli.admin_client import PartitionInfo, TopicInfo
+from headrace.api.cli import cluster_admin, cluster_moves
+from headrace.api.cli.admin_client import ConfigEntry, PartitionInfo, TopicInfo
 from headrace.api.cli.cluster_admin import Moving, with_moves
 from headrace.api.cli.cluster_moves import (
     check_arrived,
     check_brokers,
-    progress_line,
     spread_replicas,
     targets_without,
 )
+from headrace.api.cli.cluster_removal import run_removal
 from headrace.api.cli.common import CliError
+from headrace.api.cli.move_watch import progress_line
 
 
 def topic(name: str, *replicas: tuple[int, ...]) -> TopicInfo:
@@ -109,17 +110,17 @@ def test_a_removed_broker_is_empty_only_if_nothing_came_to_it_meanwhile(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], comes_back: bool
 ) -> None:
     brokers = [{"broker_id": each, "is_fenced": False} for each in (0, 1, 2)]
-    monkeypatch.setattr(cluster.cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
-    monkeypatch.setattr(cluster.cluster_admin, "reassignments", lambda *_: [])
-    monkeypatch.setattr(cluster, "_move", lambda *_: 0)
+    monkeypatch.setattr(cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
+    monkeypatch.setattr(cluster_admin, "reassignments", lambda *_: [])
+    monkeypatch.setattr(cluster_moves, "carry_out", lambda *_: 0)
     args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
     after = topic("b", (0, 1) if comes_back else (0, 2))
     client = Moved([topic("a", (0, 1))], [topic("a", (0, 2)), after])
     if comes_back:
         with pytest.raises(CliError, match="broker 1 holds 1 partitions again"):
-            cluster._remove(client, args)  # type: ignore[arg-type]
+            run_removal(client, args)  # type: ignore[arg-type]
     else:
-        assert cluster._remove(client, args) == 0  # type: ignore[arg-type]
+        assert run_removal(client, args) == 0  # type: ignore[arg-type]
         assert "holds nothing any more" in capsys.readouterr().out
 
 
@@ -127,14 +128,16 @@ def test_copies_of_internal_topics_that_nobody_can_take_go_once_the_broker_is_do
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     brokers = [{"broker_id": each, "is_fenced": False} for each in (0, 1, 2)]
-    monkeypatch.setattr(cluster.cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
-    monkeypatch.setattr(cluster.cluster_admin, "reassignments", lambda *_: [])
+    monkeypatch.setattr(cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
+    monkeypatch.setattr(cluster_admin, "reassignments", lambda *_: [])
     asked: list[object] = []
-    monkeypatch.setattr(cluster, "_move", lambda _c, _a, targets, _l: asked.append(targets) or 0)
+    monkeypatch.setattr(
+        cluster_moves, "carry_out", lambda _c, _a, targets, _l: asked.append(targets) or 0
+    )
     args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
     internal = replace(topic("__consumer_offsets", (0, 1, 2)), is_internal=True)
     client = Moved([topic("a", (0, 1)), internal], [topic("a", (0, 2)), internal])
-    assert cluster._remove(client, args) == 0  # type: ignore[arg-type]
+    assert run_removal(client, args) == 0  # type: ignore[arg-type]
     assert asked == [{("a", 0): [0, 2]}]
     assert "but copies of __consumer_offsets, which go once" in capsys.readouterr().out
     # Where another broker can take them they move at once, and so they do off one that is down.
@@ -173,7 +176,7 @@ def test_progress_says_what_is_there_and_what_moves() -> None:
 def test_what_became_of_partitions_is_said_as_it_was_asked() -> None:
     moved, cancelled = {("a", 0): [1, 2]}, {("a", 0): None}
     said = [
-        cluster._became(targets, is_done=is_done)
+        cluster_moves._became(targets, is_done=is_done)
         for targets in (moved, cancelled)
         for is_done in (True, False)
     ]
@@ -183,3 +186,42 @@ def test_what_became_of_partitions_is_said_as_it_was_asked() -> None:
         "are back where they were",
         "go back to where they were",
     ]
+
+
+class Settings(Moved):
+    """Its topics have these min.insync.replicas."""
+
+    def __init__(self, least: dict[str, int], *looks: list[TopicInfo]) -> None:
+        super().__init__(*looks)
+        self.least = least
+
+    def configs(self, _kind: int, name: str) -> list[ConfigEntry]:
+        text = str(self.least.get(name, 1))
+        return [ConfigEntry("min.insync.replicas", text, 5, False, False, ())]
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_fewer_copies_are_announced_and_too_few_refused_before_anything_moves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], is_allowed: bool
+) -> None:
+    brokers = [{"broker_id": each, "is_fenced": False} for each in (0, 1, 2)]
+    monkeypatch.setattr(cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
+    monkeypatch.setattr(cluster_admin, "reassignments", lambda *_: [])
+    asked: list[object] = []
+    monkeypatch.setattr(cluster_moves, "carry_out", lambda *args: asked.append(args[2]) or 0)
+    before = [topic("a", (0, 1, 2), (0, 1, 2)), topic("b", (0, 1, 2)), topic("c", (0, 1))]
+    after = [topic("a", (0, 2), (0, 2)), topic("b", (0, 2)), topic("c", (0, 2))]
+    args = SimpleNamespace(broker_id=1, no_wait=False, json=False, allow_under_min_isr=is_allowed)
+    client = Settings({"b": 3}, before, after)
+    announced = (
+        "3 partitions of 2 topics have one copy less without broker 1, since no other broker is up "
+        "to take it: a (3 -> 2), b (3 -> 2, min.insync.replicas=3)\n"
+    )
+    if is_allowed:
+        assert run_removal(client, args) == 0  # type: ignore[arg-type]
+        assert len(asked) == 1
+    else:
+        with pytest.raises(CliError, match=r"^b .* fewer copies .* --allow-under-min-isr$"):
+            run_removal(client, args)  # type: ignore[arg-type]
+        assert asked == []
+    assert capsys.readouterr().err == announced

@@ -4,14 +4,16 @@ from typing import Any
 
 import pytest
 
-from headrace.api.cli.admin_client import AdminError
+from headrace.api.cli.admin_client import AdminError, ConfigEntry
 from headrace.api.cli.broker_connection import BrokerUnreachableError
 from headrace.api.cli.cluster_admin import Moving
 from headrace.api.cli.replication_throttles import (
     FOLLOWER_RATE,
+    FOLLOWER_REPLICAS,
     LEADER_RATE,
     Move,
     clear_brokers,
+    lift_left_behind,
     limit,
     moves_of,
     not_throttled,
@@ -90,3 +92,28 @@ def test_what_a_broker_refuses_for_another_reason_is_not_taken_for_silence() -> 
     client: Any = ToldClient({"0": AdminError(ErrorCode.INVALID_CONFIG, "broker 0")})
     with pytest.raises(AdminError, match="INVALID_CONFIG"):
         clear_brokers(client, (0, 1))
+
+
+class LeftBehind(ToldClient):
+    """Topics whose lists, and where they were set, a test gives; 1 is the topic itself."""
+
+    def __init__(self, **topics: tuple[str, int]) -> None:
+        super().__init__()
+        self.topics = topics
+
+    def configs(self, _kind: int, name: str) -> list[ConfigEntry]:
+        text, source = self.topics[name]
+        return [ConfigEntry(FOLLOWER_REPLICAS, text, source, False, False, ())]
+
+
+def test_what_earlier_moves_left_is_lifted_but_not_what_moves_or_a_person_set() -> None:
+    client: Any = LeftBehind(
+        left=("0:1,1:2", 1), moving=("0:3", 1), everything=("*", 1), plain=("", 5)
+    )
+    under_way = [Moving("moving", 0, replicas=(2, 3), adding=(3,), removing=())]
+    lifted = lift_left_behind(client, ["plain", "moving", "left", "everything"], under_way)
+    assert lifted == (["left"], [])
+    # Broker 2 takes part in a move that is under way, whose rate it keeps.
+    assert client.told.keys() == {"left", "1"}
+    assert FOLLOWER_REPLICAS in client.told["left"]
+    assert {LEADER_RATE, FOLLOWER_RATE} <= set(client.told["1"])
