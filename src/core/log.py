@@ -31,7 +31,15 @@ from .errors import (
 from .kafka_uuid import ZERO_UUID
 from .leader_epoch_cache import LeaderEpochCache
 from .log_config import LogConfig
-from .log_flusher import FlushPlan, LogFlusher, OnError, OnFlushed, ignore_outcome, plan_flush
+from .log_flusher import (
+    FlushPlan,
+    LogFlusher,
+    OnError,
+    OnFlushed,
+    SyncGate,
+    ignore_outcome,
+    plan_flush,
+)
 from .log_recovery import LogLoader, reload_producers, stored_topic_id
 from .log_segment import LogSegment
 from .log_state import LogState
@@ -85,6 +93,7 @@ class Log(LogState):
         self._times = TimestampLookup()
         self._epochs = LeaderEpochCache(path)
         self._producers = ProducerStateManager(path, expiration_ms=producer_id_expiration_ms)
+        self._sync_gate = SyncGate()
         self._flusher = LogFlusher(
             worker,
             make_plan=self._plan_flush,
@@ -276,14 +285,17 @@ class Log(LogState):
     def flush(self) -> None:
         """Sync what is written; returns when it is on disk.
 
-        Not behind a sync that failed on the worker, of which this thread is still to hear: another
-        one would say that all is well.
+        Not beside a sync on the worker, nor behind one that failed there, of which this thread is
+        still to hear: another one would say that all is well.
         """
-        failure = self._flusher.unheard_failure
+        failure = self._sync_gate.failure
         if failure is not None:
             self._flush_failed(failure)
         if self._refusal is not None:
             raise self._refused(failure)
+        if self._flusher.is_in_flight:  # what its plan has taken note of is not on disk yet
+            self._has_new_names = True
+            self._epochs.is_unsynced = self._epochs.path.exists()
         if self.recovery_point == self.log_end_offset and not self._has_new_names:
             return
         try:
@@ -457,7 +469,7 @@ class Log(LogState):
         unsynced = self.segments[self.slot_of(self.recovery_point) :]
         changed = [self._epochs.path] if self._epochs.is_unsynced else []
         folder = self.path if changed or self._has_new_names else None
-        plan = plan_flush(unsynced, self.log_end_offset, changed, folder)
+        plan = plan_flush(unsynced, self.log_end_offset, changed, folder, self._sync_gate)
         self._has_new_names = self._epochs.is_unsynced = False
         return plan
 

@@ -5,19 +5,45 @@ would say that all is well.  The log goes offline and every waiter hears of it.
 """
 
 import os
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .checkpoint_file import sync_folder
-from .errors import LogClosedError
+from .errors import NO_DESCRIPTOR_LEFT, LogClosedError
 from .log_segment import LogSegment
 from .mapped_file import sync_descriptor
 from .worker import Worker
 
 OnFlushed = Callable[[int], None]
 OnError = Callable[[BaseException], None]
+
+
+class SyncGate:
+    """The syncs of one log, on whatever thread: one at a time, none behind one that failed.
+
+    The kernel tells a failure to one of those who sync side by side, and to nobody after it.
+    """
+
+    __slots__ = ("_lock", "failure")
+
+    def __init__(self) -> None:
+        self.failure: BaseException | None = None
+        self._lock = threading.Lock()
+
+    def run(self, sync: Callable[[], None]) -> None:
+        """Call `sync`, or raise what an earlier one failed with."""
+        with self._lock:
+            if self.failure is not None:
+                raise self.failure
+            try:
+                sync()
+            except BaseException as error:
+                # Where no descriptor was left no sync was tried: the next one covers it all.
+                if not isinstance(error, OSError) or error.errno not in NO_DESCRIPTOR_LEFT:
+                    self.failure = error
+                raise
 
 
 @dataclass(slots=True)
@@ -27,22 +53,30 @@ class FlushPlan:
     end_offset: int
     descriptors: list[int]
     folder: Path | None
+    gate: SyncGate = field(default_factory=SyncGate)
 
     def run(self) -> int:
         """Sync it all; the offset everything below which is on disk.  For any thread."""
         try:
-            for descriptor in self.descriptors:
-                sync_descriptor(descriptor)
-            if self.folder is not None:
-                sync_folder(self.folder)
+            self.gate.run(self._sync)
         finally:
             for descriptor in self.descriptors:
                 os.close(descriptor)
         return self.end_offset
 
+    def _sync(self) -> None:
+        for descriptor in self.descriptors:
+            sync_descriptor(descriptor)
+        if self.folder is not None:
+            sync_folder(self.folder)
+
 
 def plan_flush(
-    segments: Sequence[LogSegment], end_offset: int, files: Sequence[Path], folder: Path | None
+    segments: Sequence[LogSegment],
+    end_offset: int,
+    files: Sequence[Path],
+    folder: Path | None,
+    gate: SyncGate,
 ) -> FlushPlan:
     """A plan for what these segments and files hold now.
 
@@ -61,7 +95,7 @@ def plan_flush(
         for descriptor in descriptors:
             os.close(descriptor)
         raise
-    return FlushPlan(end_offset, descriptors, folder)
+    return FlushPlan(end_offset, descriptors, folder, gate)
 
 
 class LogFlusher:
@@ -80,8 +114,6 @@ class LogFlusher:
         self._on_flushed = on_flushed
         self._on_failure = on_failure
         self._is_in_flight = False
-        # Why a sync failed on the worker, from then until the owner's thread hears of it.
-        self.unheard_failure: BaseException | None = None
         self._waiters: list[tuple[OnFlushed, OnError]] = []
 
     def request_flush(self, on_flushed: OnFlushed, on_error: OnError) -> None:
@@ -109,17 +141,10 @@ class LogFlusher:
             return
         self._is_in_flight = True
         self._worker.submit(
-            partial(self._run, plan),
+            plan.run,
             lambda end_offset: self._finished(waiters, end_offset),
             lambda error: self._failed(waiters, error),
         )
-
-    def _run(self, plan: FlushPlan) -> int:
-        try:
-            return plan.run()
-        except BaseException as error:
-            self.unheard_failure = error
-            raise
 
     def _finished(self, waiters: list[tuple[OnFlushed, OnError]], end_offset: int) -> None:
         self._is_in_flight = False
@@ -131,7 +156,6 @@ class LogFlusher:
 
     def _failed(self, waiters: list[tuple[OnFlushed, OnError]], error: BaseException) -> None:
         self._is_in_flight = False
-        self.unheard_failure = None
         self._on_failure(error)
         waiters, self._waiters = [*waiters, *self._waiters], []
         for _, on_error in waiters:
