@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 
 from ...core.clock import Clock
 from .errors import (
+    CoordinatorLoadInProgressError,
     GroupError,
     GroupIdNotFoundError,
     GroupRecordTooLargeError,
@@ -25,6 +26,7 @@ from .errors import (
     NonEmptyGroupError,
     NotCoordinatorError,
     OffsetMetadataTooLargeError,
+    RebalanceInProgressError,
     UnknownMemberIdError,
 )
 from .group import Group, OnJoined, OnSynced
@@ -75,7 +77,6 @@ class GroupCoordinator:
         self._table = GroupTable(
             clock=clock,
             schedule=schedule,
-            load_bytes=settings.offsets_load_buffer_size,
             partition_count=offsets_partition_count,
             on_loaded=self._resume_group,
         )
@@ -136,17 +137,33 @@ class GroupCoordinator:
         self._membership.join_group(group, request, on_joined)
 
     def sync_group(self, group_id: str, request: SyncRequest, on_synced: OnSynced) -> None:
-        """SyncGroup; `on_synced` is called when the leader's assignment is stored."""
+        """SyncGroup; `on_synced` is called when the leader's assignment is stored.
+
+        As in Kafka a member is sent back to join while the group is loading: what was being agreed
+        on is lost, and old clients know no other answer.
+        """
         _check_group_id(group_id)
-        self._membership.sync_group(self._members_group(group_id), request, on_synced)
+        try:
+            group = self._members_group(group_id)
+        except CoordinatorLoadInProgressError as error:
+            raise RebalanceInProgressError(str(error)) from error
+        self._membership.sync_group(group, request, on_synced)
 
     def heartbeat(
         self, group_id: str, *, member_id: str, group_instance_id: str | None, generation_id: int
     ) -> None:
-        """Heartbeat: returns for "go on", raises for everything else."""
+        """Heartbeat: returns for "go on", raises for everything else.
+
+        While the group is loading the answer is "go on", as in Kafka: it may well be a member, and
+        aiokafka ends for good where it is told anything else that asks for patience.
+        """
         _check_group_id(group_id)
+        try:
+            group = self._members_group(group_id)
+        except CoordinatorLoadInProgressError:
+            return
         self._membership.heartbeat(
-            self._members_group(group_id),
+            group,
             member_id=member_id,
             group_instance_id=group_instance_id,
             generation_id=generation_id,

@@ -11,6 +11,7 @@ Other key versions (KIP-848 groups, share groups) are not ours and are passed ov
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 from struct import Struct
 from typing import Any
 
@@ -23,7 +24,9 @@ from .offset_store import CommittedOffset
 StoredRecord = tuple[bytes, bytes | None]  # key, value
 
 _VERSION = Struct(">h")
+VERSION_BYTES = _VERSION.size
 _HIGHEST_VALUE_VERSION = 4
+_OFFSET_KEY_VERSIONS = (0, 1)
 _GROUP_KEY_VERSION = 2
 _NO_TIMESTAMP = -1
 
@@ -98,13 +101,34 @@ def group_record(group: Group, assignment: Mapping[str, bytes]) -> StoredRecord:
     return key, _encode("GroupMetadataValue", 3, value)
 
 
+class RecordKind(Enum):
+    """What a key is of."""
+
+    OFFSET = "offset"
+    GROUP = "group"
+    FOREIGN = "foreign"
+
+
+def kind_of_key(key: bytes) -> RecordKind:
+    """Told by its version alone; raises MalformedBytesError where it has none."""
+    version = _version_of(key)
+    if version in _OFFSET_KEY_VERSIONS:
+        return RecordKind.OFFSET
+    return RecordKind.GROUP if version == _GROUP_KEY_VERSION else RecordKind.FOREIGN
+
+
+def check_value_version(value: bytes) -> None:
+    """Raise MalformedBytesError for a value of a version that is not known."""
+    _value_version(value, "value")
+
+
 def read_record(key: bytes, value: bytes | None) -> OffsetRecord | GroupRecord | None:
     """What a record of __consumer_offsets says; None for kinds that are not ours.
 
     Raises MalformedBytesError for bytes that break the layout of their version.
     """
     key_version = _version_of(key)
-    if key_version in (0, 1):
+    if key_version in _OFFSET_KEY_VERSIONS:
         fields = decode_stored("OffsetCommitKey", key_version, key, _VERSION.size)
         committed = None if value is None else _read_committed(value)
         return OffsetRecord(fields["group"], fields["topic"], fields["partition"], committed)

@@ -18,7 +18,6 @@ class GroupSettings:
     offset_metadata_max_bytes: int = 4_096
     offsets_retention_minutes: int = 10_080
     offsets_commit_timeout_ms: int = 5_000
-    offsets_load_buffer_size: int = 5 * 1024 * 1024
     # How long a joining member without a session may wait for its group; Kafka fixes it too.
     new_member_join_timeout_ms: int = 300_000
 

@@ -195,6 +195,11 @@ class StoredReader:
     def is_finished(self) -> bool:
         return self._offset >= self.end_offset
 
+    @property
+    def offsets_left(self) -> int:
+        """As many offsets lie before the end; fewer records where it was compacted."""
+        return self.end_offset - self._offset
+
     def read_slice(self, max_bytes: int) -> list[StoredRecord]:
         """The visible records of the next batches, of about `max_bytes`."""
         records = self._log.read_records(
