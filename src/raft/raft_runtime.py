@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from ..core.address_text import address_text
 from ..core.clock import Clock
 from ..core.errors import HeadraceError
+from .broker_life import NO_LIVES, KnownLife
 from .errors import UnknownOutcomeError
 from .group_contract import GroupMachine
 from .group_description import GroupDescription, RuntimeStatistics, describe_group
@@ -28,21 +29,19 @@ from .leader_lease import LeaderLease
 from .link_hello import LinkHello, LinkResult
 from .link_messages import LinkMessage
 from .link_pulse import LinkPulse
-from .link_table import LinkTable
+from .link_table import Address, LinkTable
 from .liveness import Peer, RaftTiming
 from .loop_mail import LoopMail
-from .message_codec import decode_frame, encode_frame, encode_frames
+from .message_codec import decode_frame, encode_frames
 from .proposal_router import ProposalRouter
 from .raft_wal import RaftWal
 from .seed_sender import PendingSeed, SeedSender
+from .sleep_check import SleepCheck
 
 if TYPE_CHECKING:
     from .raft_group import RaftGroup
 
 SESSION_BYTES = 7
-DIGEST_PATIENCE = 5
-"""Pings in a row that must differ before two brokers compare which groups sleep."""
-
 MESSAGES_BETWEEN_LOOKS = 64
 
 Call = Callable[[], object]
@@ -93,8 +92,8 @@ class RaftRuntime:
         self._turn_ends_s = 0.0
         self._next_tick_s = 0.0
         self._next_alive_s = 0.0
-        self._digest_misses: dict[int, int] = {}
         self._links, self._host = self._make_host(wal)
+        self._sleep_check = SleepCheck(broker_id, self._host)
         self._pulse = LinkPulse(
             self._beat,
             interval_s=self._timing.ping_interval_s,
@@ -171,9 +170,11 @@ class RaftRuntime:
         self._self = Peer(own.broker_id, own.incarnation, own.session, host, port, rack, wal_id)
         self._replace_peers({**self._peers, own.broker_id: self._self})
 
-    def set_addresses(self, addresses: Mapping[int, Any], lives: Any = None) -> None:
+    def set_addresses(
+        self, addresses: Mapping[int, Address], lives: Mapping[int, KnownLife] = NO_LIVES
+    ) -> None:
         """Keep a link to each of these brokers, in no life before these."""
-        self._call(partial(self._links.set_addresses, dict(addresses), dict(lives or {})))
+        self._call(partial(self._links.set_addresses, dict(addresses), dict(lives)))
 
     def dial(self, host: str, port: int, on_done: Callable[[LinkResult], None]) -> None:
         """Ask who answers at an address; it leaves no link."""
@@ -464,7 +465,7 @@ class RaftRuntime:
 
     def link_up(self, peer: Peer, is_new_session: bool) -> None:
         logger.info("broker %d is up at %s", peer.broker_id, address_text(peer.host, peer.port))
-        self._digest_misses.pop(peer.broker_id, None)
+        self._sleep_check.link_up(peer.broker_id)
         self._replace_peers({**self._peers, peer.broker_id: peer})
         self._host.peer_up(peer.broker_id, is_new_session)
         self._seeds.peer_up(peer.broker_id)
@@ -492,8 +493,7 @@ class RaftRuntime:
                     opened.group.receive(broker_id, message)
 
     def ping_payload(self, broker_id: int) -> bytes:
-        digest = self._host.digest.digest(self.broker_id, broker_id)
-        return encode_frame([("", LinkMessage.PING, *digest)])
+        return self._sleep_check.ping_payload(broker_id)
 
     def call_soon(self, call: Call) -> None:
         self._call(call)
@@ -502,8 +502,8 @@ class RaftRuntime:
 
     def _message_handlers(self) -> dict[int, Callable[..., None]]:
         return {
-            LinkMessage.PING: self._receive_ping,
-            LinkMessage.ASLEEP: self._receive_asleep,
+            LinkMessage.PING: self._sleep_check.receive_ping,
+            LinkMessage.ASLEEP: self._sleep_check.receive_asleep,
             LinkMessage.PROPOSE: self._receive_propose,
             LinkMessage.PROPOSED: lambda _b, _g, *fields: self._router.proposed(*fields),
             LinkMessage.REFUSED: self._receive_refused,
@@ -511,31 +511,6 @@ class RaftRuntime:
             LinkMessage.SEED_ACK: self._seeds.acknowledged,
             LinkMessage.LOOP_MESSAGE: self._post_loop_message,
         }
-
-    def _receive_ping(self, broker_id: int, _: str, count: int, total: int) -> None:
-        """Compare what the sender leads asleep with what sleeps here under it."""
-        if self._host.digest.digest(broker_id, self.broker_id) == (count, total):
-            self._digest_misses.pop(broker_id, None)
-            return
-        misses = self._digest_misses[broker_id] = self._digest_misses.get(broker_id, 0) + 1
-        if misses >= DIGEST_PATIENCE:
-            del self._digest_misses[broker_id]
-            asleep = self._host.digest.asleep(broker_id, self.broker_id)
-            message = ("", LinkMessage.ASLEEP, tuple(asleep.items()))
-            self._host.send_message(broker_id, message)
-
-    def _receive_asleep(self, broker_id: int, _: str, sleepers: Any) -> None:
-        """A follower's list differs from ours: wake, on our side, what it has otherwise."""
-        theirs: dict[str, int] = dict(sleepers)
-        ours = self._host.digest.asleep(self.broker_id, broker_id)
-        for group_id in {*theirs, *ours}:
-            if theirs.get(group_id) != ours.get(group_id):
-                self._wake_both(broker_id, group_id)
-
-    def _wake_both(self, broker_id: int, group_id: str) -> None:
-        opened = self._host.groups.get(group_id)
-        if opened is not None:
-            opened.group.peer_up(broker_id, False)
 
     def _receive_propose(
         self, broker_id: int, group_id: str, request_id: int, timeout_ms: int, payload: bytes
