@@ -16,6 +16,7 @@ from headrace.api.cli.processes import process_listening_on
 
 from .install import PeerUnavailableError
 from .peer import PROBES, RunningPeer
+from .spawn import spawn
 
 ENDED_WITHIN_S = 60.0
 READY_WITHIN_S = 60.0
@@ -60,9 +61,7 @@ class Members:
         """Start it again as it was started; returns once it answers."""
         words, folder = self._commands[number]
         with self.peer.log_path.open("ab") as log:
-            self._started[number] = subprocess.Popen(
-                words, cwd=folder, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-            )
+            self._started[number] = spawn(words, log, folder=folder)
         deadline = time.perf_counter() + READY_WITHIN_S
         # A process that does not listen yet gives nothing to wait on.
         while not PROBES["kafka"](self.peer.ports[number], 1):

@@ -9,11 +9,13 @@ import socket
 import struct
 import subprocess
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .install import PeerUnavailableError
+from .spawn import marked_pids, spawn
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 20.0
@@ -72,13 +74,7 @@ class Peer:
             with running.log_path.open("ab") as log:
                 for command in commands:
                     running.processes.append(
-                        subprocess.Popen(
-                            command,
-                            stdout=log,
-                            stderr=subprocess.STDOUT,
-                            env=os.environ | self.environment,
-                            start_new_session=True,
-                        )
+                        spawn(command, log, mark=running.mark, environment=self.environment)
                     )
             running.wait_until_ready(started + START_LIMIT_S)
         except BaseException:
@@ -90,13 +86,14 @@ class Peer:
 
 @dataclass
 class RunningPeer:
-    """Started brokers, each command in a session of its own so that what it forks is found."""
+    """Started brokers, all with one mark, so that what they fork is found."""
 
     peer: Peer
     port: int
     data: Path
     processes: list[subprocess.Popen[bytes]]
     started_s: float = 0.0
+    mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     @property
     def name(self) -> str:
@@ -136,18 +133,10 @@ class RunningPeer:
             time.sleep(0.005)
 
     def pids(self) -> list[int]:
-        """Every process of the sessions that were started."""
-        leaders = {process.pid for process in self.processes}
-        found = []
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
-            try:
-                if os.getsid(int(entry.name)) in leaders:
-                    found.append(int(entry.name))
-            except ProcessLookupError:
-                continue
-        return found
+        """Every process that was started, and what these have forked."""
+        # Redis writes over its environment.
+        started = {process.pid for process in self.processes if process.poll() is None}
+        return sorted(started.union(marked_pids(self.mark)))
 
     def cpu_s(self) -> float:
         """User and system seconds of all threads of all processes, dead threads included."""
@@ -184,11 +173,11 @@ class RunningPeer:
         """Seconds that it took to end; killed after 20.  SIGKILL meets every process at once.
 
         What a command has forked may lie in a group of its own, and may outlive it: whatever is
-        left of the sessions is killed.
+        left with our mark is killed.
         """
         started = time.perf_counter()
-        of_sessions = self.pids()
-        for pid in of_sessions if how == signal.SIGKILL else [p.pid for p in self.processes]:
+        with_forked = self.pids()
+        for pid in with_forked if how == signal.SIGKILL else [p.pid for p in self.processes]:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, how)
         for process in self.processes:
@@ -206,6 +195,7 @@ class RunningPeer:
         self.stop(how)
         again = self.peer.start(self.data)
         self.port, self.processes, self.started_s = again.port, again.processes, again.started_s
+        self.mark = again.mark
 
 
 def _ask(port: int, question: bytes) -> bytes:
