@@ -180,8 +180,14 @@ class FetchSessions:
     def open_session(
         self, *, partition_count: int, uses_topic_ids: bool, follower: tuple[int, int] | None
     ) -> FetchSession:
-        """A session; its id is 0 where there is no room for it, and it ends with its answer."""
+        """A session; its id is 0 where there is no room for it, and it ends with its answer.
+
+        It ends the earlier ones of the same follower, which has one at a time: its connection was
+        lost, or its process, and nobody asks in them any more.
+        """
         now_ms = self._clock.monotonic_ms()
+        if follower is not None:
+            self._close_those_of(follower[0])
         session_id = 0
         has_room = len(self._by_id) < self._max_sessions
         if has_room or self._evict_for(partition_count, follower is not None, now_ms):
@@ -221,6 +227,11 @@ class FetchSessions:
         """The broker stops."""
         for session_id in list(self._by_id):
             self.close_session(session_id)
+
+    def _close_those_of(self, broker_id: int) -> None:
+        for session in list(self._by_id.values()):
+            if session.follower is not None and session.follower[0] == broker_id:
+                self.close_session(session.session_id)
 
     def _evict_for(self, partition_count: int, is_replica: bool, now_ms: int) -> bool:
         """Make room as Kafka does: for who was idle for long, else for a weaker, older session."""

@@ -578,8 +578,11 @@ class Partition(Replica):
         self._stop_serving()
 
     def mark_deleted(self) -> None:
-        """The topic is gone; everyone who waits gets UnknownTopicOrPartitionError."""
+        """The topic is gone; everyone who waits gets UnknownTopicOrPartitionError.
+
+        Who still holds this, as a fetch session that nobody uses, holds no log."""
         self._is_deleted = True
+        self.log = None
         self._stop_serving()
 
     def stop(self) -> None:

@@ -123,3 +123,16 @@ def test_a_closed_session_leaves_room(cache: Cache) -> None:
     assert cache.open(1).session_id > 0
     cache.sessions.close_all()
     assert len(cache.sessions) == 0
+
+
+def test_a_follower_that_begins_anew_leaves_no_session_behind(cache: Cache) -> None:
+    other = cache.open(1, follower=(3, 30))
+    first = cache.open(5, follower=FOLLOWER)
+    waiting = Waiting(first)
+    first.waiting = waiting
+    again = cache.open(5, follower=FOLLOWER)
+    assert waiting.had == [5], "its request is answered, whoever still listens"
+    assert not cache.holds(first)
+    restarted = cache.open(5, follower=(2, 21))
+    assert [cache.holds(each) for each in (again, restarted, other)] == [False, True, True]
+    assert len(cache.sessions) == 2

@@ -341,6 +341,16 @@ def test_deleting_records_moves_the_start_up_to_the_high_watermark(lone: Lone) -
         lone.partition.fetch_records(fetch_offset=5, max_bytes=9)
 
 
+def test_a_deleted_partition_keeps_no_log(flushed: Lone) -> None:
+    """A fetch session that nobody uses may keep it, and the log has files mapped."""
+    flushed.partition.append_records(b"abc", required_acks=-1)
+    flushed.partition.mark_deleted()
+    assert flushed.partition.log is None
+    flushed.log.finish_flush()
+    with pytest.raises(UnknownTopicOrPartitionError):
+        assert flushed.partition.log_end_offset
+
+
 @pytest.mark.parametrize(
     ("end", "error"),
     [
