@@ -215,8 +215,8 @@ class LogManager:
         if log is None:
             if not is_new:
                 self._dirs.check_all_online(f"{topic}-{partition} may be there")
-            if not accepts_loss:
-                self._missing.check_new(key)
+            if not (is_new and accepts_loss):
+                self._missing.check_new(key, accepts_loss=accepts_loss)
             return self._create_log(key, topic_id, config)
         self._dirs.check_online(self._dir_of[key])
         if log.config != config:

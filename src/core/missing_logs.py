@@ -54,17 +54,22 @@ class MissingLogs:
         """The logs that a folder's checkpoints name and that are not there."""
         return (key for key, named_in in self._dir_of.items() if named_in is log_dir)
 
-    def check_new(self, key: TopicPartition) -> None:
-        """Raise LogLostError where a log that is not here stood here before."""
+    def check_new(self, key: TopicPartition, *, accepts_loss: bool) -> None:
+        """Raise LogLostError where a log that is not here stood here before, or only say so."""
         named_in = self._dir_of.get(key)
         if named_in is not None:
-            raise LogLostError(*key, f"its folder is gone from {named_in.path}")
-        if self._lost_ids:
-            raise LogLostError(
-                *key,
+            reason = f"its folder is gone from {named_in.path}"
+        elif self._lost_ids:
+            reason = (
                 "it is in no folder of log.dirs, and one that this broker had before is gone "
-                f"(directory.id {', '.join(self._lost_ids)})",
+                f"(directory.id {', '.join(self._lost_ids)})"
             )
+        else:
+            return
+        error = LogLostError(*key, reason)
+        if not accepts_loss:
+            raise error
+        _log.error("%s: it begins empty", error)
 
     def forget(self, key: TopicPartition) -> None:
         """It is made anew, or deleted."""

@@ -59,6 +59,22 @@ def test_a_folder_that_is_gone_is_missed_at_every_start_until_its_loss_is_accept
     assert opened(started(tmp_path), "clicks", accepts=False).log_end_offset == 0
 
 
+def test_a_loss_that_is_accepted_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    one, other = tmp_path / "one", tmp_path / "other"
+    manager = started(one, other)
+    for topic in ("clicks", "views"):
+        create(manager, topic)
+    manager.close()
+    (gone,) = {"clicks", "views"} - {path.name[:-2] for path in one.glob("*-0")}
+    shutil.rmtree(other)  # a disk that is not mounted: an empty folder is made in its place
+    manager = started(one, other)
+    opened(manager, gone, accepts=True)
+    manager.get_or_create_log("fresh", 0, topic_id=TOPIC_ID, config=LogConfig())
+    manager.close()
+    (said,) = [each.message for each in caplog.records if "begins empty" in each.message]
+    assert said.startswith(f"the log of {gone}-0 has lost records")
+
+
 def test_a_log_is_missed_from_its_first_moment_on(tmp_path: Path) -> None:
     manager = started(tmp_path)
     append(create(manager, "clicks"), b"1")
