@@ -14,9 +14,6 @@ from ..handlers.context import CloseConnectionError
 
 REPEAT_AFTER_MS = 60_000
 MAX_REMEMBERED_REPORTS = 1000
-# What the logs keep open (twice core's pool, for the moments of a sync), the journal, the sockets
-# that accept, and the rest of the process.
-DESCRIPTORS_FOR_FILES = 320
 _TOO_FEW_DESCRIPTORS = "all that the limit of open files leaves for clients; raise `ulimit -n`"
 
 logger = logging.getLogger(__name__)
@@ -63,14 +60,14 @@ class ConnectionTable:
         max_connections_per_ip: int = 2**31 - 1,
         per_ip_overrides: Mapping[str, int] | None = None,
         max_idle_ms: int = 600_000,
-        descriptor_limit: int = 2**31 - 1,
+        most_by_descriptors: int = 2**31 - 1,
         protected_listener: str | None = None,
     ) -> None:
         self.connections: set[TrackedConnection] = set()
         self._waiting: dict[TrackedConnection, None] = {}  # in the order they came
         self._protected_listener = protected_listener
         # Else clients would take the descriptors that segments need to be rolled.
-        self._most_connections = max(descriptor_limit - DESCRIPTORS_FOR_FILES, 1)
+        self._most_connections = most_by_descriptors
         self.max_connections = max_connections
         self.max_connections_per_ip = max_connections_per_ip
         self.per_ip_overrides = per_ip_overrides or {}

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import resource
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -17,6 +16,7 @@ from ..handlers.routes import ROUTES, Route
 from .background import Background, timetable
 from .connection import Connection
 from .connection_table import ConnectionTable
+from .descriptor_limit import descriptor_limit, raise_descriptor_limit, share_descriptors
 from .dispatcher import Dispatcher
 from .listener import BoundListener, advertised_with_ports
 from .peer_client import PeerClients
@@ -144,7 +144,7 @@ class Server:
             max_connections_per_ip=config.max_connections_per_ip,
             per_ip_overrides=config.max_connections_per_ip_overrides,
             max_idle_ms=config.connections_max_idle_ms,
-            descriptor_limit=resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+            most_by_descriptors=share_descriptors(descriptor_limit()),
             protected_listener=(
                 config.inter_broker_listener_name if len(config.listeners) > 1 else None
             ),
@@ -283,11 +283,3 @@ def new_event_loop() -> asyncio.AbstractEventLoop:
         logger.warning("uvloop is not installed: the standard loop serves, at more CPU a request")
         return asyncio.new_event_loop()
     return uvloop.new_event_loop()
-
-
-def raise_descriptor_limit() -> None:
-    """Allow as many open files as the system lets this user have: logs and clients need them."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
