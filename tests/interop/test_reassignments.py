@@ -213,6 +213,68 @@ def play_a_move(cluster: ClusterProcesses, run: Run, topic: str, folder: Path) -
     return json.loads(json.dumps(said).replace(topic, "TOPIC"))  # type: ignore[no-any-return]
 
 
+REFUSED_FILES: dict[str, object] = {
+    "unknown-topic": [{"topic": "nosuch", "partition": 0, "replicas": [0]}],
+    "unknown-partition": [{"topic": "named", "partition": 9, "replicas": [0]}],
+    "unknown-broker": [{"topic": "named", "partition": 0, "replicas": [9]}],
+    "twice": [{"topic": "named", "partition": 0, "replicas": [each]} for each in (1, 2)],
+    "nobody": [{"topic": "named", "partition": 0, "replicas": []}],
+    "no-field": [{"topic": "named", "partition": 0}],
+    "nothing": [],
+}
+
+
+@pytest.mark.java
+def test_files_are_refused_in_the_words_of_kafkas_tool(
+    cluster: ClusterProcesses, admin: AdminClient, tmp_path: Path
+) -> None:
+    kafka_classpath()
+    admin.create_topic("named", assignment={0: [0, 1]})
+    cluster.wait_in_sync(["named"])
+
+    def refusals(run: Run, *arguments: str) -> tuple[int, list[str]]:
+        """Code and output, without the traces of Java's exceptions."""
+        code, said = run(cluster, *arguments)
+        lines = [line for line in said.splitlines() if line and not line.startswith("\t")]
+        return code, [line for line in lines if not re.match(r"org\.|java\.|com\.|Caused", line)]
+
+    for name, rows in REFUSED_FILES.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps({"version": 1, "partitions": rows}))
+        file = ["--reassignment-json-file", str(path)]
+        assert refusals(ours, "--execute", *file) == refusals(theirs, "--execute", *file), name
+        if name in ("unknown-topic", "twice", "nothing"):
+            assert refusals(ours, "--verify", *file) == refusals(theirs, "--verify", *file), name
+            assert refusals(ours, "--cancel", *file) == refusals(theirs, "--cancel", *file), name
+    more = ["--reassignment-json-file", target_file(tmp_path, "named", 0, 1, 2)]
+    more += ["--execute", "--disallow-replication-factor-change"]
+    refused = refusals(ours, *more)
+    assert refused == refusals(theirs, *more)
+    assert refused[1][-1] == "named-0: The replication factor is changed from 2 to 3"
+
+
+@pytest.mark.parametrize(
+    ("flags", "refusal"),
+    [
+        (["--list", "--timeout", "5"], 'Option "[timeout]" can\'t be used with action "[list]"'),
+        (["--list", "--throttle", "5"], 'Option "[throttle]" can\'t be used with action "[list]"'),
+        (
+            ["--verify", "--reassignment-json-file", "x", "--additional"],
+            'Option "[additional]" can\'t be used with action "[verify]"',
+        ),
+    ],
+)
+def test_options_that_an_action_does_not_take_are_refused_as_by_kafkas_tool(
+    cluster: ClusterProcesses,
+    capsys: pytest.CaptureFixture[str],
+    flags: list[str],
+    refusal: str,
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        ours(cluster, *flags)
+    assert capsys.readouterr().err.splitlines()[0] == refusal
+
+
 @pytest.mark.java
 def test_our_script_says_and_sets_what_kafkas_tool_does(
     cluster: ClusterProcesses, tmp_path: Path

@@ -101,7 +101,12 @@ def elect_leaders(
     ]
 
 
-def reassign(client: AdminClient, targets: Mapping[Place, Sequence[int] | None]) -> list[Refusal]:
+def reassign(
+    client: AdminClient,
+    targets: Mapping[Place, Sequence[int] | None],
+    *,
+    may_change_count: bool = True,
+) -> list[Refusal]:
     """Asks for other replicas (None: cancel what is under way); a row a partition."""
     topics = [
         {
@@ -115,7 +120,11 @@ def reassign(client: AdminClient, targets: Mapping[Place, Sequence[int] | None])
     ]
     answer = client.controller().request(
         ApiKey.ALTER_PARTITION_REASSIGNMENTS,
-        {"topics": topics, "timeout_ms": client.timeout_ms},
+        {
+            "topics": topics,
+            "timeout_ms": client.timeout_ms,
+            "allow_replication_factor_change": may_change_count,
+        },
     )
     check(answer["error_code"], "the reassignment", answer.get("error_message"))
     return [

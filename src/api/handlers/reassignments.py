@@ -56,7 +56,8 @@ async def handle_alter_partition_reassignments(
     NO_REASSIGNMENT_IN_PROGRESS; brokers that are not there, or twice: INVALID_REPLICA_ASSIGNMENT.
     The answer comes once the cluster agreed to move, not once it has moved; but where a move is
     called off, once that is undone, as Kafka undoes it at once: for up to timeout_ms, or 5 s.
-    Versions: 1 may forbid another number of replicas (KIP-860): INVALID_REPLICATION_FACTOR.
+    Versions: 1 may forbid another number of replicas than it has, or is to have once it has moved
+    (KIP-860): INVALID_REPLICATION_FACTOR.
     """
     may_change_count = request["allow_replication_factor_change"]
     responses = []
@@ -152,9 +153,10 @@ def _targets(
     unknown = [each for each in replicas if each not in known]
     if unknown:
         raise InvalidReplicaAssignmentError(f"there is no broker {unknown[0]}")
-    if not may_change_count and len(replicas) != len(present):
+    count = len(image.targets.get(index, present))
+    if not may_change_count and len(replicas) != count:
         raise InvalidReplicationFactorError(
-            f"{image.name}-{index} has {len(present)} replicas, {len(replicas)} are asked for"
+            f"The replication factor is changed from {count} to {len(replicas)}"
         )
     if replicas == present:
         return present if _moves(image, index) else None

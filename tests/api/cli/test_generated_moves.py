@@ -43,5 +43,5 @@ def test_a_proposal_that_cannot_be_made_is_refused_as_kafka_does(
     with pytest.raises(HeadraceError, match="Not all brokers have rack information"):
         proposed(monkeypatch, {0: "a", 1: None}, [0, 1], aware=True)
     # 9 is down.
-    with pytest.raises(HeadraceError, match=r"2 time\(s\).* only 1 broker"):
+    with pytest.raises(HeadraceError, match=r"replication factor of 2 .* only 1 broker"):
         proposed(monkeypatch, {0: None, 9: None}, [0, 9], aware=True)

@@ -1,14 +1,16 @@
 """Kafka's dialect: flags, reader and formatter properties, and the folder of scripts."""
 
+import contextlib
 import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from headrace.api.cli.__main__ import main as headrace
-from headrace.api.cli.kafka_scripts import SCRIPTS, configs
+from headrace.api.cli.kafka_scripts import SCRIPTS, configs, log_dirs, topics
 from headrace.api.cli.kafka_scripts.configs import parse_add_config
 from headrace.api.cli.kafka_scripts.console_consumer import compile_formatter
 from headrace.api.cli.kafka_scripts.console_producer import LineReader
@@ -191,3 +193,29 @@ def test_exported_positions_are_read_for_one_group(tmp_path: Path) -> None:
     path.write_text("clicks,zero,5\n")
     with pytest.raises(HeadraceError, match="topic,partition,offset"):
         read_positions(path, "report")
+
+
+@pytest.mark.parametrize(
+    "name", ["under-replicated-partitions", "at-min-isr-partitions", "topics-with-overrides"]
+)
+def test_kafka_topics_filters_only_what_it_describes(
+    capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        topics.main(["--bootstrap-server", "127.0.0.1:1", "--list", f"--{name}"])
+    refusal = f'Option "[{name}]" can\'t be used with option "[list]"'
+    assert capsys.readouterr().err.splitlines()[0] == refusal
+
+
+def test_kafka_log_dirs_refuses_brokers_in_kafkas_words(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = ["--bootstrap-server", "127.0.0.1:1", "--describe", "--broker-list"]
+    assert log_dirs.main([*flags, "a"]) == 1
+    assert capsys.readouterr().err == 'For input string: "a"\n'
+    known = SimpleNamespace(metadata=lambda _topics: {"brokers": [{"node_id": 0}]})
+    monkeypatch.setattr(log_dirs, "admin", lambda _args: contextlib.nullcontext(known))
+    assert log_dirs.main([*flags, "0,9"]) == 1
+    assert capsys.readouterr().err == (
+        "ERROR: The given brokers do not exist from --broker-list: 9. Current existent brokers: 0\n"
+    )

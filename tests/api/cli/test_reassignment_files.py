@@ -39,13 +39,18 @@ def test_folders_that_are_written_are_read_again(tmp_path: Path) -> None:
     ("document", "reason"),
     [
         ("no json", "not a valid JSON"),
-        ({"version": 2, "partitions": [ROW]}, "version"),
+        ({"version": 2, "partitions": [ROW]}, "Not supported version field value 2"),
+        ({"version": "1", "partitions": [ROW]}, 'Expected `Integer` value, received "1"'),
+        ([1], r"Expected JSON object, received \[1\]"),
+        ({"version": 1}, "Partition reassignment list cannot be empty"),
         ({"version": 1, "partitions": []}, "cannot be empty"),
         ({"version": 1, "partitions": [{**ROW, "replicas": []}]}, "replica list cannot be empty"),
         ({"version": 1, "partitions": [ROW, ROW]}, "duplicate topic partitions: foo-1"),
         ({"version": 1, "partitions": [{**ROW, "replicas": [3, 3]}]}, "multiple entries for 3"),
-        ({"version": 1, "partitions": [{"topic": "foo"}]}, "no reassignment"),
-        ({"version": 1, "partitions": [{**ROW, "log_dirs": 7}]}, "no reassignment"),
+        ({"version": 1, "partitions": [{"topic": "foo"}]}, "No such field exists: `partition`"),
+        ({"version": 1, "partitions": [{**ROW, "partition": "1"}]}, '`Integer` .* received "1"'),
+        ({"version": 1, "partitions": [{**ROW, "topic": 5}]}, "`String` value, received 5"),
+        ({"version": 1, "partitions": [{**ROW, "log_dirs": 7}]}, "Expected `List`"),
         (
             {"version": 1, "partitions": [{**ROW, "log_dirs": ["any"]}]},
             r"replicas list \[2, 0\] is different from size of log dirs list \[any\] for .* foo-1",
@@ -55,13 +60,21 @@ def test_folders_that_are_written_are_read_again(tmp_path: Path) -> None:
 )
 def test_what_kafka_refuses_is_refused(tmp_path: Path, document: Any, reason: str) -> None:
     with pytest.raises(HeadraceError, match=reason):
-        files.read_targets(written(tmp_path, document))
+        files.read_new_targets(written(tmp_path, document))
+
+
+def test_a_file_that_cannot_be_executed_can_be_verified_and_called_off(tmp_path: Path) -> None:
+    twice = {"version": 1, "partitions": [ROW, {**ROW, "replicas": []}]}
+    assert files.read_targets(written(tmp_path, twice)) == {("foo", 1): []}
+    assert files.read_targets(written(tmp_path, {"version": 1})) == {}
+    with pytest.raises(HeadraceError, match=r"^Unable to read file .*nosuch$"):
+        files.read_targets(tmp_path / "nosuch")
 
 
 def test_topics_and_brokers_are_named_once(tmp_path: Path) -> None:
     rows = [{"topic": "a"}, {"topic": "b"}]
     assert files.read_topics(written(tmp_path, {"topics": rows, "version": 1})) == ["a", "b"]
-    with pytest.raises(HeadraceError, match="duplicate entries: a"):
+    with pytest.raises(HeadraceError, match=r"duplicate entries: \[a\]"):
         files.read_topics(written(tmp_path, {"topics": [*rows, rows[0]], "version": 1}))
     assert files.parse_brokers("0,2") == [0, 2]
     for text in ("0,0", "a"):

@@ -226,6 +226,10 @@ def test_of_two_moves_at_once_the_later_one_is_decided_on_what_the_first_left() 
     broker.first = [ReassignPartitions(TOPIC_ID, ((0, (2,)),))]
     assert broker.alter([1], **kept) == ErrorCode.NONE
     assert broker.moved == ((3,), (1,))
+    # What counts is how many it is to have once it has moved.
+    broker.first = [ReassignPartitions(TOPIC_ID, ((0, (1, 2)),))]
+    assert broker.alter([2], **kept) == ErrorCode.INVALID_REPLICATION_FACTOR
+    assert broker.alter([2, 3], **kept) == ErrorCode.NONE
 
 
 def test_a_move_called_off_is_the_one_that_is_under_way_when_that_is_decided() -> None:

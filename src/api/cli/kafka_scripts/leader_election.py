@@ -4,6 +4,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from ....core.errors import HeadraceError
 from ...wire.error_codes import ErrorCode
@@ -76,20 +77,27 @@ def _places(args: argparse.Namespace) -> list[Place] | None:
 def read_places(path: Path) -> list[Place]:
     """`{"partitions": [{"topic": "foo", "partition": 1}]}`; raises for a repeated partition."""
     try:
-        document = json.loads(path.read_text())
+        document = _parsed(path.read_text())
         if "partitions" not in document:
             raise HeadraceError('Replica election data is missing "partitions" field')
         places = [(str(row["topic"]), int(row["partition"])) for row in document["partitions"]]
-    except OSError as error:
-        raise HeadraceError(f"{path}: {error.strerror}") from None
+    except OSError:
+        raise HeadraceError(f"java.io.IOException: Unable to read file {path}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise HeadraceError(f"{path} is no election data: {error!r}") from None
     repeated = sorted({place for place in places if places.count(place) > 1})
     if repeated:
         raise HeadraceError(
-            f"Replica election data contains duplicate partitions: {_joined(repeated)}"
+            f"Replica election data contains duplicate partitions: [{_joined(repeated)}]"
         )
     return places
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise HeadraceError("Replica election data is empty") from None
 
 
 def _joined(places: list[Place]) -> str:

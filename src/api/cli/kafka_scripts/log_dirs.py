@@ -1,11 +1,12 @@
 """kafka-log-dirs.sh: the size of every replica in every log directory, as JSON."""
 
 import json
+import sys
 from typing import Any
 
 from ....core.errors import HeadraceError
 from ...wire.error_codes import ErrorCode
-from .options import add_bootstrap, admin, make_parser
+from .options import add_bootstrap, admin, make_parser, parse_ids
 
 
 def main(argv: list[str]) -> int:
@@ -15,17 +16,24 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--topic-list", default="")
     parser.add_argument("--broker-list", default="")
     args = parser.parse_args(argv)
+    try:
+        wanted = parse_ids(args.broker_list) if args.broker_list else []
+    except HeadraceError as error:
+        print(error, file=sys.stderr)
+        return 1
     topics = {name for name in args.topic_list.split(",") if name}
     with admin(args) as client:
         existing = [row["node_id"] for row in client.metadata([])["brokers"]]
-        wanted = [int(word) for word in args.broker_list.split(",") if word] or sorted(existing)
+        wanted = wanted or sorted(existing)
         missing = [broker for broker in wanted if broker not in existing]
         if missing:
-            raise HeadraceError(
+            print(
                 f"ERROR: The given brokers do not exist from --broker-list: "
                 f"{','.join(map(str, missing))}. "
-                f"Current existent brokers: {','.join(map(str, sorted(existing)))}"
+                f"Current existent brokers: {','.join(map(str, sorted(existing)))}",
+                file=sys.stderr,
             )
+            return 1
         print("Querying brokers for log directories information")
         brokers = [(broker, client.log_dirs(broker)) for broker in wanted]
     print(f"Received log directory information from brokers {','.join(map(str, wanted))}")

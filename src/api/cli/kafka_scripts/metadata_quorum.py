@@ -99,7 +99,7 @@ def _print_status(client: AdminClient) -> None:
         "MaxFollowerLag": max(lags, default=0),
         "MaxFollowerLagTimeMs": lag_ms,
         "CurrentVoters": _nodes(quorum["current_voters"], endpoints),
-        "CurrentObservers": _nodes(quorum["observers"], {}),
+        "CurrentObservers": _nodes(quorum["observers"], endpoints),
     }
     for name, value in rows.items():
         print(f"{name + ':':<24}{value}")

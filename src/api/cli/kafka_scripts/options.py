@@ -85,6 +85,17 @@ def parse_pairs(flag: str, pairs: list[str]) -> dict[str, str]:
     return settings
 
 
+def parse_ids(text: str) -> list[int]:
+    """`0,1,2`; refused in Java's words."""
+    ids = []
+    for part in text.split(","):
+        try:
+            ids.append(int(part))
+        except ValueError:
+            raise HeadraceError(f'For input string: "{part}"') from None
+    return ids
+
+
 def refuse_security(settings: dict[str, str]) -> None:
     """This version speaks PLAINTEXT only; a file that asks for more must not be half obeyed."""
     protocol = settings.get("security.protocol", "PLAINTEXT")

@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from ....raft.topic_image import BrokerRegistration
 
 _ACTIONS = ("verify", "generate", "execute", "cancel", "list")
+_ONLY_WITH = {
+    "reassignment_json_file": ("verify", "execute", "cancel"),
+    "topics_to_move_json_file": ("generate",),
+    "broker_list": ("generate",),
+    "disable_rack_aware": ("generate",),
+    "throttle": ("execute",),
+    "replica_alter_log_dirs_throttle": ("execute",),
+    "timeout": ("execute", "cancel"),
+    "additional": ("execute",),
+    "preserve_throttles": ("verify", "cancel"),
+    "disallow_replication_factor_change": ("execute",),
+}
+"""Option -> the actions that it may stand beside."""
 _EXISTING = (
     "Cannot execute because there is an existing partition assignment.  Use --additional to "
     "override this and create a new partition assignment in addition to the existing one. The "
@@ -86,6 +99,10 @@ def main(argv: list[str]) -> int:
 
 
 def _check_files(parser: KafkaParser, args: argparse.Namespace, action: str) -> None:
+    for name, actions in _ONLY_WITH.items():
+        option = name.replace("_", "-")
+        if getattr(args, name) != parser.get_default(name) and action not in actions:
+            parser.error(f'Option "[{option}]" can\'t be used with action "[{action}]"')
     if action in ("verify", "execute", "cancel") and args.reassignment_json_file is None:
         parser.error('Missing required argument "[reassignment-json-file]"')
     if action == "generate":
@@ -97,11 +114,23 @@ def _check_files(parser: KafkaParser, args: argparse.Namespace, action: str) -> 
 
 def _replicas(client: AdminClient, topics: set[str]) -> dict[Place, list[int]]:
     """Who holds what now; AdminError for a topic that is not there."""
+    found = _found_replicas(client, topics)
+    for topic in sorted(topics - {name for name, _ in found}):
+        raise _not_found(topic, f"Topic {topic} not found.")
+    return found
+
+
+def _found_replicas(client: AdminClient, topics: set[str]) -> dict[Place, list[int]]:
     return {
         (topic.name, part.index): list(part.replicas)
-        for topic in client.topics(topics)
+        for topic in client.topics()
+        if topic.name in topics
         for part in topic.partitions
     }
+
+
+def _not_found(subject: str, message: str) -> AdminError:
+    return AdminError(ErrorCode.UNKNOWN_TOPIC_OR_PARTITION, subject, message)
 
 
 def _generate(client: AdminClient, args: argparse.Namespace) -> None:
@@ -153,8 +182,8 @@ def _placed_anew(
     count = len(current[places[0]])
     if count > len(brokers):
         raise HeadraceError(
-            f"Unable to replicate the partition {count} time(s): The target replication factor "
-            f"of {count} cannot be reached because only {len(brokers)} broker(s) are registered."
+            f"The target replication factor of {count} cannot be reached because only "
+            f"{len(brokers)} broker(s) are registered."
         )
     placed = place_partitions(
         brokers,
@@ -166,16 +195,16 @@ def _placed_anew(
 
 
 def _execute(client: AdminClient, args: argparse.Namespace) -> None:
-    targets = reassignment_files.read_targets(args.reassignment_json_file)
+    targets = reassignment_files.read_new_targets(args.reassignment_json_file)
     log_dirs = reassignment_files.read_log_dirs(args.reassignment_json_file)
     under_way = cluster_admin.reassignments(client)
     if under_way and not args.additional:
         raise _TerseError(_EXISTING)
     _check_brokers(client, targets)
     everything = _replicas(client, {topic for topic, _ in targets})
-    for topic, partition in targets:
-        if (topic, partition) not in everything:
-            raise HeadraceError(f"Unable to find partition: {topic}-{partition}")
+    for place in targets:
+        if place not in everything:
+            raise _not_found(name_of(place), f"Unable to find partition: {name_of(place)}")
     current = {place: everything[place] for place in targets}
     told = reassignment_files.as_json(current, log_dir_moves.current_log_dirs(client, current))
     print(
@@ -184,7 +213,8 @@ def _execute(client: AdminClient, args: argparse.Namespace) -> None:
     )
     moves = replication_throttles.moves_of(under_way, current, targets)
     _limit(client, args, moves, {replica.broker for replica in log_dirs})
-    rows = cluster_admin.reassign(client, targets)
+    may_change = not args.disallow_replication_factor_change
+    rows = cluster_admin.reassign(client, targets, may_change_count=may_change)
     _raise_refused(rows, "Error reassigning partition(s):")
     print(f"Successfully started partition reassignment{_s(rows)} for {joined(sorted(targets))}")
     log_dir_moves.execute_moves(client, log_dirs, args.timeout)
@@ -224,13 +254,13 @@ def _raise_refused(rows: list[Refusal], heading: str) -> None:
 
 
 def _s(items: object) -> str:
-    return "s" if len(items) > 1 else ""  # type: ignore[arg-type]
+    return "" if len(items) == 1 else "s"  # type: ignore[arg-type]
 
 
 def _verify(client: AdminClient, args: argparse.Namespace) -> None:
     targets = reassignment_files.read_targets(args.reassignment_json_file)
     moving = {(each.topic, each.partition) for each in cluster_admin.reassignments(client)}
-    current = _replicas(client, {topic for topic, _ in targets})
+    current = _found_replicas(client, {topic for topic, _ in targets})
     print("Status of partition reassignment:")
     for place in sorted(targets):
         name = name_of(place)

@@ -8,6 +8,7 @@ from typing import Any
 from ....core.errors import HeadraceError
 from ..cluster_admin import Place
 from ..replica_log_dirs import ANY_LOG_DIR, Replica
+from .options import parse_ids
 
 _VERSION = 1
 
@@ -23,37 +24,55 @@ def joined(places: Iterable[Place]) -> str:
 def _document(path: Path) -> Any:
     try:
         document = json.loads(path.read_text())
-    except OSError as error:
-        raise HeadraceError(f"{path}: {error.strerror}") from None
+    except OSError:
+        raise HeadraceError(f"Unable to read file {path}") from None
     except ValueError:
         raise HeadraceError("The input string is not a valid JSON") from None
-    if not isinstance(document, dict) or document.get("version", _VERSION) != _VERSION:
-        raise HeadraceError(f"Not supported version field value in {path}")
+    version = _typed(_object(document).get("version", _VERSION), int)
+    if version != _VERSION:
+        raise HeadraceError(f"Not supported version field value {version}")
     return document
+
+
+_TYPE_NAMES = {int: "Integer", str: "String", list: "List"}
+
+
+def _typed(value: Any, kind: type) -> Any:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise HeadraceError(f"Expected `{_TYPE_NAMES[kind]}` value, received {json.dumps(value)}")
+    return value
+
+
+def _object(value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise HeadraceError(f"Expected JSON object, received {json.dumps(value)}")
+    return value
+
+
+def _field(row: Any, name: str, kind: type) -> Any:
+    if name not in _object(row):
+        raise HeadraceError(f"No such field exists: `{name}`")
+    return _typed(row[name], kind)
+
+
+def _items(row: Any, name: str, kind: type) -> list[Any]:
+    return [_typed(each, kind) for each in _field(row, name, list)]
 
 
 def _rows(path: Path) -> list[tuple[Place, list[int], list[str]]]:
     """Each partition with its brokers and, a broker, the folder named for it."""
-    try:
-        rows = []
-        for row in _document(path)["partitions"]:
-            replicas = [int(each) for each in row["replicas"]]
-            log_dirs = row.get("log_dirs", [ANY_LOG_DIR] * len(replicas))
-            rows.append(
-                (
-                    (str(row["topic"]), int(row["partition"])),
-                    replicas,
-                    [str(each) for each in log_dirs],
-                )
-            )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise HeadraceError(f"{path} is no reassignment: {error!r}") from None
-    for place, replicas, log_dirs in rows:
+    rows = []
+    for row in _typed(_document(path).get("partitions", []), list):
+        place = _field(row, "topic", str), _field(row, "partition", int)
+        replicas = _items(row, "replicas", int)
+        any_where = "log_dirs" not in row
+        log_dirs = [ANY_LOG_DIR] * len(replicas) if any_where else _items(row, "log_dirs", str)
         if len(replicas) != len(log_dirs):
             raise HeadraceError(
                 f"Size of replicas list {replicas} is different from size of log dirs list "
                 f"[{', '.join(log_dirs)}] for partition {name_of(place)}"
             )
+        rows.append((place, replicas, log_dirs))
     return rows
 
 
@@ -68,7 +87,12 @@ def read_log_dirs(path: Path) -> dict[Replica, str]:
 
 
 def read_targets(path: Path) -> dict[Place, list[int]]:
-    """Partition -> the brokers that shall hold it; raises for what Kafka refuses."""
+    """Partition -> the brokers that shall hold it, as --verify and --cancel take it."""
+    return {place: replicas for place, replicas, _ in _rows(path)}
+
+
+def read_new_targets(path: Path) -> dict[Place, list[int]]:
+    """The same for --execute; raises for what Kafka refuses."""
     rows = [(place, replicas) for place, replicas, _ in _rows(path)]
     if not rows:
         raise HeadraceError("Partition reassignment list cannot be empty")
@@ -92,28 +116,23 @@ def read_targets(path: Path) -> dict[Place, list[int]]:
 
 def read_topics(path: Path) -> list[str]:
     """The topics of --topics-to-move-json-file."""
-    try:
-        topics = [str(row["topic"]) for row in _document(path)["topics"]]
-    except (KeyError, TypeError) as error:
-        raise HeadraceError(f"{path} names no topics: {error!r}") from None
+    rows = _typed(_document(path).get("topics", []), list)
+    topics = [_field(row, "topic", str) for row in rows]
     repeated = sorted({topic for topic in topics if topics.count(topic) > 1})
     if repeated:
         raise HeadraceError(
-            f"List of topics to reassign contains duplicate entries: {', '.join(repeated)}"
+            f"List of topics to reassign contains duplicate entries: [{', '.join(repeated)}]"
         )
     return topics
 
 
 def parse_brokers(text: str) -> list[int]:
     """`0,1,2` of --broker-list."""
-    try:
-        brokers = [int(part) for part in text.split(",")]
-    except ValueError:
-        raise HeadraceError(f"--broker-list {text}: must be broker ids, as in 0,1,2") from None
+    brokers = parse_ids(text)
     repeated = sorted({broker for broker in brokers if brokers.count(broker) > 1})
     if repeated:
         raise HeadraceError(
-            f"Broker list contains duplicate entries: {', '.join(map(str, repeated))}"
+            f"Broker list contains duplicate entries: [{', '.join(map(str, repeated))}]"
         )
     return brokers
 

@@ -14,6 +14,13 @@ COLLISION_WARNING = (
     "could collide. To avoid issues it is best to use either, but not both."
 )
 
+_FILTERS = (
+    "under_replicated_partitions",
+    "under_min_isr_partitions",
+    "at_min_isr_partitions",
+    "unavailable_partitions",
+    "topics_with_overrides",
+)
 _DEFAULT_SOURCE = 5  # DEFAULT_CONFIG, as DescribeConfigs numbers where a value comes from
 
 
@@ -54,6 +61,11 @@ def main(argv: list[str]) -> int:
         parser.error('Missing required argument "[bootstrap-server]"')
     if args.topic is None and args.topic_id is None and (args.create or args.alter or args.delete):
         parser.error('Missing required argument "[topic]"')
+    filters = [name for name in _FILTERS if getattr(args, name)]
+    if filters and not args.describe:
+        action = next(name for name in _ACTIONS if getattr(args, name))
+        option = filters[0].replace("_", "-")
+        parser.error(f'Option "[{option}]" can\'t be used with option "[{action}]"')
     action = next(name for name in _ACTIONS if getattr(args, name))
     try:
         with admin(args) as client:
