@@ -246,6 +246,7 @@ class ReplicaManager:
         self._log_manager.set_default_config(config)
         for topic in self._cluster_group.state.topics.values():
             self._reconfigure(topic)
+            self.seats.evaluate_topic(topic)  # perhaps somebody may lead now
 
     # -- what the cluster decided
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.core.errors import KafkaStorageError
+from headrace.core.log_config import LogConfig
 from headrace.raft.cluster_commands import (
     CreatePartitions,
     CreateTopic,
@@ -381,6 +382,20 @@ def test_elections_by_hand_are_refused_in_words_where_they_would_do_nothing(
     settle(nodes[1])
     assert nodes[2].elect_by_hand() is Outcome.APPLIED
     assert again.partition().is_leader
+
+
+def test_who_was_not_in_sync_leads_once_brokers_allow_it_by_default(nodes: list[Node]) -> None:
+    nodes[0].decide(CreateTopic("clicks", ID_A, ((0, 1, 2),)))
+    state = nodes[0].state()
+    alone = AlterIsr(state.partition_epoch, state.leader_epoch, ((0, 100),))
+    nodes[0].partition().group.propose(alone, lambda _outcome: None)
+    settle(nodes[0])
+    nodes[0].fallen()
+    assert nodes[1].state().leader not in (1, 2)
+    for node in nodes[1:]:
+        node.replicas.set_default_config(LogConfig(unclean_leader_election_enable=True))
+    settle(nodes[1])
+    assert nodes[1].state().leader in (1, 2)
 
 
 def test_nobody_can_be_elected_by_hand_where_no_replica_is_up(nodes: list[Node]) -> None:
