@@ -79,8 +79,10 @@ def register(subparsers: Any) -> None:
         metavar="PATH,PATH",
         help="the folder of log.dirs on each broker of --to, or `any`",
     )
-    remove = verbs.add_parser("remove-broker", help="move everything off a broker and forget it")
-    remove.add_argument("broker_id", type=int, metavar="ID")
+    remove = verbs.add_parser(
+        "remove-broker", help="move everything off brokers, all at once, and forget them"
+    )
+    remove.add_argument("broker_ids", type=int, nargs="+", metavar="ID")
     remove.add_argument(
         UNDER_MIN_ISR,
         action="store_true",

@@ -100,16 +100,16 @@ def _best_of(
 
 def targets_without(
     topics: Sequence[TopicInfo],
-    removed: int,
+    removed: Collection[int],
     usable: Sequence[int],
     *,
     racks: Racks,
-    is_up: bool = False,
+    up: Collection[int] = (),
 ) -> Iterator[tuple[Place, list[int]]]:
-    """Each partition that `removed` holds, with another broker in its place, if there is one.
+    """Each partition that `removed` ones hold, with others in their place as far as there are any.
 
-    One that leaves it already goes where it goes; one that moves otherwise, too, but for `removed`.
-    Copies of internal topics that no other broker can take stay while `removed` is up: the cluster
+    Who leaves it already goes; where it moves otherwise it goes, but to none of `removed`.  Copies
+    of internal topics that no other broker can take stay with those that are `up`: the cluster
     would bring them back.
     """
     load = dict.fromkeys(usable, 0)
@@ -120,22 +120,42 @@ def targets_without(
                     load[broker] += 1
     for topic in topics:
         for part in topic.partitions:
-            if removed not in part.replicas:
+            leaving = [broker for broker in part.replicas if broker in removed]
+            if not leaving:
                 continue
             spare = [broker for broker in usable if broker not in part.replicas]
-            if is_up and topic.is_internal and not spare:
-                continue
-            replicas = [broker for broker in part.target if broker != removed]
-            if spare and removed in part.target:
-                chosen = _best_of(spare, replicas, racks, load)
-                load[chosen] += 1
-                replicas.insert(part.target.index(removed), chosen)
+            kept = up if topic.is_internal and len(spare) < len(leaving) else ()
+            replicas = _replaced(part.target, removed, spare, kept, racks, load)
             if not replicas:
                 raise CliError(
-                    f"{topic.name}-{part.index} is held by broker {removed} alone, and no other "
-                    "broker is there to take it"
+                    f"{topic.name}-{part.index} is held by broker {_ids(part.target)} alone, and "
+                    "no other broker is there to take it"
                 )
-            yield (topic.name, part.index), replicas
+            if any(broker not in replicas for broker in leaving):
+                yield (topic.name, part.index), replicas
+
+
+def _replaced(
+    target: Sequence[int],
+    removed: Collection[int],
+    spare: list[int],
+    kept: Collection[int],
+    racks: Racks,
+    load: dict[int, int],
+) -> list[int]:
+    """`target` with spare brokers in the place of `removed` ones, as far as there are any."""
+    replicas = list(target)
+    for leaving in [broker for broker in target if broker in removed]:
+        place = replicas.index(leaving)
+        others = [broker for broker in replicas if broker != leaving]
+        if spare:
+            chosen = _best_of(spare, others, racks, load)
+            spare.remove(chosen)
+            load[chosen] += 1
+            replicas[place] = chosen
+        elif leaving not in kept:
+            replicas = others
+    return replicas
 
 
 def check_arrived(client: AdminClient, targets: Mapping[Place, Sequence[int] | None]) -> None:

@@ -1,4 +1,4 @@
-"""`headrace cluster remove-broker`: moves everything off a broker, and has the cluster forget it.
+"""`headrace cluster remove-broker`: moves everything off brokers, and has the cluster forget them.
 
 What becomes of the copies is said before anything moves.
 """
@@ -20,27 +20,21 @@ NAMED = 5
 
 def run_removal(client: AdminClient, args: argparse.Namespace) -> int:
     """`headrace cluster remove-broker`."""
+    removed = sorted(set(args.broker_ids))
     topics = cluster_admin.with_moves(client.topics(), cluster_admin.reassignments(client))
-    answer = cluster_admin.describe_cluster(client)
-    known = {row["broker_id"] for row in answer["brokers"]}
+    rows = cluster_admin.describe_cluster(client)["brokers"]
+    known = {row["broker_id"] for row in rows}
     holders = {each for topic in topics for part in topic.partitions for each in part.replicas}
-    if args.broker_id not in known | holders:
-        raise CliError(f"no broker {args.broker_id}: known are {sorted(known | holders)}")
-    usable = sorted(
-        row["broker_id"]
-        for row in answer["brokers"]
-        if row["broker_id"] != args.broker_id and not row.get("is_fenced")
-    )
-    is_up = any(
-        row["broker_id"] == args.broker_id and not row.get("is_fenced") for row in answer["brokers"]
-    )
-    racks = {row["broker_id"]: row.get("rack") for row in answer["brokers"]}
+    for broker in removed:
+        if broker not in known | holders:
+            raise CliError(f"no broker {broker}: known are {sorted(known | holders)}")
+    live = {row["broker_id"] for row in rows if not row.get("is_fenced")}
     without = partial(
         cluster_moves.targets_without,
-        removed=args.broker_id,
-        usable=usable,
-        racks=racks,
-        is_up=is_up,
+        removed=removed,
+        usable=sorted(live.difference(removed)),
+        racks={row["broker_id"]: row.get("rack") for row in rows},
+        up=live.intersection(removed),
     )
     targets: dict[Place, Sequence[int] | None] = dict(without(topics))
     _check_copies(client, args, topics, targets)
@@ -49,14 +43,15 @@ def run_removal(client: AdminClient, args: argparse.Namespace) -> int:
         if code != EXIT_OK or args.no_wait:
             return code
         topics = client.topics()
-        _check_holds_nothing(args.broker_id, len(dict(without(topics))))
-    if is_up:
+        _check_holds_nothing(removed, len(dict(without(topics))))
+    for broker in removed:
+        if broker in live:
+            told = _may_be_stopped(topics, broker)
+        else:
+            cluster_admin.unregister_broker(client, broker)
+            told = f"Broker {broker} holds nothing any more and is forgotten."
         if not args.json:
-            print(_may_be_stopped(topics, args.broker_id))
-        return EXIT_OK
-    cluster_admin.unregister_broker(client, args.broker_id)
-    if not args.json:
-        print(f"Broker {args.broker_id} holds nothing any more and is forgotten.")
+            print(told)
     return EXIT_OK
 
 
@@ -76,8 +71,8 @@ def _check_copies(
         return
     count = sum(each.partition_count for each in found)
     print(
-        f"{count} partitions of {len(found)} topics have one copy less without broker "
-        f"{args.broker_id}, since no other broker is up to take it: {_listed(found)}",
+        f"{count} partitions of {len(found)} topics have fewer copies without "
+        f"{_named(args.broker_ids)}, since no other broker is up to take them: {_listed(found)}",
         file=sys.stderr,
     )
     too_few = [each for each in found if each.copies_left < each.min_insync]
@@ -127,12 +122,17 @@ def _listed(topics: Sequence[_Shrinking]) -> str:
     return f"{', '.join(map(str, topics[:NAMED]))}{', ...' if len(topics) > NAMED else ''}"
 
 
-def _check_holds_nothing(broker_id: int, held: int) -> None:
-    """CliError where replicas came to the broker while others left it."""
+def _named(brokers: Sequence[int]) -> str:
+    return f"broker{'s' if len(brokers) > 1 else ''} {', '.join(map(str, brokers))}"
+
+
+def _check_holds_nothing(brokers: Sequence[int], held: int) -> None:
+    """CliError where replicas came to the brokers while others left them."""
     if held:
         raise CliError(
-            f"broker {broker_id} holds {held} partitions again: they were created or moved there "
-            "meanwhile, for instance by the removal of another broker; run this once more"
+            f"{_named(brokers)}: {held} partitions are there again, which were created or moved "
+            "there meanwhile, for instance by the removal of another broker (name them all at "
+            "once); run this once more"
         )
 
 

@@ -65,7 +65,7 @@ def test_new_copies_stand_in_other_racks_and_last_on_brokers_that_are_down() -> 
     found = dict(spread_replicas(chosen, [0, 1, 2, 3], 4, racks, down=[2]))
     assert list(found.values()) == [[0, 3, 1, 2], [0, 3, 1, 2], [3, 0, 1, 2]]
     busy = topic("busy", (3, 1), (3, 1), (3, 0))
-    assert dict(targets_without([busy], 1, [0, 2, 3], racks=racks)) == {
+    assert dict(targets_without([busy], [1], [0, 2, 3], racks=racks)) == {
         ("busy", 0): [3, 0],
         ("busy", 1): [3, 0],
     }
@@ -73,7 +73,7 @@ def test_new_copies_stand_in_other_racks_and_last_on_brokers_that_are_down() -> 
 
 def test_a_removed_broker_is_replaced_in_its_place_by_the_least_loaded() -> None:
     topics = [topic("a", (0, 1), (1, 2)), topic("b", (2, 0))]
-    found = dict(targets_without(topics, 1, [0, 2, 3], racks={}))
+    found = dict(targets_without(topics, [1], [0, 2, 3], racks={}))
     assert found == {("a", 0): [0, 3], ("a", 1): [3, 2]}
 
 
@@ -82,7 +82,7 @@ def test_what_leaves_a_broker_already_goes_on_where_it_goes() -> None:
     moving = [Moving("a", 0, (3, 0, 1), (3,), (1,)), Moving("a", 1, (2, 1, 0), (2,), (0,))]
     topics = with_moves(told, moving)
     assert [part.replication_factor for part in topics[0].partitions] == [2, 2, 2]
-    found = dict(targets_without(topics, 1, [0, 2, 3], racks={}))
+    found = dict(targets_without(topics, [1], [0, 2, 3], racks={}))
     assert found == {("a", 0): [3, 0], ("a", 1): [2, 3], ("a", 2): [0, 2]}
 
 
@@ -113,11 +113,11 @@ def test_a_removed_broker_is_empty_only_if_nothing_came_to_it_meanwhile(
     monkeypatch.setattr(cluster_admin, "describe_cluster", lambda _: {"brokers": brokers})
     monkeypatch.setattr(cluster_admin, "reassignments", lambda *_: [])
     monkeypatch.setattr(cluster_moves, "carry_out", lambda *_: 0)
-    args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
+    args = SimpleNamespace(broker_ids=[1], no_wait=False, json=False)
     after = topic("b", (0, 1) if comes_back else (0, 2))
     client = Moved([topic("a", (0, 1))], [topic("a", (0, 2)), after])
     if comes_back:
-        with pytest.raises(CliError, match="broker 1 holds 1 partitions again"):
+        with pytest.raises(CliError, match="broker 1: 1 partitions are there again"):
             run_removal(client, args)  # type: ignore[arg-type]
     else:
         assert run_removal(client, args) == 0  # type: ignore[arg-type]
@@ -134,17 +134,17 @@ def test_copies_of_internal_topics_that_nobody_can_take_go_once_the_broker_is_do
     monkeypatch.setattr(
         cluster_moves, "carry_out", lambda _c, _a, targets, _l: asked.append(targets) or 0
     )
-    args = SimpleNamespace(broker_id=1, no_wait=False, json=False)
+    args = SimpleNamespace(broker_ids=[1], no_wait=False, json=False)
     internal = replace(topic("__consumer_offsets", (0, 1, 2)), is_internal=True)
     client = Moved([topic("a", (0, 1)), internal], [topic("a", (0, 2)), internal])
     assert run_removal(client, args) == 0  # type: ignore[arg-type]
     assert asked == [{("a", 0): [0, 2]}]
     assert "but copies of __consumer_offsets, which go once" in capsys.readouterr().out
     # Where another broker can take them they move at once, and so they do off one that is down.
-    assert dict(targets_without([internal], 1, [0, 2, 3], racks={}, is_up=True)) == {
+    assert dict(targets_without([internal], [1], [0, 2, 3], racks={}, up=[1])) == {
         ("__consumer_offsets", 0): [0, 3, 2]
     }
-    assert dict(targets_without([internal], 1, [0, 2], racks={})) == {
+    assert dict(targets_without([internal], [1], [0, 2], racks={})) == {
         ("__consumer_offsets", 0): [0, 2]
     }
 
@@ -159,9 +159,9 @@ def test_a_move_that_another_one_replaced_is_said_so(monkeypatch: pytest.MonkeyP
 
 
 def test_without_a_spare_broker_the_copies_become_fewer() -> None:
-    assert dict(targets_without([topic("a", (0, 1))], 1, [0], racks={})) == {("a", 0): [0]}
+    assert dict(targets_without([topic("a", (0, 1))], [1], [0], racks={})) == {("a", 0): [0]}
     with pytest.raises(CliError, match="alone"):
-        dict(targets_without([topic("a", (1,))], 1, [], racks={}))
+        dict(targets_without([topic("a", (1,))], [1], [], racks={}))
 
 
 def test_progress_says_what_is_there_and_what_moves() -> None:
@@ -211,11 +211,13 @@ def test_fewer_copies_are_announced_and_too_few_refused_before_anything_moves(
     monkeypatch.setattr(cluster_moves, "carry_out", lambda *args: asked.append(args[2]) or 0)
     before = [topic("a", (0, 1, 2), (0, 1, 2)), topic("b", (0, 1, 2)), topic("c", (0, 1))]
     after = [topic("a", (0, 2), (0, 2)), topic("b", (0, 2)), topic("c", (0, 2))]
-    args = SimpleNamespace(broker_id=1, no_wait=False, json=False, allow_under_min_isr=is_allowed)
+    args = SimpleNamespace(
+        broker_ids=[1], no_wait=False, json=False, allow_under_min_isr=is_allowed
+    )
     client = Settings({"b": 3}, before, after)
     announced = (
-        "3 partitions of 2 topics have one copy less without broker 1, since no other broker is up "
-        "to take it: a (3 -> 2), b (3 -> 2, min.insync.replicas=3)\n"
+        "3 partitions of 2 topics have fewer copies without broker 1, since no other broker is up "
+        "to take them: a (3 -> 2), b (3 -> 2, min.insync.replicas=3)\n"
     )
     if is_allowed:
         assert run_removal(client, args) == 0  # type: ignore[arg-type]
@@ -225,3 +227,21 @@ def test_fewer_copies_are_announced_and_too_few_refused_before_anything_moves(
             run_removal(client, args)  # type: ignore[arg-type]
         assert asked == []
     assert capsys.readouterr().err == announced
+
+
+def test_of_brokers_removed_at_once_none_takes_what_another_held() -> None:
+    topics = [topic("a", (3, 4), (0, 3), (4, 1))]
+    assert dict(targets_without(topics, [3, 4], [0, 1, 2], racks={})) == {
+        ("a", 0): [2, 0],
+        ("a", 1): [0, 1],
+        ("a", 2): [2, 1],
+    }
+    # With one other broker left one copy goes, the other is taken over.
+    assert dict(targets_without([topic("a", (3, 4))], [3, 4], [0], racks={})) == {("a", 0): [0]}
+    internal = replace(topic("__consumer_offsets", (0, 3, 4)), is_internal=True)
+    assert dict(targets_without([internal], [3, 4], [0, 1], racks={}, up=[3, 4])) == {
+        ("__consumer_offsets", 0): [0, 1, 4]
+    }
+    assert dict(targets_without([internal], [3, 4], [0, 1], racks={})) == {
+        ("__consumer_offsets", 0): [0, 1]
+    }
