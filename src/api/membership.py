@@ -38,7 +38,7 @@ LOOK_AGAIN_S = 0.5
 REGISTER_AGAIN_S = 0.1
 REFUSED_TRIES = 5
 SAY_AGAIN_TRIES = 50
-SAID_TRY = 9  # of as many: what is over within a second, as in every start, is no news
+SAY_AGAIN_MS = 10_000
 SAY_WAITING_S = 1.0
 HAND_OVER_S = 3.0
 
@@ -370,14 +370,16 @@ class Membership:
         logger.info("waiting for %s, to register; up are %s", awaited, _ids(live))
 
     async def _register_until_decided(self) -> None:
-        tries = 0
+        # What is over within a second, as in every start, is no news.
+        say_at_ms = self._clock.monotonic_ms() + int(SAY_WAITING_S * 1000)
         while True:
             result = await self._decide(self._registration())
             if not isinstance(result, Exception):
                 break
-            if tries % SAY_AGAIN_TRIES == SAID_TRY:
+            now_ms = self._clock.monotonic_ms()
+            if now_ms >= say_at_ms:
                 logger.warning("not registered with the cluster yet: %s", result)
-            tries += 1
+                say_at_ms = now_ms + SAY_AGAIN_MS
             await asyncio.sleep(REGISTER_AGAIN_S)
 
     def _registration(self) -> RegisterBroker:

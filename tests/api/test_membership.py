@@ -320,6 +320,22 @@ def test_it_registers_until_the_cluster_decides(monkeypatch: pytest.MonkeyPatch)
     play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
 
 
+@pytest.mark.parametrize(("said_after_s", "said"), [(1, 0), (0, 1)])
+def test_only_a_wait_that_lasts_is_warned_about(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    said_after_s: int,
+    said: int,
+) -> None:
+    monkeypatch.setattr(membership, "SAY_WAITING_S", said_after_s)
+
+    async def act() -> None:
+        await Stage("127.0.0.1:9093", refusals=4).member.join((OWN,))
+
+    play(monkeypatch, lambda _address, _count: OTHERS_ANSWER, act)
+    assert sum("not registered" in each for each in caplog.messages) == said
+
+
 def test_links_follow_registrations(monkeypatch: pytest.MonkeyPatch) -> None:
     async def act() -> None:
         stage = Stage("127.0.0.1:9093")
