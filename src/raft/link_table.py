@@ -525,7 +525,7 @@ def _resolve(
     def look_up() -> None:
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        except OSError:
+        except (OSError, UnicodeError):  # the latter for what can be no name, as a..b
             found = []
         addresses: list[SocketAddress] = []
         for entry in found:

@@ -343,6 +343,16 @@ def test_an_address_without_a_broker_is_told(stages: Stages) -> None:
     assert "no answer in time" in stage.results[1].refusal
 
 
+@pytest.mark.parametrize("name", ["a..b", "x" * 70])
+def test_a_name_that_can_be_none_is_told(stages: Stages, name: str) -> None:
+    stage = stages.add(1)
+    stage.table.dial(name, 9092, stage.results.append)
+    stages.until(lambda: bool(stage.results))
+    (result,) = stage.results
+    assert not result.is_reached
+    assert "no address" in result.refusal
+
+
 def open_raw(stage: LinkStage, other: LinkStage) -> socket.socket:
     """A link of `other`'s making, without its table."""
     raw = socket.create_connection(("127.0.0.1", stage.port))
