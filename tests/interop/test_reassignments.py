@@ -163,6 +163,9 @@ def test_what_a_killed_command_left_throttled_is_lifted_as_its_move_is_called_of
     to = ["--reassignment-json-file", target_file(tmp_path, topic, 1)]
     assert ours(cluster, "--execute", *to, "--throttle", "100")[0] == 0
     address = ["--bootstrap-server", cluster.bootstrap]
+    again = ["cluster", "reassign", topic, "--to", "1", "--no-wait", *address]
+    assert run_headrace(again) == 0
+    assert f"Throttled by another command, which may be gone: {topic}." in capsys.readouterr().err
     call_off = ["cluster", "reassign", topic, "--cancel", *address]
     assert run_headrace([*call_off, *(["--preserve-throttles"] if preserves else [])]) == 0
     if preserves:

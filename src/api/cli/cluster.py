@@ -231,6 +231,15 @@ def _lift_left_behind(
         if not (are_called_off and (each.topic, each.partition) in targets)
     ]
     topics = {topic for topic, _ in targets}
+    held_back = replication_throttles.left_behind(
+        client, topics.intersection(each.topic for each in under_way)
+    )
+    if held_back:
+        print(
+            f"Throttled by another command, which may be gone: {', '.join(held_back)}. "
+            "--throttle sets another rate, --cancel lifts it.",
+            file=sys.stderr,
+        )
     lifted, left = replication_throttles.lift_left_behind(client, topics, under_way)
     if lifted:
         print(f"Throttles of an earlier move are lifted: {', '.join(lifted)}.", file=sys.stderr)
