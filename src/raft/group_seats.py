@@ -419,9 +419,8 @@ class GroupSeats:
         if has_arrived and (seat.index in topic.targets or group.state.replicas != assignment):
             self._ended_moves.tell(seat, topic)
         if has_arrived:
-            view = replace(
-                view, target=()
-            )  # no step before the cluster knows; leaders all the same
+            # No step before the cluster knows; leaders all the same.
+            view = replace(view, target=())
         if group.is_alone and view.target in ((), group.state.replicas):
             return  # alone, the broker that holds it elects itself when it starts
         command = next_decision(group.state, view)
