@@ -19,13 +19,10 @@ class ChangesAwaited:
     def __init__(self, cluster_group: ClusterGroup, seats: GroupSeats) -> None:
         self._waiting: set[asyncio.Event] = set()
         cluster_group.add_listener(self._decided)
-        tell_others = seats.on_state
+        seats.on_state.append(self._state_taken)
 
-        def tell_all(base_id: str) -> None:
-            tell_others(base_id)
-            self.note()
-
-        seats.on_state = tell_all
+    def _state_taken(self, _base_id: str) -> None:
+        self.note()
 
     def _decided(self, _command: Command, _result: Any) -> None:
         self.note()

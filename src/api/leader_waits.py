@@ -64,7 +64,7 @@ class LeaderWaits:
         self._changed: set[Place] = set()
         self._told_next: dict[Waiting, None] = {}
         self._timer: asyncio.TimerHandle | None = None
-        seats.on_state = self._note_state
+        seats.on_state.append(self._note_state)
 
     def __len__(self) -> int:
         return len(self._places)

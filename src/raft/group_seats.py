@@ -53,8 +53,8 @@ class GroupSeats:
     """See the module.
 
     `on_changed(seat)` is called after each new state, `on_left(seat)` when this broker votes no
-    more; `config_of` gives a topic's settings, None where they are invalid.  `on_state(base_id)`: a
-    new state is known here, whoever votes, or the topic is gone; set before `connect`.
+    more; `config_of` gives a topic's settings, None where they are invalid.  `on_state` are told a
+    base id when a new state of it is known here, whoever votes, or the topic is gone.
     """
 
     def __init__(
@@ -77,9 +77,8 @@ class GroupSeats:
         self.offline = OfflineReplicas(broker_id, self._offline_changed)
         self.live: dict[int, LiveBroker] = {}
         self.on_peers: Callable[[], None] = lambda: None
-        self.on_state: Callable[[str], None] = lambda _base_id: None
-        self._wal = wal
-        self._cluster_group = cluster_group
+        self.on_state: list[Callable[[str], None]] = []
+        self._wal, self._cluster_group = wal, cluster_group
         self._on_changed = on_changed
         self._on_left = on_left
         self._config_of = config_of
@@ -212,7 +211,7 @@ class GroupSeats:
             self._wal.forget_groups(alone)
             self.left.forget(base_ids)
         for base_id in base_ids:
-            self.on_state(base_id)
+            self.tell_state(base_id)
 
     def drop_seeds(self, base_ids: Collection[str]) -> None:
         """Bring seeds of these groups to nobody any more."""
@@ -229,7 +228,7 @@ class GroupSeats:
             runtime,
             on_report=self._reported,
             on_stopping=self._stopping_said,
-            on_state=self.on_state,
+            on_state=self.tell_state,
         )
         self.offline.connect(runtime)
         LateNews(self.news, self.offline, self._cluster_group, schedule)
@@ -397,7 +396,11 @@ class GroupSeats:
 
     def _tell_changed(self, seat: Seat) -> None:
         self._on_changed(seat)
-        self.on_state(seat.group.base_id)
+        self.tell_state(seat.group.base_id)
+
+    def tell_state(self, base_id: str) -> None:
+        for on_state in self.on_state:
+            on_state(base_id)
 
     def _on_role(self, seat: Seat, generation: int, is_controller: bool) -> None:
         if generation == seat.group.generation:

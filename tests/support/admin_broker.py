@@ -60,7 +60,7 @@ class AdminBroker:
 
 
 def _nobody_decides() -> Any:
-    return SimpleNamespace(add_listener=lambda _call: None, on_state=lambda _base_id: None)
+    return SimpleNamespace(add_listener=lambda _call: None, on_state=[])
 
 
 class _NoReplicas:

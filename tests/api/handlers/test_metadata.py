@@ -165,7 +165,7 @@ class LeaderIsLost:
         """As the partition's group tells it."""
         self.state = replace(self.state, **changes)
         base_id = partition_group_id(self._image.topic_id, 0)
-        self._broker.call(self._broker.broker.replicas.seats.on_state, base_id)
+        self._broker.call(self._broker.broker.replicas.seats.tell_state, base_id)
 
 
 def leader_told(answer: dict[str, Any]) -> tuple[int, int]:

@@ -153,7 +153,7 @@ def test_the_answer_to_a_move_called_off_comes_once_it_is_undone() -> None:
             cluster.topics["moved"] = replace(moving, targets={})
         changes.note()
 
-    hooks = SimpleNamespace(add_listener=lambda _call: None, on_state=lambda _base_id: None)
+    hooks = SimpleNamespace(add_listener=lambda _call: None, on_state=[])
     changes = ChangesAwaited(cast(Any, hooks), cast(Any, hooks))
     broker = cast(Any, SimpleNamespace(cluster_state=cluster, propose=propose, changes=changes))
     part = {"partition_index": 0, "replicas": None}
