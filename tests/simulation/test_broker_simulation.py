@@ -145,7 +145,7 @@ RULES: dict[str, tuple[Any, str, Any, str]] = {
     "a sync that failed is not tried again": (
         Log,
         "_flush_failed",
-        lambda self, error: None,
+        lambda self, error: setattr(self._sync_gate, "failure", None),
         "AcknowledgedIsSynced",
     ),
 }
