@@ -11,6 +11,7 @@ import pytest
 
 from headrace.api.cli.__main__ import main as headrace
 from headrace.api.cli.kafka_scripts import SCRIPTS, configs, log_dirs, topics
+from headrace.api.cli.kafka_scripts.__main__ import main as run_script
 from headrace.api.cli.kafka_scripts.configs import parse_add_config
 from headrace.api.cli.kafka_scripts.console_consumer import compile_formatter
 from headrace.api.cli.kafka_scripts.console_producer import LineReader
@@ -219,3 +220,52 @@ def test_kafka_log_dirs_refuses_brokers_in_kafkas_words(
     assert capsys.readouterr().err == (
         "ERROR: The given brokers do not exist from --broker-list: 9. Current existent brokers: 0\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("script", "flags"),
+    [
+        ("kafka-console-consumer", ["--topic", "t", "--formatter-config"]),
+        ("kafka-console-consumer", ["--topic", "t", "--command-config"]),
+        ("kafka-console-producer", ["--topic", "t", "--reader-config"]),
+        ("kafka-console-producer", ["--topic", "t", "--command-config"]),
+    ],
+)
+def test_a_missing_file_of_properties_is_named(
+    script: str, flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "missing.properties")
+    assert run_script([script, "--bootstrap-server", "127.0.0.1:1", *flags, missing]) == 1
+    assert capsys.readouterr().err == f"Error: {missing}: No such file or directory\n"
+
+
+def test_settings_to_add_may_come_from_a_file(tmp_path: Path) -> None:
+    given = tmp_path / "added.properties"
+    given.write_text("retention.ms=1000\n")
+    flags = ["--bootstrap-server", "x:1", "--alter", "--add-config-file", str(given)]
+    flags += ["--entity-type", "topics", "--entity-name", "t"]
+    changed = {}
+    client = SimpleNamespace(alter_configs=lambda kind, name, sets, deletes: changed.update(sets))
+    args = configs._parser().parse_args(flags)
+    configs._alter(client, "topics", "t", args)  # type: ignore[arg-type]
+    assert changed == {"retention.ms": "1000"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (["--offset", "1"], "The partition is required when offset is specified."),
+        (
+            ["--offset", "1", "--partition", "0", "--from-beginning"],
+            "Options from-beginning and offset cannot be specified together.",
+        ),
+    ],
+)
+def test_the_console_consumer_refuses_an_offset_that_has_no_place(
+    flags: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["kafka-console-consumer", "--bootstrap-server", "127.0.0.1:1", "--topic", "t"]
+    with pytest.raises(SystemExit) as ended:
+        run_script([*command, *flags])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"{why}\n")

@@ -2,6 +2,7 @@
 
 import argparse
 import re
+from pathlib import Path
 
 from ....core.errors import HeadraceError
 from ..admin_client import (
@@ -56,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         parser.add_argument(f"--{flag}-defaults", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--add-config")
-    parser.add_argument("--add-config-file")
+    parser.add_argument("--add-config-file", type=Path)
     parser.add_argument("--delete-config")
     return parser
 

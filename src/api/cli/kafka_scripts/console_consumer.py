@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from ....core.errors import HeadraceError
@@ -44,15 +45,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--timeout-ms", type=int)
     parser.add_argument("--group")
     parser.add_argument("--partition", type=int)
-    parser.add_argument("--offset", default="latest")
+    parser.add_argument("--offset")
     parser.add_argument("--isolation-level", default="read_uncommitted")
     parser.add_argument("--property", "--formatter-property", action="append", default=[])
     parser.add_argument(
         "--consumer-property", "--command-property", action="append", default=[], dest="client"
     )
-    parser.add_argument("--command-config")
+    parser.add_argument("--command-config", type=Path)
     add_config_alias(parser, "--consumer.config")
-    parser.add_argument("--formatter-config")
+    parser.add_argument("--formatter-config", type=Path)
     parser.add_argument("--formatter", help=argparse.SUPPRESS)
     parser.add_argument("--key-deserializer", help=argparse.SUPPRESS)
     parser.add_argument("--value-deserializer", help=argparse.SUPPRESS)
@@ -139,12 +140,13 @@ def _start(consumer: Any, args: argparse.Namespace, *, has_group: bool) -> int:
     start = OFFSET_BEGINNING if args.from_beginning else OFFSET_END
     if args.partition is not None and not args.from_beginning:
         words = {"earliest": OFFSET_BEGINNING, "latest": OFFSET_END}
-        if args.offset not in words and not args.offset.isdigit():
+        offset = args.offset or "latest"
+        if offset not in words and not offset.isdigit():
             raise HeadraceError(
-                f"The provided offset value '{args.offset}' is incorrect. Valid values are "
+                f"The provided offset value '{offset}' is incorrect. Valid values are "
                 "'earliest', 'latest', or a non-negative long."
             )
-        start = words[args.offset] if args.offset in words else int(args.offset)
+        start = words[offset] if offset in words else int(offset)
     listed = consumer.list_topics(topic, timeout=30).topics[topic]
     if listed.error is not None and not listed.partitions:
         # Kafka's consumer asks for a topic by subscribing, and the broker may create it.
@@ -166,6 +168,10 @@ def main(argv: list[str]) -> int:
         args.bootstrap_server = args.zookeeper
     if args.bootstrap_server is None:
         parser.error('Missing required argument "[bootstrap-server]"')
+    if args.offset is not None and args.partition is None:
+        parser.error("The partition is required when offset is specified.")
+    if args.offset is not None and args.from_beginning:
+        parser.error("Options from-beginning and offset cannot be specified together.")
     from confluent_kafka import Consumer, KafkaException
 
     properties = read_properties(args.formatter_config) if args.formatter_config else {}

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, BinaryIO
 
 from ....core.errors import HeadraceError
@@ -42,9 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--producer-property", "--command-property", action="append", default=[], dest="client"
     )
-    parser.add_argument("--command-config")
+    parser.add_argument("--command-config", type=Path)
     add_config_alias(parser, "--producer.config")
-    parser.add_argument("--reader-config")
+    parser.add_argument("--reader-config", type=Path)
     parser.add_argument("--sync", action="store_true")
     parser.add_argument("--compression-codec", nargs="?", const="gzip", default="none")
     parser.add_argument("--batch-size", type=int)
