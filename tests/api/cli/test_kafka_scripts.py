@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from headrace.api.cli.__main__ import main as headrace
-from headrace.api.cli.kafka_scripts import SCRIPTS, configs, log_dirs, topics
+from headrace.api.cli.kafka_scripts import SCRIPTS, configs, log_dirs, run_class, topics
 from headrace.api.cli.kafka_scripts.__main__ import main as run_script
 from headrace.api.cli.kafka_scripts.configs import parse_add_config
 from headrace.api.cli.kafka_scripts.console_consumer import compile_formatter
@@ -18,6 +18,7 @@ from headrace.api.cli.kafka_scripts.console_producer import LineReader
 from headrace.api.cli.kafka_scripts.consumer_groups import parse_duration_ms, read_positions
 from headrace.api.cli.kafka_scripts.delete_records import read_offsets
 from headrace.api.cli.kafka_scripts.get_offsets import is_selected, parse_partitions
+from headrace.api.cli.kafka_scripts.old_flags import without_old_flags
 from headrace.api.cli.kafka_scripts.options import client_properties
 from headrace.api.cli.kafka_scripts.topics import parse_replica_assignment
 from headrace.core.errors import HeadraceError
@@ -220,6 +221,48 @@ def test_kafka_log_dirs_refuses_brokers_in_kafkas_words(
     assert capsys.readouterr().err == (
         "ERROR: The given brokers do not exist from --broker-list: 9. Current existent brokers: 0\n"
     )
+
+
+@pytest.mark.parametrize(
+    "script", ["kafka-topics", "kafka-configs", "kafka-console-consumer", "kafka-consumer-groups"]
+)
+def test_an_address_of_zookeeper_is_answered_with_what_to_give_instead(
+    script: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_script([script, "--zookeeper", "localhost:2181/kafka", "--list"]) == 1
+    assert capsys.readouterr().err == (
+        "Error: there is no ZooKeeper here: give --bootstrap-server localhost:9092 in the place "
+        "of --zookeeper localhost:2181/kafka\n"
+    )
+
+
+def test_the_flag_of_the_once_new_consumer_is_dropped() -> None:
+    flags = ["--new-consumer", "--bootstrap-server", "localhost:9092", "--list"]
+    assert without_old_flags(flags) == flags[1:]
+    both = ["--bootstrap-server", "localhost:9092", "--zookeeper", "localhost:2181"]
+    assert without_old_flags(both) == both
+    assert without_old_flags(["--zookeeper"]) == ["--zookeeper"]
+
+
+def test_a_java_class_stands_for_its_script(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_script(["kafka-run-class", "kafka.tools.StorageTool", "random-uuid"]) == 0
+    assert len(capsys.readouterr().out.strip()) == 22
+    assert set(run_class.CLASSES.values()) <= set(SCRIPTS)
+    assert run_script(["kafka-run-class", "kafka.tools.MirrorMaker", "--help"]) == 1
+    assert "no Java here to run kafka.tools.MirrorMaker" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("script", "instead"),
+    [("kafka-acls", "firewall"), ("kafka-features", "kafka-broker-api-versions.sh")],
+)
+def test_what_is_not_supported_says_what_there_is_instead(
+    script: str, instead: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_script([script, "--bootstrap-server", "localhost:9092", "--list"]) == 1
+    error = capsys.readouterr().err
+    assert len(error.splitlines()) == 1
+    assert instead in error
 
 
 @pytest.mark.parametrize(

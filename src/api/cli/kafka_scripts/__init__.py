@@ -4,6 +4,7 @@
 """
 
 SCRIPTS = {
+    "kafka-acls": "acls",
     "kafka-broker-api-versions": "broker_api_versions",
     "kafka-cluster": "cluster",
     "kafka-configs": "configs",
@@ -13,12 +14,14 @@ SCRIPTS = {
     "kafka-consumer-perf-test": "consumer_perf_test",
     "kafka-delete-records": "delete_records",
     "kafka-dump-log": "dump_log",
+    "kafka-features": "features",
     "kafka-get-offsets": "get_offsets",
     "kafka-leader-election": "leader_election",
     "kafka-log-dirs": "log_dirs",
     "kafka-metadata-quorum": "metadata_quorum",
     "kafka-producer-perf-test": "producer_perf_test",
     "kafka-reassign-partitions": "reassign_partitions",
+    "kafka-run-class": "run_class",
     "kafka-server-start": "server_start",
     "kafka-server-stop": "server_stop",
     "kafka-storage": "storage",

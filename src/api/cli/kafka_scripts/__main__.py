@@ -6,6 +6,7 @@ import sys
 from ....core.errors import HeadraceError
 from ..common import silence_stdout
 from . import SCRIPTS
+from .old_flags import without_old_flags
 
 
 def main(argv: list[str]) -> int:
@@ -15,7 +16,7 @@ def main(argv: list[str]) -> int:
         return 2
     module = importlib.import_module(f".{SCRIPTS[argv[0]]}", __package__)
     try:
-        return int(module.main(argv[1:]))
+        return int(module.main(without_old_flags(argv[1:])))
     except HeadraceError as error:
         print(f"Error: {error}", file=sys.stderr)
         return 1
