@@ -5,7 +5,9 @@ Behaviour: the first one creates __consumer_offsets and waits for it.  A group's
     Where that broker was lost just now, who asks is answered when another one leads, a moment at
     most, as by Metadata (leader_wait.py): librdkafka asks once in half a second only.
 Versions: 1 key types, 4 many keys (KIP-699).
-Not done: transactional and share coordinators (INVALID_REQUEST).
+Not done: coordinators of transactions (TRANSACTIONAL_ID_AUTHORIZATION_FAILED, as InitProducerId
+    answers, and a line in the log, since clients ask here first) and of share groups
+    (INVALID_REQUEST).
 """
 
 import logging
@@ -18,6 +20,7 @@ from ..wire.error_codes import ErrorCode
 from .context import RequestContext
 from .later_answer import LaterAnswer
 from .leader_wait import LeaderWait
+from .producers import warn_of_transactions
 
 if TYPE_CHECKING:
     from ..broker import Broker
@@ -35,7 +38,11 @@ def handle_find_coordinator(
     broker: "Broker", context: RequestContext, request: Body
 ) -> Body | Awaitable[Body] | LaterAnswer:
     """Who coordinates each key; waits only for __consumer_offsets and for leaders to come."""
-    if request.get("key_type", GROUP_KEY_TYPE) != GROUP_KEY_TYPE:
+    key_type = request.get("key_type", GROUP_KEY_TYPE)
+    if key_type != GROUP_KEY_TYPE:
+        if key_type == TRANSACTION_KEY_TYPE:
+            for key in _keys(context, request)[:1]:  # one line, however many are asked for
+                warn_of_transactions(context, key)
         return _answer(broker, context, request)
     if not broker.groups.is_hosted:
         return _create_and_answer(broker, context, request)

@@ -33,13 +33,7 @@ async def handle_init_producer_id(broker: "Broker", context: RequestContext, req
     if request["transactional_id"] == "":
         return _refused(ErrorCode.INVALID_REQUEST)
     if request["transactional_id"] is not None:
-        logger.warning(
-            "client %s at %s asks for transactions (transactional.id=%s), which are not supported; "
-            "leave transactional.id out: enable.idempotence works without it",
-            context.client_id,
-            context.client_host,
-            request["transactional_id"],
-        )
+        warn_of_transactions(context, request["transactional_id"])
         return _refused(ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED)
     try:
         producer_id = await broker.producer_ids.next_producer_id()
@@ -48,6 +42,17 @@ async def handle_init_producer_id(broker: "Broker", context: RequestContext, req
     except HeadraceError as error:
         return _refused(error_code_of(error))
     return {"error_code": ErrorCode.NONE, "producer_id": producer_id, "producer_epoch": 0}
+
+
+def warn_of_transactions(context: RequestContext, transactional_id: str) -> None:
+    """Say in words what a client can only be told by a code that speaks of authorization."""
+    logger.warning(
+        "client %s at %s asks for transactions (transactional.id=%s), which are not supported; "
+        "leave transactional.id out: enable.idempotence works without it",
+        context.client_id,
+        context.client_host,
+        transactional_id,
+    )
 
 
 def _refused(code: ErrorCode) -> Body:

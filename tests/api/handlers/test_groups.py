@@ -193,10 +193,12 @@ def test_the_coordinator_is_this_broker_at_the_listeners_address(version: int) -
 
 
 @pytest.mark.parametrize("version", [1, 3, 4, 6])
-def test_a_transaction_coordinator_is_refused_in_words(version: int) -> None:
+def test_a_transaction_coordinator_is_refused_in_words(
+    version: int, caplog: pytest.LogCaptureFixture
+) -> None:
     async def story() -> None:
         broker = GroupBroker(has_offsets_topic=False)
-        body = {"key": "t", "key_type": 1, "coordinator_keys": ["t"]}
+        body = {"key": "t", "key_type": 1, "coordinator_keys": ["t", "u"]}
         answer = await broker.ask(ApiKey.FIND_COORDINATOR, version, body)
         found = answer["coordinators"][0] if version >= 4 else answer
         assert found["error_code"] == ErrorCode.TRANSACTIONAL_ID_AUTHORIZATION_FAILED
@@ -204,6 +206,10 @@ def test_a_transaction_coordinator_is_refused_in_words(version: int) -> None:
         assert not broker.exists
 
     run(story())
+    # Java's producer asks here first, and shows its user the code alone.
+    (said,) = caplog.messages
+    assert "transactional.id=t)" in said
+    assert "not supported" in said
 
 
 @pytest.mark.parametrize("version", [0, 3, 6])
