@@ -13,15 +13,14 @@ Once one of them is compressed, `data` is a new buffer that holds the unpacked r
 """
 
 cimport cython
-from cpython.buffer cimport (
-    PyBUF_SIMPLE, PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer,
-)
+from cpython.buffer cimport PyBUF_STRIDES, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_FromStringAndSize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.list cimport PyList_New, PyList_SET_ITEM
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport INT64_MAX, int32_t, int64_t, uint8_t
 
+from .held_buffer cimport hold_buffer
 from .record cimport RecordFields, headers_are_valid, hr_copy_short, read_record
 from .record_batch cimport BATCH_HEADER_BYTES, COMPRESSION_MASK, CONTROL_BIT, RecordBatch
 from .varint cimport varint_size
@@ -357,7 +356,7 @@ cdef BatchColumns fill_columns(
         if not 0 <= batch.header.record_count <= size // SMALLEST_RECORD_BYTES:
             raise CorruptRecordError(f"{batch!r} cannot hold that many records")
         capacity += batch.header.record_count
-    PyObject_GetBuffer(data, &columns._data, PyBUF_SIMPLE)
+    hold_buffer(data, &columns._data)
     columns._is_held = True
     columns.data = data
     columns._capacity = min(capacity, max(limit, 0))

@@ -8,8 +8,7 @@ below max.message.bytes by passing fewer records.
 
 cimport cython
 from cpython.buffer cimport (
-    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_SIMPLE, PyBUF_STRIDES, PyBuffer_Release,
-    PyObject_GetBuffer,
+    PyBUF_C_CONTIGUOUS, PyBUF_FORMAT, PyBUF_STRIDES, PyBuffer_Release, PyObject_GetBuffer,
 )
 from cpython.bytearray cimport (
     PyByteArray_AS_STRING, PyByteArray_FromStringAndSize, PyByteArray_Resize,
@@ -21,6 +20,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memset
 
+from .held_buffer cimport hold_buffer
 from .record cimport record_body_size, write_blob, write_record
 from .record_batch cimport BATCH_HEADER_BYTES, BatchHeader, write_batch_header
 from .varint cimport varint_size
@@ -270,6 +270,16 @@ cdef int integer_width(const Py_buffer* buffer) noexcept:
     return <int>buffer.itemsize
 
 
+cdef int width_of_integers(object integers) except -1:
+    """`integer_width` of what it has a buffer of."""
+    cdef Py_buffer buffer
+    PyObject_GetBuffer(integers, &buffer, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+    try:
+        return integer_width(&buffer)
+    finally:
+        PyBuffer_Release(&buffer)
+
+
 @cython.final
 cdef class BinaryColumn:
     """A column of bytes as Arrow's binary and large_binary arrays keep it, not copied.
@@ -282,11 +292,11 @@ cdef class BinaryColumn:
     """
 
     def __cinit__(self, data, offsets, validity=None, *, int64_t validity_start=0):
-        PyObject_GetBuffer(data, &self._data, PyBUF_SIMPLE)
+        hold_buffer(data, &self._data)
         self._held = 1
-        PyObject_GetBuffer(offsets, &self._offsets, PyBUF_C_CONTIGUOUS | PyBUF_FORMAT)
+        cdef int width = width_of_integers(offsets)
+        hold_buffer(offsets, &self._offsets)
         self._held = 2
-        cdef int width = integer_width(&self._offsets)
         if width not in (4, 8) or self._offsets.len < width:
             raise ValueError("offsets must be int32 or int64, one more than there are elements")
         self.column.count = self._offsets.len // width - 1
@@ -299,7 +309,7 @@ cdef class BinaryColumn:
             self.column.kind = OFFSETS_64_COLUMN
             self.column.offsets_64 = <const int64_t*>self._offsets.buf
         if validity is not None:
-            PyObject_GetBuffer(validity, &self._validity, PyBUF_SIMPLE)
+            hold_buffer(validity, &self._validity)
             self._held = 3
             if validity_start < 0 or self._validity.len * 8 < validity_start + self.column.count:
                 raise ValueError(f"the validity bitmap ends before element {self.column.count}")

@@ -22,11 +22,13 @@ Source: Kafka docs "Message Format", "Record Batch"; KIP-98, KIP-534 (delete hor
 
 cimport cython
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.memoryview cimport PyMemoryView_GET_BUFFER
 from libc.stdint cimport INT64_MAX, INT64_MIN, int8_t, int32_t, int64_t, uint8_t
 from libc.string cimport memset
 
 from .byteorder cimport load_i16, load_i32, load_i64, load_u32, store_i16, store_i32, store_i64
 from .crc32c cimport crc32c_update
+from .held_buffer cimport hold_buffer
 from .record cimport (
     RecordFields,
     headers_are_valid,
@@ -120,7 +122,7 @@ cdef class RecordBatch:
     """
 
     def __cinit__(self, buffer, Py_ssize_t position=0):
-        PyObject_GetBuffer(buffer, &self._buffer, PyBUF_SIMPLE)
+        hold_buffer(buffer, &self._buffer)
         self._is_held = True
         if position < 0 or position > self._buffer.len:
             raise ValueError(f"position {position} is outside the {self._buffer.len} bytes given")
@@ -259,7 +261,10 @@ cdef class RecordBatch:
         view = memoryview(<object>self._buffer.obj)
         if view.ndim != 1 or view.itemsize != 1 or view.format != "B":
             view = view.cast("B")
-        cdef Py_ssize_t position = self.start - <const uint8_t*>self._buffer.buf
+        cdef Py_buffer* under = PyMemoryView_GET_BUFFER(view)
+        if self._buffer.readonly and not under.readonly:
+            view = view.toreadonly()
+        cdef Py_ssize_t position = self.start - <const uint8_t*>under.buf
         return view[position:position + self.header.size_bytes]
 
     def payload(self):

@@ -29,6 +29,7 @@ from .byteorder cimport (
     store_i32,
     store_i64,
 )
+from .held_buffer cimport hold_buffer
 
 from .errors import MalformedBytesError
 
@@ -45,7 +46,7 @@ cdef class ReadBuffer:
     """A cursor over borrowed bytes; the lender's memory stays in place as long as it lives."""
 
     def __cinit__(self, source not None, Py_ssize_t position=0):
-        PyObject_GetBuffer(source, &self._buffer, PyBUF_SIMPLE)
+        hold_buffer(source, &self._buffer)
         self._has_buffer = True
         self._owner = source
         self._base = <const uint8_t*>self._buffer.buf
