@@ -196,7 +196,7 @@ class Partition(Replica):
         """Move the log's start to `offset` (-1: the high watermark); the new low watermark."""
         if not self.is_leader:
             raise self._why_not_leader()
-        log = self._usable_log()
+        log = self.usable_log()
         wanted = self.high_watermark if offset == -1 else offset
         if not 0 <= wanted <= self.high_watermark:
             raise OffsetOutOfRangeError(wanted, log.log_start_offset, self.high_watermark)
@@ -208,7 +208,7 @@ class Partition(Replica):
     @property
     def low_watermark(self) -> int:
         """Below this nothing is left on any replica that is up; UNKNOWN_OFFSET while unknown."""
-        start = self._usable_log().log_start_offset
+        start = self.usable_log().log_start_offset
         return start if self._followers is None else self._followers.smallest_start(start)
 
     def wait_for_low_watermark(self, offset: int, on_passed: OnPassed) -> Waiter:
@@ -237,7 +237,7 @@ class Partition(Replica):
         """
         if current_leader_epoch not in (-1, self.leader_epoch) or not self.is_leader:
             raise self._why_refused(current_leader_epoch)
-        log = self._usable_log()
+        log = self.usable_log()
         followers = self._followers
         if (
             followers is not None
@@ -257,7 +257,7 @@ class Partition(Replica):
         """(epoch, end offset) of the largest epoch up to `leader_epoch`; (-1, -1) if unknown."""
         if current_leader_epoch not in (-1, self.leader_epoch) or not self.is_leader:
             raise self._why_refused(current_leader_epoch)
-        return end_of_epoch(self._usable_log(), leader_epoch, current_epoch=self.leader_epoch)
+        return end_of_epoch(self.usable_log(), leader_epoch, current_epoch=self.leader_epoch)
 
     # -- what a leader does with its followers
 
@@ -351,7 +351,7 @@ class Partition(Replica):
         ceased to serve its copy.
         """
         if self._followers is not None:
-            leader_end = self._usable_log().log_end_offset
+            leader_end = self.usable_log().log_end_offset
             if not may_peers_differ and self._followers.still_have_all(leader_end, now_ms):
                 return
             self._followers.review(
@@ -400,7 +400,7 @@ class Partition(Replica):
         """
         if not self.is_follower or leader_epoch != self.leader_epoch:
             raise self._why_not_leader()
-        log = self._usable_log()
+        log = self.usable_log()
         try:
             store_from_leader(log, records, log_start_offset)
         except KafkaStorageError as error:
@@ -417,7 +417,7 @@ class Partition(Replica):
 
     def make_room(self, size_bytes: int) -> int:
         """See `Log.make_room`; raises KafkaStorageError."""
-        log = self._usable_log()
+        log = self.usable_log()
         try:
             return log.make_room(size_bytes)
         except KafkaStorageError as error:
@@ -427,7 +427,7 @@ class Partition(Replica):
     @property
     def must_flush_before_report(self) -> bool:
         """Whether flush.messages asks for a sync before the leader may count on what was stored."""
-        log = self._usable_log()
+        log = self.usable_log()
         return log.config.flush_messages < LONG_MAX and log.needs_flush_before_ack
 
     def flush_before_report(
@@ -435,17 +435,17 @@ class Partition(Replica):
     ) -> None:
         """Sync what was stored.  A sync that failed has ended the log before `on_error` is called;
         one that could not begin has not: no descriptor was left."""
-        self._usable_log().flush_async(lambda _: on_flushed(), on_error)
+        self.usable_log().flush_async(lambda _: on_flushed(), on_error)
 
     def truncate_for(self, diverging_epoch: tuple[int, int]) -> None:
         """Cut off what the leader does not have: its log left ours at (epoch, end offset)."""
-        log = self._usable_log()
+        log = self.usable_log()
         assert self.is_follower, self
         self._cut_back(log, truncation_offset(log, *diverging_epoch))
 
     def begin_at(self, leader_start: int, leader_end: int) -> None:
         """Go on within the bounds of the leader's log, outside of which ours ends."""
-        log = self._usable_log()
+        log = self.usable_log()
         assert self.is_follower, self
         if log.log_end_offset < leader_start:
             log.truncate_fully_and_start_at(leader_start)
@@ -515,13 +515,13 @@ class Partition(Replica):
         It restarted, and has not heard yet what was decided since: that leader was deposed.  What
         it lacks of these records may be committed, so they are not cut for it.
         """
-        return self._usable_log().latest_epoch > leader_epoch
+        return self.usable_log().latest_epoch > leader_epoch
 
     def _meet_followers(self) -> Followers:
         return Followers(
             self._group,
             broker_id=self.broker_id,
-            epoch_start_offset=self._usable_log().log_end_offset,
+            epoch_start_offset=self.usable_log().log_end_offset,
             incarnation_of=self._incarnation_of,
             clock=self._clock,
             min_in_sync=self._min_in_sync,
@@ -529,7 +529,7 @@ class Partition(Replica):
         )
 
     def _min_in_sync(self) -> int:
-        return self._usable_log().config.min_insync_replicas
+        return self.usable_log().config.min_insync_replicas
 
     def config_changed(self) -> None:
         """The topic's settings changed."""

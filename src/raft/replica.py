@@ -143,15 +143,15 @@ class Replica:
 
     @property
     def last_stable_offset(self) -> int:
-        return self._usable_log().last_stable_offset
+        return self.usable_log().last_stable_offset
 
     @property
     def log_start_offset(self) -> int:
-        return self._usable_log().log_start_offset
+        return self.usable_log().log_start_offset
 
     @property
     def log_end_offset(self) -> int:
-        return self._usable_log().log_end_offset
+        return self.usable_log().log_end_offset
 
     @property
     def awaits_own_sync(self) -> bool:
@@ -225,7 +225,8 @@ class Replica:
         if error.is_passing and self.on_no_room is not None:
             self.on_no_room(self)
 
-    def _usable_log(self) -> ReplicaLog:
+    def usable_log(self) -> ReplicaLog:
+        """Its log; raises UnknownTopicOrPartitionError once deleted, KafkaStorageError offline."""
         if self.log is None:
             raise self._why_not_leader()
         return self.log

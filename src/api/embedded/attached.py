@@ -32,14 +32,13 @@ class AttachedPartition:
     def __init__(self, log: AttachedLog, store_path: Path, bell: AppendBell) -> None:
         self.topic = log.topic
         self.index = log.partition
-        self.offline_reason = ""
         self._log = log
         self._store_path = store_path
         self._bell = bell
         self._log_id = log_id(log.path.name)
 
-    @property
-    def log(self) -> NoReturn:
+    def usable_log(self) -> NoReturn:
+        """The log for a change: there is none."""
         raise ReadOnlyStoreError(self._store_path, f"a change of {self.topic}-{self.index}")
 
     @property

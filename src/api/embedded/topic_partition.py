@@ -1,14 +1,11 @@
 """`TopicPartition`: append to and read from one partition of a store."""
 
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ...core.arrow_export import export_arrow_schema
-from ...core.errors import KafkaStorageError
 from ...core.record_appender import RecordAppender
 from ...raft import Partition
-from ...raft.replica_log import ReplicaLog
 from .arrow_columns import ArrowColumns, open_source, read_columns
 from .batching import cut_array, cut_values, encode_record
 from .columns import RecordBatchView, arrow_stream_of
@@ -69,7 +66,7 @@ class TopicPartition(RecordAppender):
         durability: str | None,
     ) -> int:
         """What `append` does with a record that the short way is not for."""
-        config = self._usable_log().config
+        config = self._partition.usable_log().config
         if timestamp is not None:
             timestamp = as_whole(timestamp, "timestamp")
         batch = encode_record(
@@ -274,7 +271,7 @@ class TopicPartition(RecordAppender):
     @property
     def durable_offset(self) -> int:
         """Everything below it is on disk for certain."""
-        return self._node.run(lambda: self._usable_log().recovery_point)
+        return self._node.run(lambda: self._partition.usable_log().recovery_point)
 
     # -- change
 
@@ -299,7 +296,7 @@ class TopicPartition(RecordAppender):
             self._partition,
             batches,
             _INSPECTED if is_inspected else _TRUSTED,
-            is_synced=is_synced or self._usable_log().config.flush_messages == 1,
+            is_synced=is_synced or self._partition.usable_log().config.flush_messages == 1,
         )
         if wait is not None:
             wait.wait()
@@ -316,23 +313,16 @@ class TopicPartition(RecordAppender):
     def _is_synced_by(self, durability: str | None) -> bool:
         return is_synced_by(durability, self._durability)
 
-    def _usable_log(self) -> ReplicaLog:
-        partition = self._partition
-        log = partition.log
-        if log is None:
-            raise KafkaStorageError(Path(f"{self.topic}-{self.index}"), partition.offline_reason)
-        return log
-
     @property
     def _compression(self) -> str:
-        name = self._usable_log().config.compression_type
+        name = self._partition.usable_log().config.compression_type
         return "none" if name in ("producer", "uncompressed") else name
 
     @property
     def _needs_keys(self) -> bool:
-        return self._usable_log().config.is_compacted
+        return self._partition.usable_log().config.is_compacted
 
     @property
     def _max_message_bytes(self) -> int:
-        config = self._usable_log().config
+        config = self._partition.usable_log().config
         return min(config.max_message_bytes, config.segment_bytes)
