@@ -18,7 +18,6 @@ from typing import Any
 from ..core.address_text import address_text
 from ..core.clock import Clock
 from ..core.errors import InconsistentLogDirError
-from ..core.kafka_uuid import random_uuid, uuid_to_text
 from ..core.log_manager import LogManager
 from ..raft.broker_identity import BrokerIdentity
 from ..raft.broker_life import NO_LIVES, is_of_old_folder, with_registrations
@@ -318,10 +317,10 @@ class Membership:
         runtime.set_addresses(found, self._lives)
 
     def _form(self) -> None:
-        cluster_id = self._log_manager.cluster_id or uuid_to_text(random_uuid(self._clock))
-        logger.info("forming cluster %s", cluster_id)
         self._cluster_group.form()
-        self._log_manager.adopt_cluster_id(cluster_id)
+        self._log_manager.adopt_cluster_id(self._log_manager.cluster_id)
+        cluster_id = self._log_manager.cluster_id
+        logger.info("forming cluster %s", cluster_id)
         if self.runtime is not None:
             self.runtime.cluster_id = cluster_id
 

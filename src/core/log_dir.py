@@ -52,17 +52,34 @@ _FOLDER_NAME = re.compile(r"([a-zA-Z0-9._-]+)-(0|[1-9][0-9]{0,9})")
 _FUTURE_NAME = re.compile(_FOLDER_NAME.pattern + r"\.[0-9a-f]{32}-future")
 _FLOCK = struct.Struct("hhqqi4x")  # struct flock of Linux: type, whence, start, len, pid
 _CLEAN_SHUTDOWN_CONTENT = b'{"version":0,"brokerEpoch":-1}'
+ONLY_FORMATTED = "headrace.only.formatted"  # in meta.properties
 # Kafka keeps its own metadata in a folder that looks like a partition's.
 _NOT_OURS = frozenset((("__cluster_metadata", 0),))
 
 
 @dataclass(frozen=True, slots=True)
 class MetaProperties:
-    """What ties a folder to its cluster and node; `directory_id` is empty in Kafka's old files."""
+    """What ties a folder to its cluster and node; `directory_id` is empty in Kafka's old files.
+
+    `is_only_formatted`: it was made for a broker that has not been a member of the cluster yet.
+    """
 
     cluster_id: str
     node_id: int
     directory_id: str = ""
+    is_only_formatted: bool = False
+
+    def write(self, folder: Path) -> None:
+        """Tie the folder to the cluster and the node."""
+        values = {
+            "version": "1",
+            "cluster.id": self.cluster_id,
+            "node.id": str(self.node_id),
+            "directory.id": self.directory_id,
+        }
+        if self.is_only_formatted:
+            values[ONLY_FORMATTED] = "true"
+        PropertiesFile(folder / META_PROPERTIES_NAME).write(values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,18 +167,16 @@ class LogDir:
             raise InconsistentLogDirError(
                 f"{properties.path} needs version=1, cluster.id and node.id; it has {values}"
             )
-        return MetaProperties(values["cluster.id"], int(node_text), values.get("directory.id", ""))
+        return MetaProperties(
+            values["cluster.id"],
+            int(node_text),
+            values.get("directory.id", ""),
+            values.get(ONLY_FORMATTED) == "true",
+        )
 
     def write_meta(self, meta: MetaProperties) -> None:
         """Tie the folder to a cluster and a node."""
-        PropertiesFile(self.path / META_PROPERTIES_NAME).write(
-            {
-                "version": "1",
-                "cluster.id": meta.cluster_id,
-                "node.id": str(meta.node_id),
-                "directory.id": meta.directory_id,
-            }
-        )
+        meta.write(self.path)
 
     def take_clean_marker(self) -> bool:
         """Whether the last stop was clean; the marker is gone afterwards, so a crash shows."""

@@ -22,7 +22,7 @@ def agree_on_identity(
     """The cluster's id, after every folder carries it, `node_id` and an id of its own.
 
     `cluster_id` None takes what the folders say, or makes a new one where they are all new; with
-    `waits` those stay as they are, and "" is given.
+    `waits` those stay as they are, and "" is given; so is it where they are only formatted.
     Raises InconsistentLogDirError where a folder belongs to another cluster or node.
     """
     found = {log_dir: log_dir.read_meta() for log_dir in log_dirs}
@@ -43,7 +43,8 @@ def agree_on_identity(
                 f"{log_dir.path} belongs to cluster.id={meta.cluster_id}, but {named_by} says "
                 f"{agreed}; one node cannot serve two clusters"
             )
-    if agreed is None and waits:
+    is_new = all(meta is None or meta.is_only_formatted for meta in found.values())
+    if is_new and waits:
         return ""
     if agreed is None:
         agreed = uuid_to_text(random_uuid(clock))
@@ -73,8 +74,9 @@ def _complete_meta(log_dir: LogDir, meta: MetaProperties, used: set[str], clock:
             f"{log_dir.path} has the directory.id={meta.directory_id} of another folder in "
             "log.dirs; one was copied from the other: remove one of them"
         )
-    if not meta.directory_id:
-        meta = replace(meta, directory_id=uuid_to_text(random_uuid(clock)))
+    if not meta.directory_id or meta.is_only_formatted:
+        directory_id = meta.directory_id or uuid_to_text(random_uuid(clock))
+        meta = replace(meta, directory_id=directory_id, is_only_formatted=False)
         log_dir.write_meta(meta)
     log_dir.directory_id = meta.directory_id
     used.add(meta.directory_id)

@@ -144,7 +144,7 @@ class LogManager:
         try:
             for log_dir in self._dirs:
                 self._dirs.attempt(log_dir, log_dir.lock)
-            self.adopt_cluster_id(self.cluster_id)
+            self.adopt_cluster_id(self.cluster_id, may_wait=True)
             self._dirs.set_strays_aside(self._clock)
             for log_dir in self._dirs.online():
                 # Of all folders first: a log that moved was perhaps compacted in another one.
@@ -164,14 +164,14 @@ class LogManager:
             self._abandon()
             raise
 
-    def adopt_cluster_id(self, cluster_id: str) -> None:
-        """Tie the folders to a cluster; "": to the one they name, else as the settings say."""
+    def adopt_cluster_id(self, cluster_id: str, *, may_wait: bool = False) -> None:
+        """Tie the folders to a cluster; "": to the one they name, else to a new one or none yet."""
         self.cluster_id = agree_on_identity(
             self._dirs.online(),
             cluster_id=cluster_id or None,
             node_id=self.node_id,
             clock=self._clock,
-            waits=self._settings.waits_for_cluster and not cluster_id,
+            waits=may_wait and self._settings.waits_for_cluster and not cluster_id,
         )
 
     def get_log(self, topic: str, partition: int) -> Log | None:

@@ -127,7 +127,7 @@ class Stage:
         self.member = Membership(**parts)
 
     def _adopt(self, cluster_id: str) -> None:
-        self.folders.cluster_id = cluster_id
+        self.folders.cluster_id = cluster_id or "new"
 
     def _finish(self) -> None:
         self.deletions += 1

@@ -141,6 +141,21 @@ def test_new_folders_get_one_cluster_and_an_id_each(tmp_path: Path) -> None:
     assert again[0].read_meta() == MetaProperties(cluster_id, 3, again[0].directory_id)
 
 
+@pytest.mark.parametrize("by", ["its own cluster", "nobody else"])
+def test_formatted_folder_is_new_until_its_broker_is_a_member(tmp_path: Path, by: str) -> None:
+    log_dirs, clock = new_dirs(tmp_path, 2), ManualClock()
+    formatted = MetaProperties("wished", 3, "theirs", is_only_formatted=True)
+    formatted.write(log_dirs[0].path)
+    assert agree_on_identity(log_dirs, cluster_id=None, node_id=3, clock=clock, waits=True) == ""
+    assert log_dirs[0].read_meta() == formatted
+    with pytest.raises(InconsistentLogDirError, match="belongs to cluster"):
+        agree_on_identity(log_dirs, cluster_id="another", node_id=3, clock=clock)
+    told = "wished" if by == "its own cluster" else None
+    assert agree_on_identity(log_dirs, cluster_id=told, node_id=3, clock=clock) == "wished"
+    assert log_dirs[0].read_meta() == MetaProperties("wished", 3, "theirs")
+    assert agree_on_identity(log_dirs, cluster_id=None, node_id=3, clock=clock, waits=True)
+
+
 def test_folder_of_another_node_is_refused(tmp_path: Path) -> None:
     log_dirs = new_dirs(tmp_path, 1)
     agree_on_identity(log_dirs, cluster_id=None, node_id=3, clock=ManualClock())

@@ -6,6 +6,7 @@ import pytest
 
 from headrace.api.cli.admin_client import AdminClient
 from headrace.api.cli.cluster_admin import describe_cluster, describe_quorum, unregister_broker
+from headrace.api.cli.kafka_scripts import storage
 from tests.support.broker_process import BrokerProcess, free_port
 from tests.support.cluster_processes import ClusterProcesses, wait_until
 from tests.support.requests import Requester
@@ -44,6 +45,45 @@ def test_broker_without_pysyncobj_says_so_and_ends(tmp_path: Path) -> None:
         if broker.is_running:
             broker.kill()
     assert "pysyncobj is broken" in broker.log.read_text()
+
+
+def test_folders_that_were_formatted_for_one_cluster_form_it(tmp_path: Path) -> None:
+    cluster = ClusterProcesses(tmp_path)
+    cluster_id = "MkU3OEVBNTcwNTJENDM2Qk"
+    for broker in cluster.brokers.values():
+        config = str(broker.write_properties())
+        assert storage.main(["format", "--cluster-id", cluster_id, "--config", config]) == 0
+    with cluster:
+        assert cluster.metadata(0, [])["cluster_id"] == cluster_id
+        cluster.create_topic("t", partitions=1, replication_factor=3)
+        cluster.produce("t", b"v")
+        for number in cluster.brokers:  # and again, as members by now
+            cluster.kill(number)
+        cluster.start(cluster.brokers)
+        cluster.wait_formed()
+        cluster.wait_in_sync(["t"])
+    told = {(each.data / "meta.properties").read_text() for each in cluster.brokers.values()}
+    assert all("formatted" not in each for each in told)
+
+
+def test_folder_that_was_formatted_for_another_cluster_is_refused(tmp_path: Path) -> None:
+    with ClusterProcesses(tmp_path, count=2) as cluster:
+        other = BrokerProcess(
+            tmp_path / "other",
+            config={
+                "node.id": "2",
+                "controller.quorum.bootstrap.servers": cluster.bootstrap,
+            },
+        )
+        config = str(other.write_properties())
+        storage.main(["format", "--cluster-id", "MkU3OEVBNTcwNTJENDM2Qk", "--config", config])
+        other.launch()
+        try:
+            assert other.wait_for_exit() == 1
+        finally:
+            if other.is_running:
+                other.kill()
+    assert "belongs to cluster.id=MkU3OEVBNTcwNTJENDM2Qk" in other.log.read_text()
 
 
 def test_broker_joins_at_one_that_is_not_the_controller(tmp_path: Path) -> None:

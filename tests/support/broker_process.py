@@ -131,11 +131,16 @@ class BrokerProcess:
             self.kill()
             raise AssertionError(f"the broker did not start:\n{self.log.read_text()}")
 
-    def launch(self) -> "subprocess.Popen[str]":
-        """Start the broker and wait for nothing."""
+    def write_properties(self) -> Path:
+        """The file of settings that it starts with."""
         self.folder.mkdir(parents=True, exist_ok=True)
         file = self.folder / "server.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
+        return file
+
+    def launch(self) -> "subprocess.Popen[str]":
+        """Start the broker and wait for nothing."""
+        file = self.write_properties()
         with self.log.open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", "headrace.api.cli", "server", "start", str(file)],

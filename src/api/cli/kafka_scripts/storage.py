@@ -8,6 +8,7 @@ from ....core.checkpoint_file import PropertiesFile
 from ....core.clock import SystemClock
 from ....core.errors import HeadraceError
 from ....core.kafka_uuid import random_uuid, uuid_from_text, uuid_to_text
+from ....core.log_dir import MetaProperties
 from ...broker_config import BrokerConfig, parse_server_properties
 from .options import make_parser
 
@@ -59,13 +60,9 @@ def _format(config: BrokerConfig, args: argparse.Namespace) -> int:
         if path in formatted:
             continue
         path.mkdir(parents=True, exist_ok=True)
-        PropertiesFile(path / "meta.properties").write(
-            {
-                "version": "1",
-                "cluster.id": args.cluster_id,
-                "node.id": str(config.node_id),
-                "directory.id": uuid_to_text(random_uuid(SystemClock())),
-            }
+        directory_id = uuid_to_text(random_uuid(SystemClock()))
+        MetaProperties(args.cluster_id, config.node_id, directory_id, is_only_formatted=True).write(
+            path
         )
         print(f"Formatting metadata directory {path} with metadata.version 4.3-IV0.")
     if len(formatted) == len(config.log_dirs):
