@@ -9,6 +9,9 @@ least as long as the lease lasts before they elect another.  One that is over is
 loop thread only, so that no request comes before the doubt.  It may also run out because the Raft
 thread waits for its disk, where all others may too: then requests were served all along, and go on
 until a link tells otherwise.
+
+"All along" is half the lease.  Others count from what was sent last before the stop, a ping's
+interval before it at most, so who was stopped for nearly the whole lease may be replaced already.
 """
 
 
@@ -31,4 +34,4 @@ class LeaderLease:
         if now_s <= self._until_s:
             return False
         self._until_s = now_s + self._lasts_s
-        return slept_s > self._lasts_s
+        return slept_s > self._lasts_s / 2

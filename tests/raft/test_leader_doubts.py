@@ -155,7 +155,14 @@ def test_who_looks_after_a_stop_has_overslept_once_whatever_was_sent_since() -> 
     assert not lease.has_overslept(1002.0)
 
 
+def test_who_was_stopped_for_less_than_the_lease_behind_a_ping_has_overslept() -> None:
+    lease = LeaderLease(0.6)
+    lease.renew(10.0, 9.95)
+    assert not lease.has_overslept(10.05)  # served, and stopped
+    assert lease.has_overslept(10.6)  # those who heard it last at 9.95 elected at 10.55
+
+
 def test_who_has_served_all_along_has_not_overslept_though_nothing_could_be_sent() -> None:
     lease = LeaderLease(0.6)
     lease.renew(10.0, 10.0)
-    assert not any(lease.has_overslept(10 + look / 2) for look in range(20))
+    assert not any(lease.has_overslept(10 + look / 4) for look in range(40))
