@@ -315,6 +315,9 @@ class LeaderFetcher:
                 told.append((each.key[0], each.describe(number, max_bytes)))
             except Exception as error:
                 self._fail(each, error)
+        if len(told) == 1:
+            ((topic_id, part),) = told
+            return [{"topic_id": topic_id, "partitions": [part]}]
         return _by_topic(told)
 
     # -- answers
